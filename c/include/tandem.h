@@ -1,0 +1,293 @@
+/*
+ * tandem.h: the public face of libtandem, a two-tier cache.
+ *
+ * Tier one is memory that all processes of a host share; tier two is a Redis that all hosts share.
+ * This is the only installed header.  It serves C programs and, through the generated cdef, the
+ * LuaJIT binding: everything between the two marker comments is what the Lua side sees, so that
+ * part is plain C without includes or attributes.
+ *
+ * Conventions
+ *   - Functions return an int: 0 (TANDEM_OK) done; > 0 another normal outcome (a miss, pending, ...);
+ *     < 0 an error, with a sentence in result.error or in the caller's error buffer.
+ *   - Keys and values are bytes with a length; nothing is assumed about their content.
+ *   - Buffers belong to the caller.  Where a value does not fit, TANDEM_TOO_SMALL is returned,
+ *     result.length says how much is needed, and nothing is lost: call again with a larger buffer.
+ *   - The library never prints, never exits, never installs a signal handler and never calls back.
+ *   - No function waits for Redis, except tandem_wait().  A function may wait for a lock of the shared
+ *     memory, 2 ms at most.
+ *   - Threads: a handle and its mailbox are used by one thread at a time.  Different handles of the
+ *     same cache may be used by different threads and processes at once.
+ *   - Fork: a handle stays usable in the child.  Operations that were pending in the parent stay the
+ *     parent's: in the child their tickets answer TANDEM_ELOST.
+ */
+#ifndef TANDEM_H
+#define TANDEM_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define TANDEM_VERSION "0.1.0"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+#pragma GCC visibility push(default)
+
+/* ffi: begin */
+
+/* What a function returns. */
+enum {
+    TANDEM_OK = 0,        /* done; a hit; yes */
+    TANDEM_MISS = 1,      /* absent for certain; no */
+    TANDEM_PENDING = 2,   /* queued to Redis: result.ticket; see tandem_wait and tandem_take */
+    TANDEM_TOO_SMALL = 3, /* the caller's buffer is too small: result.length bytes are needed */
+    TANDEM_MORE = 4,      /* a step of a longer walk is done, call again with the same cursor */
+    TANDEM_DEGRADED = 5,  /* done in memory only; result.error says why Redis has not got it */
+
+    TANDEM_EINVAL = -1,   /* an argument or option is wrong */
+    TANDEM_EBUSY = -2,    /* the shared memory's lock could not be had within its bound */
+    TANDEM_ETOOBIG = -3,  /* the value is larger than memory takes and there is no Redis */
+    TANDEM_ESYS = -4,     /* the operating system refused: no memory, no permission, no space, ... */
+    TANDEM_EFULL = -5,    /* too many operations or bytes are queued to Redis already */
+    TANDEM_ECONN = -6,    /* Redis cannot be reached, or the connection broke while waiting */
+    TANDEM_ETIMEOUT = -7, /* no answer in time; whether a write took place is unknown */
+    TANDEM_EREDIS = -8,   /* Redis answered with an error */
+    TANDEM_EPROTO = -9,   /* what answered does not speak Redis's protocol */
+    TANDEM_ENOWAIT = -10, /* only Redis knows, and the caller said that it cannot wait */
+    TANDEM_ELOST = -11    /* no such ticket: taken, abandoned, expired or the parent's */
+};
+
+/* Which tier answered: result.tier. */
+enum {
+    TANDEM_TIER_NONE = 0,
+    TANDEM_TIER_MEMORY = 1,
+    TANDEM_TIER_REDIS = 2,
+    TANDEM_TIER_LOADER = 3, /* set by the binding, never by the library */
+    TANDEM_TIER_STALE = 4,  /* memory, past its freshness, because Redis cannot be asked */
+    TANDEM_TIER_NEGATIVE = 5
+};
+
+/* Flags of the operations. */
+enum {
+    TANDEM_NOWAIT = 1, /* the caller cannot wait: reads answer from memory or TANDEM_ENOWAIT, writes
+                          are queued and forgotten */
+    TANDEM_CORK = 2    /* more operations follow at once: do not send yet (the last one goes without) */
+};
+
+typedef struct tandem_cache tandem_cache;     /* a handle on one cache */
+typedef struct tandem_mailbox tandem_mailbox; /* where finished operations wait to be taken */
+
+/* Options of tandem_open.  Set up by tandem_options_init, then changed field by field; all pointers
+ * may be freed once tandem_open has returned.  Durations are milliseconds. */
+typedef struct tandem_options {
+    uint32_t struct_size;        /* sizeof(tandem_options), set by tandem_options_init */
+    int32_t tracking;            /* 1: use server-assisted invalidation when it can be had */
+    const char *name;            /* 1..63 of [A-Za-z0-9_.-] */
+    uint64_t memory_bytes;       /* size of the segment, 1 MiB at least */
+    const char *path;            /* file that backs the segment, or NULL */
+    const char *rendezvous;      /* NULL, or a word that the processes of one host program share and no
+                                    other does: they meet in a file of runtime_dir named after it */
+    const char *runtime_dir;     /* where private files go, or NULL: $TMPDIR or /tmp */
+    const char *codec;           /* name of the codec, part of the identity; NULL: "string" */
+    const char *redis_url;       /* redis://..., unix:///..., or NULL: memory only */
+    const char *redis_username;  /* NULL, or instead of the URL's */
+    const char *redis_password;  /* NULL, or instead of the URL's */
+    const char *redis_client_name; /* NULL, or sent by CLIENT SETNAME */
+    const char *prefix;          /* put before each key in Redis; NULL: name and ':' */
+    size_t prefix_length;        /* bytes of prefix */
+    int64_t memory_ttl_ms;       /* no entry is served from memory longer without asking Redis again */
+    int64_t max_stale_ms;        /* freshness of an entry from Redis without a tracking link */
+    int32_t connect_timeout_ms;
+    int32_t timeout_ms;          /* from queueing an operation to giving up on it */
+    int32_t fail;                /* on a Redis error: 0 carry on in memory, 1 fail */
+    int32_t write_behind;        /* 0: writes wait for Redis; 1: they are queued and forgotten */
+    tandem_mailbox *mailbox;     /* where this handle's operations complete; NULL: one of its own */
+} tandem_options;
+
+/* What an operation says beside its status.  Owned by the caller and reused at will. */
+typedef struct tandem_result {
+    double ticket;    /* TANDEM_PENDING: the number to wait for; whole, below 2^53 */
+    double length;    /* bytes of the value, also with TANDEM_TOO_SMALL */
+    double ttl;       /* seconds left; 0: no expiry */
+    double count;     /* how many, where an operation counts */
+    int32_t tier;     /* TANDEM_TIER_* */
+    uint32_t version; /* where the entry was found: see tandem_near_* */
+    uint32_t slot;
+    uint32_t error_length;
+    char error[256]; /* NUL-terminated sentence, with TANDEM_DEGRADED and every error */
+} tandem_result;
+
+/* One row of the table of counters. */
+typedef struct tandem_metric {
+    const char *tier; /* "memory", "redis" or "tracking" */
+    const char *name;
+    const char *kind; /* "counter" or "gauge" */
+    const char *unit; /* "", "bytes" or "seconds" */
+    const char *help;
+} tandem_metric;
+
+/* -- The library ----------------------------------------------------------------------------- */
+
+/* The checksum of this region in the library as it was built.  This signature never changes. */
+const char *tandem_abi_id(void);
+
+/* TANDEM_VERSION of the library as it was built. */
+const char *tandem_version(void);
+
+/* sizeof of a public struct in the library as built: 0 tandem_options, 1 tandem_result,
+ * 2 tandem_metric; 0 for any other number. */
+size_t tandem_sizeof(int which);
+
+/* Milliseconds of the monotonic clock that all expiry goes by. */
+double tandem_now_ms(void);
+
+/* For tests: moves this process's monotonic clock forward by ms (negative: back). */
+void tandem_clock_shift(double ms);
+
+/* -- Mailboxes ------------------------------------------------------------------------------- */
+
+/* Makes a mailbox.  Returns NULL when there is no memory. */
+tandem_mailbox *tandem_mailbox_create(void);
+
+/* Gives the mailbox up.  Handles that use it keep it alive until they are closed.  NULL is fine. */
+void tandem_mailbox_release(tandem_mailbox *mailbox);
+
+/* Opens the mailbox's bell for an event loop: a listening unix socket in a directory of mode 0700
+ * under runtime_dir (NULL: $TMPDIR or /tmp).  Writes the socket's path to path.  May be called again:
+ * answers the same path.  TANDEM_OK; TANDEM_ESYS with the reason in error. */
+int tandem_bell_open(tandem_mailbox *mailbox, const char *runtime_dir, char *path, size_t path_size,
+                     char *error, size_t error_size);
+
+/* Takes the connection that this same process has just made to the bell; an earlier one is hung up.
+ * From then on a byte arrives on it when operations have completed since the last tandem_drain, at
+ * once when some have already.  Does not wait.
+ * TANDEM_OK; TANDEM_MISS: nobody of this process is waiting to be accepted; TANDEM_ESYS. */
+int tandem_bell_accept(tandem_mailbox *mailbox);
+
+/* Closes the bell's connection from this side, so that whoever reads it is told.  The listening
+ * socket stays; a new connection may be made.  Does not wait. */
+void tandem_bell_hang_up(tandem_mailbox *mailbox);
+
+/* Numbers of operations that completed since the last call, at most max.  Returns how many. */
+int tandem_drain(tandem_mailbox *mailbox, double *tickets, int max);
+
+/* Waits until the operation has completed or timeout_ms are over.  Blocks the thread: not for event
+ * loops.  TANDEM_OK; TANDEM_PENDING when the time is over; TANDEM_ELOST. */
+int tandem_wait(tandem_mailbox *mailbox, double ticket, double timeout_ms);
+
+/* The outcome of a pending operation.  The bytes go to buffer; result as the operation's own function
+ * says.  Closes the ticket unless it answers TANDEM_PENDING or TANDEM_TOO_SMALL.  An operation whose
+ * outcome nobody takes is dropped one second after its deadline. */
+int tandem_take(tandem_mailbox *mailbox, double ticket, void *buffer, size_t size,
+                tandem_result *result);
+
+/* Forgets a pending operation: it still takes place, its outcome is dropped.  Any number is fine. */
+void tandem_abandon(tandem_mailbox *mailbox, double ticket);
+
+/* Operations queued through this mailbox and not yet taken or abandoned. */
+int tandem_pending(tandem_mailbox *mailbox);
+
+/* -- Caches ---------------------------------------------------------------------------------- */
+
+/* Fills options with the defaults.  name must then be set. */
+void tandem_options_init(tandem_options *options);
+
+/* Opens a cache: attaches to the segment of the same identity, or makes it.  Never contacts Redis.
+ * Writes a handle to cache, to be given to tandem_close.
+ * TANDEM_OK; TANDEM_EINVAL: an option is wrong, named in error; TANDEM_ESYS: the segment cannot be
+ * made or attached, with the reason in error. */
+int tandem_open(const tandem_options *options, tandem_cache **cache, char *error, size_t error_size);
+
+/* Closes the handle.  Pending operations take place, their outcome is dropped.  NULL is fine. */
+void tandem_close(tandem_cache *cache);
+
+/* A sentence's worth of identity, without secrets, for messages and for telling caches apart: two
+ * handles share a segment if and only if this text is equal.  Valid as long as the handle. */
+const char *tandem_identity(const tandem_cache *cache);
+
+/* The server without secrets ("redis host:port/db"), or NULL for a cache in memory only. */
+const char *tandem_server(const tandem_cache *cache);
+
+/* Longest key, and largest value that memory takes, in bytes. */
+double tandem_key_limit(const tandem_cache *cache);
+double tandem_value_limit(const tandem_cache *cache);
+
+/* Looks a key up: memory, then Redis.
+ * TANDEM_OK: the value is in buffer, length and tier are set; TANDEM_MISS; TANDEM_TOO_SMALL;
+ * TANDEM_PENDING: Redis is asked; TANDEM_ENOWAIT, TANDEM_ECONN, TANDEM_EFULL: memory does not have
+ * it and Redis cannot be asked; TANDEM_EINVAL: empty or over-long key.
+ * tandem_take then answers TANDEM_OK, TANDEM_MISS, TANDEM_TOO_SMALL, or an error < 0. */
+int tandem_get(tandem_cache *cache, const char *key, size_t key_length, int flags, void *buffer,
+               size_t size, tandem_result *result);
+
+/* Is there such a key?  TANDEM_OK yes, TANDEM_MISS no; otherwise as tandem_get. */
+int tandem_exists(tandem_cache *cache, const char *key, size_t key_length, int flags,
+                  tandem_result *result);
+
+/* The time a key has left, in result.ttl.  Otherwise as tandem_exists. */
+int tandem_ttl(tandem_cache *cache, const char *key, size_t key_length, int flags,
+               tandem_result *result);
+
+/* Stores a value for ttl_ms (0: for ever) in both tiers.
+ * TANDEM_OK: stored, or queued (TANDEM_NOWAIT, write_behind); TANDEM_PENDING; TANDEM_DEGRADED: in
+ * memory only, error says why; TANDEM_EBUSY, TANDEM_ETOOBIG (memory only); TANDEM_EFULL,
+ * TANDEM_ECONN (with fail); TANDEM_EINVAL.  tandem_take: TANDEM_OK, TANDEM_DEGRADED, or an error:
+ * after TANDEM_ETIMEOUT and TANDEM_ECONN memory has dropped the key, for Redis may hold either. */
+int tandem_set(tandem_cache *cache, const char *key, size_t key_length, const void *value,
+               size_t value_length, int64_t ttl_ms, int flags, tandem_result *result);
+
+/* Deletes a key from both tiers.  TANDEM_OK: one of them had it; TANDEM_MISS: none; otherwise as
+ * tandem_set. */
+int tandem_delete(tandem_cache *cache, const char *key, size_t key_length, int flags,
+                  tandem_result *result);
+
+/* One step through the keys in memory that match a glob (NULL: all), expired ones left out.  cursor
+ * starts at 0.  Writes to buffer, for each key, its length as 4 bytes in host order, then its bytes;
+ * result.length says how many bytes, result.count how many keys.  A key set or deleted meanwhile may
+ * be left out; none comes twice.  TANDEM_MORE: call again; TANDEM_OK: that was the last;
+ * TANDEM_TOO_SMALL: not even one fits, nothing was skipped. */
+int tandem_keys(tandem_cache *cache, double *cursor, const char *glob, size_t glob_length,
+                void *buffer, size_t size, tandem_result *result);
+
+/* One step of deleting from memory the keys that match a glob (NULL: all).  result.count says how
+ * many live keys went.  TANDEM_MORE, TANDEM_OK, TANDEM_EBUSY.  When the glob is NULL the first step
+ * makes every entry invisible at once and the rest frees the space. */
+int tandem_remove(tandem_cache *cache, double *cursor, const char *glob, size_t glob_length,
+                  tandem_result *result);
+
+/* One step of removing expired entries from memory, at most max of them (0: no limit); result.count
+ * says how many.  TANDEM_MORE, TANDEM_OK, TANDEM_EBUSY. */
+int tandem_cleanup(tandem_cache *cache, double *cursor, double max, tandem_result *result);
+
+/* One SCAN page of this cache's keys in Redis that match a glob (NULL: all); cursor is "0" at first.
+ * TANDEM_PENDING, then tandem_take: TANDEM_OK, buffer as with tandem_keys, the first item being the
+ * next cursor ("0": that was the last) and the prefix taken off the keys.  A key may come in more
+ * than one page.  Otherwise an error as tandem_get. */
+int tandem_scan(tandem_cache *cache, const char *cursor, size_t cursor_length, const char *glob,
+                size_t glob_length, int flags, tandem_result *result);
+
+/* As tandem_scan, and the keys of the page are unlinked, in memory too.  tandem_take: buffer holds
+ * just the next cursor, as an item; result.count is the number of keys that went. */
+int tandem_scan_unlink(tandem_cache *cache, const char *cursor, size_t cursor_length,
+                       const char *glob, size_t glob_length, int flags, tandem_result *result);
+
+/* 1 when Redis is connected and answering, 0 when not, -1 for a cache in memory only. */
+int tandem_redis_up(tandem_cache *cache);
+
+/* "off" (memory only or tracking not asked for), "unavailable" (asked for and not to be had: entries
+ * from Redis then live max_stale_ms), or "on". */
+const char *tandem_tracking_state(tandem_cache *cache);
+
+/* The table of counters: how many rows, row i (TANDEM_EINVAL when there is none), and its present
+ * value over all processes of the host. */
+int tandem_metric_count(void);
+int tandem_metric_at(int i, tandem_metric *metric);
+double tandem_metric_value(tandem_cache *cache, int i);
+
+/* ffi: end */
+
+#pragma GCC visibility pop
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,158 @@
+/*
+ * memory.h: the face of the memory room.  Bytes that other processes see are in here and nowhere else.
+ *
+ * A struct memory is this process's view of one shared segment.  Reads take no lock; writes hold the
+ * lock of the key's shard, briefly.  Every function may be called from any thread of any process that
+ * has the segment; none calls back but memory_walk's visitor, none knows of Redis.  A child of fork()
+ * uses its parent's views on.
+ *
+ * Waiting: lock_us bounds how long a function waits for a shard lock in microseconds (MEMORY_LOCK_US
+ * on a thread that serves requests, MEMORY_LOCK_IO_US on the I/O thread).
+ */
+#ifndef TANDEM_MEMORY_MEMORY_H
+#define TANDEM_MEMORY_MEMORY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "memory/stats.h"
+
+struct memory;
+
+enum { MEMORY_KEY_MAX = 4096, MEMORY_LOCK_US = 2000, MEMORY_LOCK_IO_US = 20000 };
+
+enum memory_status {
+    MEMORY_OK = 0,
+    MEMORY_ABSENT,    /* no such entry, or expired */
+    MEMORY_SMALL,     /* the caller's buffer is too small: the length needed is said */
+    MEMORY_REFUSED,   /* memory_fill: the token no longer holds */
+    MEMORY_MORE,      /* a step of a walk is done, and there is more */
+    MEMORY_BUSY,      /* the lock could not be had within its bound; nothing was changed */
+    MEMORY_TOO_BIG,   /* larger than memory_value_limit; an older entry of the key is gone */
+    MEMORY_SYSTEM     /* memory_open only: error says what */
+};
+
+/* -- Segments ---------------------------------------------------------------------------------- */
+
+struct memory_config {
+    const char *name;        /* for messages and file names */
+    const char *identity;    /* any text without secrets: equal text, same segment */
+    uint64_t bytes;          /* size of the whole segment */
+    const char *path;        /* file, or NULL */
+    const char *rendezvous;  /* NULL, or the word under which processes meet in runtime_dir */
+    const char *runtime_dir; /* NULL: $TMPDIR or /tmp */
+};
+
+/* The view of the segment of this identity: the one this process has already, else the file's or the
+ * rendezvous's, else a new one.  Each success is to be matched by memory_close.
+ * MEMORY_OK; MEMORY_SYSTEM with a sentence naming the file in error. */
+int memory_open(const struct memory_config *config, struct memory **memory, char *error,
+                size_t error_size);
+void memory_close(struct memory *memory);
+
+size_t memory_value_limit(const struct memory *memory);
+
+/* -- Entries ------------------------------------------------------------------------------------ */
+
+enum {
+    MEMORY_FROM_REDIS = 1, /* has an epoch and a freshness; without it the entry is just there */
+    MEMORY_CAPPED = 2,     /* expires_ms is earlier than the key's own expiry in Redis */
+    MEMORY_NEGATIVE = 4    /* remembered absence */
+};
+
+struct memory_attributes {
+    int64_t expires_ms;     /* clock_now_ms() time from which there is no such entry; 0: never */
+    int64_t fresh_until_ms; /* MEMORY_FROM_REDIS: past this it is stale; 0: never */
+    uint32_t epoch;         /* set by memory; the epoch the entry was stored under */
+    uint32_t flags;
+};
+
+struct memory_entry {
+    struct memory_attributes attributes;
+    size_t length;     /* of the value */
+    bool epoch_holds;  /* the segment's epoch is still the entry's */
+    uint32_t slot;     /* where it is, and the version word it was read under */
+    uint32_t version;
+};
+
+/* Copies the value of a key to buffer.  MEMORY_OK, MEMORY_ABSENT, MEMORY_SMALL (entry->length is set),
+ * MEMORY_BUSY (a writer was in the way beyond the bounds).  With buffer NULL only entry is filled in
+ * and MEMORY_SMALL is not returned.  Marks the entry as used unless peek. */
+int memory_get(struct memory *memory, const void *key, size_t key_length, int64_t now_ms, bool peek,
+               void *buffer, size_t size, struct memory_entry *entry);
+
+/* Stores a value, whatever was there.  For a cache without Redis, and for writes that Redis could not
+ * be given.  MEMORY_OK, MEMORY_BUSY, MEMORY_TOO_BIG. */
+int memory_put(struct memory *memory, const void *key, size_t key_length, const void *value,
+               size_t value_length, const struct memory_attributes *attributes, int64_t lock_us);
+
+/* Removes an entry.  MEMORY_OK: it was there, unexpired; MEMORY_ABSENT; MEMORY_BUSY. */
+int memory_delete(struct memory *memory, const void *key, size_t key_length, int64_t now_ms,
+                  int64_t lock_us);
+
+/* -- What belongs to Redis ---------------------------------------------------------------------- */
+
+/* What a key's neighbourhood looked like at a moment: taken before Redis is asked or told, compared
+ * when the answer is applied. */
+struct memory_token {
+    uint32_t epoch; /* bumped when anything may have been missed */
+    uint32_t inval; /* + 1 for each invalidation of a key of the bucket */
+    uint32_t wseq;  /* + 1 for each own write of a key of the bucket */
+};
+
+void memory_token_read(struct memory *memory, const void *key, size_t key_length,
+                       struct memory_token *token);
+
+/* Stores what Redis answered to a read, if nothing happened since the token was taken.
+ * MEMORY_OK, MEMORY_REFUSED, MEMORY_BUSY, MEMORY_TOO_BIG. */
+int memory_fill(struct memory *memory, const void *key, size_t key_length, const void *value,
+                size_t value_length, const struct memory_attributes *attributes,
+                const struct memory_token *token, int64_t lock_us);
+
+/* Applies a write that Redis has acknowledged, and counts it in wseq.  Stores the value if no other
+ * write came between (token->epoch and ->wseq hold), else drops the entry.
+ * MEMORY_OK: stored; MEMORY_REFUSED: dropped; MEMORY_TOO_BIG: dropped; MEMORY_BUSY: the lock could not
+ * be had, so the whole segment was dropped by memory_drop_all. */
+int memory_commit(struct memory *memory, const void *key, size_t key_length, const void *value,
+                  size_t value_length, const struct memory_attributes *attributes,
+                  const struct memory_token *token, int64_t lock_us);
+
+/* Drops the entry of a key that was or is being written, and counts that in wseq.
+ * MEMORY_OK: it was there, unexpired; MEMORY_ABSENT; MEMORY_BUSY: as memory_commit. */
+int memory_drop(struct memory *memory, const void *key, size_t key_length, int64_t now_ms,
+                int64_t lock_us);
+
+/* From now on no entry stored before is fresh (those with MEMORY_FROM_REDIS).  One atomic add. */
+void memory_epoch_bump(struct memory *memory);
+
+/* From now on no entry stored before exists.  Atomic adds; the space is freed as it is needed. */
+void memory_drop_all(struct memory *memory);
+
+/* -- Walks, in steps ---------------------------------------------------------------------------- */
+
+/* Each step takes a bounded time.  cursor starts at 0 and is whole.  They answer MEMORY_MORE, or
+ * MEMORY_OK when the walk is over; MEMORY_BUSY as above, the cursor unmoved. */
+
+/* Keys that match the glob (NULL: all), unexpired, each as a 4-byte length in host order and its bytes.
+ * length: bytes written, count: keys.  MEMORY_SMALL: not even the next one fits. */
+int memory_keys(struct memory *memory, double *cursor, const char *glob, size_t glob_length,
+                int64_t now_ms, void *buffer, size_t size, size_t *length, size_t *count);
+
+/* Removes entries whose key matches the glob (NULL: all; then the first step is memory_drop_all, and
+ * only entries that were there at that time go).  count: unexpired ones removed. */
+int memory_remove(struct memory *memory, double *cursor, const char *glob, size_t glob_length,
+                  int64_t now_ms, int64_t lock_us, size_t *count);
+
+/* Removes expired entries, at most max (0: no limit) a call.  count: how many. */
+int memory_cleanup(struct memory *memory, double *cursor, size_t max, int64_t now_ms, int64_t lock_us,
+                   size_t *count);
+
+/* -- Numbers ------------------------------------------------------------------------------------ */
+
+void memory_count(struct memory *memory, enum memory_counter counter, uint64_t n);
+
+/* Row i of the table in stats.h, counters first: over all processes. */
+double memory_metric(struct memory *memory, int i);
+
+#endif

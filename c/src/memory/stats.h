@@ -1,0 +1,62 @@
+/*
+ * stats.h: the table of everything that is counted, one row each; the struct of counters in the
+ * segment, stats(), Prometheus and the documentation all come from it.
+ *
+ *   M(id, tier, name, kind, unit, help)
+ *
+ * Counters live in the segment, in blocks that processes choose by their pid; they are added to
+ * atomically, so that no process has to own a block, and a process that dies takes no count along.
+ */
+#ifndef TANDEM_MEMORY_STATS_H
+#define TANDEM_MEMORY_STATS_H
+
+#define MEMORY_COUNTERS(M)                                                                         \
+    M(MEMORY_HITS, "memory", "hits", "counter", "", "reads answered by memory as fresh")           \
+    M(MEMORY_STALE, "memory", "stale", "counter", "", "reads answered by memory past freshness")   \
+    M(MEMORY_MISSES, "memory", "misses", "counter", "", "reads that memory could not answer")      \
+    M(MEMORY_SETS, "memory", "sets", "counter", "", "entries stored")                              \
+    M(MEMORY_DELETES, "memory", "deletes", "counter", "", "entries removed on request")            \
+    M(MEMORY_EVICTIONS, "memory", "evictions", "counter", "", "live entries evicted for room")     \
+    M(MEMORY_EXPIRED, "memory", "expired", "counter", "", "expired entries reclaimed")             \
+    M(MEMORY_REJECTED, "memory", "rejected_fills", "counter", "",                                  \
+      "results from Redis not stored because the key changed meanwhile")                           \
+    M(MEMORY_TOO_LARGE, "memory", "too_large", "counter", "", "values too large for memory")       \
+    M(MEMORY_RETRIES, "memory", "read_retries", "counter", "", "reads repeated for a writer")      \
+    M(MEMORY_LOCK_TIMEOUTS, "memory", "lock_timeouts", "counter", "",                              \
+      "lock waits given up at their bound")                                                        \
+    M(MEMORY_RESETS, "memory", "resets", "counter", "", "shards emptied after their writer died")  \
+    M(MEMORY_LOST, "memory", "lost_entries", "counter", "", "entries dropped by such resets")      \
+    M(MEMORY_EPOCH_BUMPS, "memory", "epoch_bumps", "counter", "",                                  \
+      "times all entries from Redis stopped being fresh at once")                                  \
+    M(REDIS_HITS, "redis", "hits", "counter", "", "reads answered by Redis with a value")          \
+    M(REDIS_MISSES, "redis", "misses", "counter", "", "reads answered by Redis with an absence")   \
+    M(REDIS_UNANSWERED, "redis", "unanswered", "counter", "", "reads that Redis did not answer")   \
+    M(REDIS_DEGRADED, "redis", "degraded_writes", "counter", "", "writes done in memory only")     \
+    M(REDIS_COMMANDS, "redis", "commands", "counter", "", "commands sent")                         \
+    M(REDIS_BYTES_OUT, "redis", "bytes_out", "counter", "bytes", "bytes sent")                     \
+    M(REDIS_BYTES_IN, "redis", "bytes_in", "counter", "bytes", "bytes received")                   \
+    M(REDIS_CONNECTS, "redis", "connects", "counter", "", "connections made")                      \
+    M(REDIS_FAILURES, "redis", "connect_failures", "counter", "", "connections that failed")       \
+    M(REDIS_DISCONNECTS, "redis", "disconnects", "counter", "", "connections lost")                \
+    M(REDIS_TIMEOUTS, "redis", "timeouts", "counter", "", "operations given up at their deadline") \
+    M(REDIS_ERRORS, "redis", "errors", "counter", "", "error replies")                             \
+    M(REDIS_LATE_REPLIES, "redis", "late_replies", "counter", "", "replies that came too late")
+
+/* Gauges are computed when asked for. */
+#define MEMORY_GAUGES(M)                                                                           \
+    M(MEMORY_ENTRIES, "memory", "entries", "gauge", "", "entries held, expired ones included")     \
+    M(MEMORY_CAPACITY, "memory", "capacity_bytes", "gauge", "bytes", "bytes that entries can use") \
+    M(MEMORY_LIVE, "memory", "live_bytes", "gauge", "bytes", "bytes of entries held")              \
+    M(MEMORY_DEAD, "memory", "dead_bytes", "gauge", "bytes", "bytes of replaced entries")          \
+    M(MEMORY_FREE, "memory", "free_bytes", "gauge", "bytes", "bytes never used or reclaimed")      \
+    M(MEMORY_SEGMENT, "memory", "segment_bytes", "gauge", "bytes", "size of the segment")          \
+    M(MEMORY_SHARDS, "memory", "shards", "gauge", "", "shards, each with a lock of its own")       \
+    M(MEMORY_OUT_OF_SERVICE, "memory", "shards_out_of_service", "gauge", "",                       \
+      "shards whose lock is beyond repair")
+
+#define MEMORY_ID(id, tier, name, kind, unit, help) COUNT_##id,
+enum memory_counter { MEMORY_COUNTERS(MEMORY_ID) COUNT_COUNTERS };
+enum { GAUGE_FIRST = COUNT_COUNTERS - 1, MEMORY_GAUGES(MEMORY_ID) COUNT_METRICS };
+#undef MEMORY_ID
+
+#endif

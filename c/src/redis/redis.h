@@ -1,0 +1,147 @@
+/*
+ * redis.h: the face of the redis room.  Bytes that Redis sees are made here.
+ *
+ * A client stands for one server and database.  Its operations are queued by any thread and carried
+ * out by the one I/O thread of the process, over one pipelined connection.  The room knows nothing of
+ * the memory tier and nothing of Lua: it reports upward through the hooks given to it at start.
+ *
+ * Fork: the I/O thread and all connections are the parent's.  In the child every client starts anew
+ * on its first operation; operations pending in the parent are the parent's and their structs, as
+ * copied into the child, are neither completed nor freed there.
+ */
+#ifndef TANDEM_REDIS_REDIS_H
+#define TANDEM_REDIS_REDIS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct redis_client;
+
+enum redis_kind {
+    REDIS_GET,        /* GET and PTTL in one pipeline: reply = value, pttl_ms */
+    REDIS_EXISTS,     /* integer = 0 or 1 */
+    REDIS_PTTL,       /* pttl_ms: -2 absent, -1 no expiry */
+    REDIS_SET,        /* SET key value [PX ttl_ms] */
+    REDIS_DELETE,     /* DEL key: integer = 0 or 1 */
+    REDIS_SCAN,       /* SCAN cursor MATCH prefix+glob COUNT n: items = next cursor, keys (prefix off) */
+    REDIS_SCAN_UNLINK /* as REDIS_SCAN, then one UNLINK of the page's keys: integer = keys that went */
+};
+
+enum redis_status {
+    REDIS_DONE = 0,     /* answered; for REDIS_GET present */
+    REDIS_ABSENT,       /* REDIS_GET: no such key */
+    REDIS_UNSENT,       /* failed before a byte of it was sent: certainly not carried out */
+    REDIS_UNKNOWN,      /* sent, and the connection broke: may have been carried out or not */
+    REDIS_TIMEOUT,      /* its deadline passed; may_have_run says whether it had been sent */
+    REDIS_REFUSED,      /* the server answered with an error: error holds its text */
+    REDIS_GARBAGE       /* the peer broke the protocol, or answered with a type that makes no sense */
+};
+
+/*
+ * One operation.  Allocated with alloc_bytes by whoever submits it, together with its strings; it and
+ * they belong to the room from an accepted redis_submit() until the done hook, which gets them back.
+ */
+struct redis_op {
+    struct redis_op *next; /* the room's while queued */
+    void *owner;           /* the submitter's; the room never looks at it */
+    enum redis_kind kind;
+    char *key;             /* without prefix, or the glob (NULL: all) of a scan */
+    size_t key_length;
+    char *value;           /* REDIS_SET; the cursor of a scan */
+    size_t value_length;
+    int64_t ttl_ms;        /* REDIS_SET; 0: none */
+    int64_t deadline_ms;   /* clock_now_ms() time after which it is given up */
+
+    /* Filled in before the done hook. */
+    enum redis_status status;
+    bool may_have_run;  /* at least one byte of it may have reached the server */
+    int64_t sent_ms;    /* when it was handed to the socket */
+    char *reply;        /* REDIS_GET: the value; scans: items, each a 4-byte length in host order and
+                           its bytes; NULL otherwise.  To be freed with alloc_free by the done hook */
+    size_t reply_length;
+    size_t reply_count; /* scans: how many items */
+    int64_t pttl_ms;
+    int64_t integer;
+    char error[200]; /* a sentence naming the server, without secrets, unless REDIS_DONE/REDIS_ABSENT */
+};
+
+/* Frees an operation and its strings, reply included.  NULL is fine. */
+void redis_op_free(struct redis_op *op);
+
+/* What the room counts, reported by the count hook. */
+enum redis_counter {
+    REDIS_COUNT_COMMANDS,     /* commands handed to the socket */
+    REDIS_COUNT_BYTES_OUT,
+    REDIS_COUNT_BYTES_IN,
+    REDIS_COUNT_CONNECTS,     /* connections that became usable */
+    REDIS_COUNT_FAILURES,     /* attempts that did not */
+    REDIS_COUNT_DISCONNECTS,  /* usable connections lost */
+    REDIS_COUNT_TIMEOUTS,     /* operations given up at their deadline */
+    REDIS_COUNT_ERRORS,       /* error replies */
+    REDIS_COUNT_LATE_REPLIES, /* replies to operations already given up: read and dropped */
+    REDIS_COUNTERS
+};
+
+/* Called on the I/O thread (gone may also be called by redis_client_release itself, when the thread
+ * never ran).  They must not wait long, and must not call back into this room but for redis_op_free. */
+struct redis_hooks {
+    void *context;
+    /* The operation is over, one way or the other; exactly once for each accepted one.  Operations of
+     * one client that are answered complete in the order in which they were submitted. */
+    void (*done)(void *context, struct redis_op *op);
+    void (*count)(void *context, enum redis_counter counter, uint64_t n);
+    /* The last call for a released client: nothing of it is left. */
+    void (*gone)(void *context);
+};
+
+struct redis_config {
+    const char *url; /* redis://, unix:// */
+    const char *username, *password, *client_name; /* NULL, or instead of the URL's */
+    const char *prefix;
+    size_t prefix_length;
+    int64_t connect_timeout_ms;
+    int64_t timeout_ms;
+    size_t max_ops, max_bytes; /* bounds of what may be queued and unanswered; 0: the defaults */
+};
+
+/* Makes a client.  Checks the URL, contacts nobody, starts nothing.  NULL with a sentence in error
+ * when the URL is malformed or there is no memory. */
+struct redis_client *redis_client_create(const struct redis_config *config,
+                                         const struct redis_hooks *hooks, char *error,
+                                         size_t error_size);
+
+/* Gives the client up.  Never waits: operations under way still end, each at its deadline at the
+ * latest, then the gone hook runs.  In a child whose parent made it, its pending operations are just
+ * forgotten. */
+void redis_client_release(struct redis_client *client);
+
+/* The server without secrets: "redis host:port/db" or "redis unix:path/db". */
+const char *redis_client_server(const struct redis_client *client);
+
+enum redis_submit {
+    REDIS_ACCEPTED = 0,
+    REDIS_QUEUE_FULL, /* bounds reached; op still the caller's, op->error says so */
+    REDIS_DOWN,       /* the breaker is open: op still the caller's, op->error says why */
+    REDIS_NO_THREAD   /* the I/O thread cannot be started; op->error says why */
+};
+
+/* Queues an operation.  Any thread; never waits for the network.  With cork the I/O thread is not woken
+ * for it: an operation without cork must follow at once.  Operations are sent in the order in which
+ * they were submitted. */
+enum redis_submit redis_submit(struct redis_client *client, struct redis_op *op, bool cork);
+
+/* Wakes the I/O thread for what was submitted corked. */
+void redis_uncork(struct redis_client *client);
+
+enum redis_state { REDIS_STATE_IDLE, REDIS_STATE_CONNECTING, REDIS_STATE_UP, REDIS_STATE_DOWN };
+
+/* IDLE: nothing was ever asked of it; DOWN: the breaker is open.  why (may be NULL) gets the last
+ * error. */
+enum redis_state redis_client_state(struct redis_client *client, char *why, size_t why_size);
+
+/* Runs fn(context) on the I/O thread about once every interval_ms, from its start on; used by the tier
+ * for tickets that nobody took.  One per process; a second call replaces the first. */
+void redis_set_periodic(int64_t interval_ms, void (*fn)(void));
+
+#endif
