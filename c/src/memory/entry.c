@@ -1,0 +1,310 @@
+/*
+ * entry.c: reads and writes of single entries; the part of memory.h that is called all the time.
+ */
+#include "base/clock.h"
+#include "memory/index.h"
+#include "memory/memory.h"
+#include "memory/policy.h"
+#include "memory/seq.h"
+#include "memory/shard.h"
+#include "memory/vlog.h"
+
+enum { READ_ATTEMPTS = 8, WRITE_STEPS = 4096 };
+
+/* -- Reading ------------------------------------------------------------------------------------- */
+
+/* A writer was in the way again and again: it may have died or been stopped in its write, or the key
+ * may be that busy.  With the lock nothing can be in the way. */
+static enum index_status read_holding(struct memory *m, const struct memory_place *place,
+                                      const void *key, size_t key_length, void *buffer,
+                                      size_t size, struct memory_entry *entry)
+{
+    enum index_status status;
+
+    if (!shard_hold(m, place->shard, MEMORY_LOCK_US))
+        return INDEX_DISTURBED;
+    status = index_read(m, place, key, key_length, buffer, size, entry);
+    shard_release(m, place->shard);
+    return status;
+}
+
+int memory_get(struct memory *m, const void *key, size_t key_length, int64_t now_ms, bool peek,
+               void *buffer, size_t size, struct memory_entry *entry)
+{
+    struct memory_place place = index_place(m, key, key_length);
+    enum index_status status = index_read(m, &place, key, key_length, buffer, size, entry);
+    struct record record;
+
+    if (status == INDEX_DISTURBED) {
+        for (int i = 1; status == INDEX_DISTURBED && i < READ_ATTEMPTS; i++)
+            status = index_read(m, &place, key, key_length, buffer, size, entry);
+        memory_count(m, COUNT_MEMORY_RETRIES, 1);
+        if (status == INDEX_DISTURBED)
+            status = read_holding(m, &place, key, key_length, buffer, size, entry);
+        if (status == INDEX_DISTURBED)
+            return MEMORY_BUSY;
+    }
+    if (status == INDEX_ABSENT)
+        return MEMORY_ABSENT;
+    record.attributes = entry->attributes;
+    if (!shard_exists(m, &record, now_ms))
+        return MEMORY_ABSENT;
+    entry->epoch_holds = entry->attributes.epoch ==
+                         atomic_load_explicit(&m->header->epoch, memory_order_acquire);
+    if (!peek)
+        policy_touch(m, entry->slot);
+    return status == INDEX_SMALL ? MEMORY_SMALL : MEMORY_OK;
+}
+
+/* -- Writing ------------------------------------------------------------------------------------- */
+
+enum write_kind { WRITE_PUT, WRITE_FILL, WRITE_COMMIT };
+
+struct write {
+    enum write_kind kind;
+    struct memory_place place;
+    const void *key, *value;
+    size_t key_length, value_length;
+    const struct memory_attributes *attributes;
+    const struct memory_token *token;
+    int64_t now_ms;
+};
+
+static struct layout_bucket *home(const struct memory *m, const struct memory_place *place)
+{
+    return m->buckets + place->bucket[0];
+}
+
+static void count_own_write_locked(struct memory *m, const struct memory_place *place)
+{
+    atomic_fetch_add_explicit(&home(m, place)->wseq, 1, memory_order_release);
+}
+
+void memory_token_read(struct memory *m, const void *key, size_t key_length,
+                       struct memory_token *token)
+{
+    struct memory_place place = index_place(m, key, key_length);
+    struct layout_bucket *bucket = home(m, &place);
+
+    token->epoch = atomic_load_explicit(&m->header->epoch, memory_order_acquire);
+    token->inval = atomic_load_explicit(&bucket->inval, memory_order_acquire);
+    token->wseq = atomic_load_explicit(&bucket->wseq, memory_order_acquire);
+}
+
+static bool token_holds_locked(struct memory *m, const struct write *w)
+{
+    const struct layout_bucket *bucket = home(m, &w->place);
+
+    if (w->kind == WRITE_PUT)
+        return true;
+    if (w->token->epoch != atomic_load_explicit(&m->header->epoch, memory_order_acquire) ||
+        w->token->wseq != atomic_load_explicit(&bucket->wseq, memory_order_relaxed))
+        return false;
+    return w->kind == WRITE_COMMIT ||
+           w->token->inval == atomic_load_explicit(&bucket->inval, memory_order_relaxed);
+}
+
+static struct record record_of(struct memory *m, const struct write *w)
+{
+    struct record record = {*w->attributes, w->key_length, w->value_length, INDEX_NONE, 0};
+    struct memory_attributes *a = &record.attributes;
+
+    if (a->expires_ms > LAYOUT_EXPIRES_MAX)
+        a->expires_ms = LAYOUT_EXPIRES_MAX;
+    a->epoch = w->kind == WRITE_PUT
+                   ? atomic_load_explicit(&m->header->epoch, memory_order_acquire)
+                   : w->token->epoch;
+    record.units = record_units(w->key_length, w->value_length, a->flags);
+    return record;
+}
+
+/* Overwrites in place what is not much larger than what comes. */
+static bool overwrite_locked(struct memory *m, const struct write *w, uint32_t slot,
+                             const struct record *old, struct record *record)
+{
+    struct layout_bucket *bucket = view_bucket(m, slot);
+    _Atomic uint32_t *version = bucket->version + slot % LAYOUT_SLOTS;
+
+    if (old->units < record->units || old->units - record->units > record->units / 4 + 1)
+        return false;
+    record->units = old->units;
+    record->slot = slot;
+    seq_write_begin(version);
+    record_store(view_log(m, w->place.shard) + index_word_load(m, slot).offset, record, w->key,
+                 w->value);
+    seq_write_end(version);
+    return true;
+}
+
+static uint32_t slot_for_new_locked(struct memory *m, const struct write *w)
+{
+    uint32_t slot = index_empty_locked(m, &w->place);
+    struct record victim;
+    bool existed;
+
+    if (slot != INDEX_NONE)
+        return slot;
+    slot = policy_victim_locked(m, &w->place, w->now_ms);
+    existed = shard_record_locked(m, slot, &victim) && shard_exists(m, &victim, w->now_ms);
+    shard_forget_locked(m, slot);
+    memory_count(m, existed ? COUNT_MEMORY_EVICTIONS : COUNT_MEMORY_EXPIRED, 1);
+    return slot;
+}
+
+static int store_locked(struct memory *m, const struct write *w)
+{
+    struct layout_shard *s = view_shard(m, w->place.shard);
+    struct record record = record_of(m, w), old;
+    uint32_t slot = index_find_locked(m, &w->place, w->key, w->key_length, &old);
+    uint64_t offset;
+
+    if (slot == INDEX_NONE || !overwrite_locked(m, w, slot, &old, &record)) {
+        switch (vlog_reserve_locked(m, w->place.shard, record.units, w->now_ms, &offset)) {
+        case VLOG_MORE:
+            return MEMORY_MORE;
+        case VLOG_DAMAGED:
+            memory_count(m, COUNT_MEMORY_RESETS, 1);
+            shard_reset_locked(m, w->place.shard);
+            return MEMORY_MORE;
+        case VLOG_ROOM:
+            break;
+        }
+        /* Making room may have evicted the very entry. */
+        slot = index_find_locked(m, &w->place, w->key, w->key_length, &old);
+        if (slot != INDEX_NONE)
+            shard_set(&s->live, shard_get(&s->live) - old.units);
+        else
+            slot = slot_for_new_locked(m, w);
+        if (index_word_load(m, slot).empty)
+            shard_set(&s->entries, shard_get(&s->entries) + 1);
+        record.slot = slot;
+        record_store(view_log(m, w->place.shard) + offset, &record, w->key, w->value);
+        index_publish_locked(m, slot, offset, record.units, w->place.tag);
+        shard_set(&s->live, shard_get(&s->live) + record.units);
+    }
+    memory_count(m, COUNT_MEMORY_SETS, 1);
+    return MEMORY_OK;
+}
+
+/* Removes the entry of a key if there is one.  MEMORY_OK: it existed. */
+static int forget_locked(struct memory *m, const struct memory_place *place, const void *key,
+                         size_t key_length, int64_t now_ms)
+{
+    struct record record;
+    uint32_t slot = index_find_locked(m, place, key, key_length, &record);
+
+    if (slot == INDEX_NONE)
+        return MEMORY_ABSENT;
+    shard_forget_locked(m, slot);
+    return shard_exists(m, &record, now_ms) ? MEMORY_OK : MEMORY_ABSENT;
+}
+
+static int write_locked(struct memory *m, const struct write *w)
+{
+    int status = MEMORY_REFUSED;
+
+    if (token_holds_locked(m, w)) {
+        status = MEMORY_TOO_BIG;
+        if (w->value_length <= m->layout.value_limit)
+            status = store_locked(m, w);
+        else
+            memory_count(m, COUNT_MEMORY_TOO_LARGE, 1);
+    }
+    if (status == MEMORY_MORE)
+        return status;
+    if (status == MEMORY_REFUSED)
+        memory_count(m, COUNT_MEMORY_REJECTED, 1);
+    if (status == MEMORY_TOO_BIG || (status == MEMORY_REFUSED && w->kind == WRITE_COMMIT))
+        forget_locked(m, &w->place, w->key, w->key_length, w->now_ms);
+    if (w->kind != WRITE_FILL)
+        count_own_write_locked(m, &w->place);
+    return status;
+}
+
+/* Room for a large value is made in several holds of the lock, each of them short. */
+static int write_in_steps(struct memory *m, const struct write *w, int64_t lock_us)
+{
+    for (int i = 0; i < WRITE_STEPS; i++) {
+        int status;
+
+        if (!shard_hold(m, w->place.shard, lock_us))
+            return MEMORY_BUSY;
+        status = write_locked(m, w);
+        shard_release(m, w->place.shard);
+        if (status != MEMORY_MORE)
+            return status;
+    }
+    return MEMORY_BUSY;
+}
+
+static struct write write_of(struct memory *m, enum write_kind kind, const void *key,
+                             size_t key_length, const void *value, size_t value_length,
+                             const struct memory_attributes *attributes,
+                             const struct memory_token *token)
+{
+    struct write w = {kind,         index_place(m, key, key_length),
+                      key,          value,
+                      key_length,   value_length,
+                      attributes,   token,
+                      clock_now_ms()};
+
+    return w;
+}
+
+int memory_put(struct memory *m, const void *key, size_t key_length, const void *value,
+               size_t value_length, const struct memory_attributes *attributes, int64_t lock_us)
+{
+    struct write w =
+        write_of(m, WRITE_PUT, key, key_length, value, value_length, attributes, NULL);
+
+    return write_in_steps(m, &w, lock_us);
+}
+
+int memory_fill(struct memory *m, const void *key, size_t key_length, const void *value,
+                size_t value_length, const struct memory_attributes *attributes,
+                const struct memory_token *token, int64_t lock_us)
+{
+    struct write w =
+        write_of(m, WRITE_FILL, key, key_length, value, value_length, attributes, token);
+
+    return write_in_steps(m, &w, lock_us);
+}
+
+int memory_commit(struct memory *m, const void *key, size_t key_length, const void *value,
+                  size_t value_length, const struct memory_attributes *attributes,
+                  const struct memory_token *token, int64_t lock_us)
+{
+    struct write w =
+        write_of(m, WRITE_COMMIT, key, key_length, value, value_length, attributes, token);
+    int status = write_in_steps(m, &w, lock_us);
+
+    if (status == MEMORY_BUSY)
+        memory_drop_all(m);
+    return status;
+}
+
+int memory_delete(struct memory *m, const void *key, size_t key_length, int64_t now_ms,
+                  int64_t lock_us)
+{
+    struct memory_place place = index_place(m, key, key_length);
+    int status;
+
+    if (!shard_hold(m, place.shard, lock_us))
+        return MEMORY_BUSY;
+    status = forget_locked(m, &place, key, key_length, now_ms);
+    count_own_write_locked(m, &place);
+    shard_release(m, place.shard);
+    if (status == MEMORY_OK)
+        memory_count(m, COUNT_MEMORY_DELETES, 1);
+    return status;
+}
+
+int memory_drop(struct memory *m, const void *key, size_t key_length, int64_t now_ms,
+                int64_t lock_us)
+{
+    int status = memory_delete(m, key, key_length, now_ms, lock_us);
+
+    if (status == MEMORY_BUSY)
+        memory_drop_all(m);
+    return status;
+}

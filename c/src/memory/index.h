@@ -1,0 +1,52 @@
+/*
+ * index.h: from a key to the slot that stands for it.
+ *
+ * A key may be in any of the eight slots of its two buckets and never moves between slots, so that a
+ * slot's version word, once found, stays the one to watch.
+ */
+#ifndef TANDEM_MEMORY_INDEX_H
+#define TANDEM_MEMORY_INDEX_H
+
+#include "memory/record.h"
+#include "memory/view.h"
+
+#define INDEX_NONE UINT32_MAX
+
+enum index_status { INDEX_FOUND, INDEX_ABSENT, INDEX_SMALL, INDEX_DISTURBED };
+
+struct memory_place index_place(const struct memory *m, const void *key, size_t key_length);
+
+/* One attempt to read an entry without a lock.  With buffer NULL the value is not copied.
+ * INDEX_DISTURBED: a writer was in the way, nothing is known. */
+enum index_status index_read(const struct memory *m, const struct memory_place *place,
+                             const void *key, size_t key_length, void *buffer, size_t size,
+                             struct memory_entry *entry);
+
+/* Reads whatever record a slot stands for, with its key (key has room for MEMORY_KEY_MAX bytes).
+ * INDEX_FOUND, INDEX_ABSENT (the slot is empty), INDEX_DISTURBED. */
+enum index_status index_read_slot(const struct memory *m, uint32_t slot, struct record *record,
+                                  void *key);
+
+/* The rest is for the holder of the shard's lock. */
+
+/* The slot that stands for a key, and its record's head; or INDEX_NONE. */
+uint32_t index_find_locked(const struct memory *m, const struct memory_place *place,
+                           const void *key, size_t key_length, struct record *record);
+
+/* A slot for a new key: an empty one, or INDEX_NONE when all eight are taken. */
+uint32_t index_empty_locked(const struct memory *m, const struct memory_place *place);
+
+/* Where a slot's record is: the word's offset and length in units. */
+struct index_word {
+    uint64_t offset, units;
+    uint16_t tag;
+    bool empty;
+};
+struct index_word index_word_load(const struct memory *m, uint32_t slot);
+
+/* Makes a slot stand for a record that has been written, or for none. */
+void index_publish_locked(const struct memory *m, uint32_t slot, uint64_t offset, uint64_t units,
+                          uint16_t tag);
+void index_empty_slot_locked(const struct memory *m, uint32_t slot);
+
+#endif

@@ -1,0 +1,132 @@
+/*
+ * layout.h: every byte of a segment.  Whatever changes what another process would see changes here,
+ * and the fingerprint (layout.c) with it.
+ *
+ *   +--------+-----------+----------+---------------------------+------------------------------+
+ *   | header | counters  | shards   | buckets of shard 0, 1, .. | log of shard 0, 1, ..        |
+ *   +--------+-----------+----------+---------------------------+------------------------------+
+ *   0        page        page       page                        page                           bytes
+ *
+ * A key's hash chooses a shard, and in it two buckets of four slots.  A slot says where in the shard's
+ * log the key's record is.  Nothing in a segment is a pointer.
+ *
+ *   bucket, one cache line
+ *   +--------+--------+--------+--------+-----+-----+-----+-----+----+----+----+----+----+---+-----+----+
+ *   | word 0 | word 1 | word 2 | word 3 | version 0 . 1 . 2 . 3 | mark 0 . 1 . 2 . 3| policy | inval|wseq|
+ *   +--------+--------+--------+--------+-----+-----+-----+-----+----+----+----+----+----+---+-----+----+
+ *   0        8        16       24       32                      48                  52       56     60
+ *
+ *   slot word      63            36 35           16 15          0      0: the slot is empty
+ *                  [ offset / 8    ][ length / 8   ][ tag        ]     tag: 16 bits of the hash
+ *
+ *   record         63                        16 15          0
+ *        word 0    [ expiry, monotonic ms      ][ key length ]        all ones: filler, up to the log's end
+ *        word 1    [ value length (24) ][flags 8][ slot  (32) ]
+ *        word 2    [ epoch              (32)    ][ length / 8 (32) ]
+ *        word 3    [ fresh until, monotonic ms               ]        only with MEMORY_FROM_REDIS
+ *        then the key's bytes, then the value's, then up to 7 bytes of nothing
+ *
+ * Words are little-endian; x86-64 and arm64 are, and memory orders are written for the weaker one.
+ *
+ * Who may write what
+ *   - log, slot words, versions, policy bytes, inval, wseq, and a shard's counts: only the holder of
+ *     the shard's lock, with atomic stores where readers look without it.
+ *   - marks: anybody, at any time.  A mark is a byte of its own, so that this can hurt nobody.
+ *   - epoch, floor, counters: anybody, by atomic addition.
+ *   - all else: whoever made the segment, before anyone else could see it.
+ */
+#ifndef TANDEM_MEMORY_LAYOUT_H
+#define TANDEM_MEMORY_LAYOUT_H
+
+#include <pthread.h>
+#include <stdalign.h>
+#include <stdatomic.h>
+#include <stdint.h>
+
+#include "memory/stats.h"
+
+#if !defined(__linux__) || !(defined(__x86_64__) || defined(__aarch64__))
+#error "tandem runs on Linux on x86-64 and arm64"
+#endif
+
+enum {
+    LAYOUT_VERSION = 1,
+    LAYOUT_PAGE = 4096,
+    LAYOUT_SLOTS = 4,           /* per bucket */
+    LAYOUT_COUNTER_BLOCKS = 64, /* chosen by pid */
+    LAYOUT_UNIT = 8,            /* offsets and lengths in a slot word count these */
+    LAYOUT_HEAD_WORDS = 3,      /* of a record without freshness */
+    LAYOUT_LOG_PER_BUCKET = 488 /* bytes of log for each bucket: 122 an entry, a 16-byte key with a
+                                   100-byte value needs 144 */
+};
+
+#define LAYOUT_MAGIC "tandem segment\n"
+#define LAYOUT_FILLER UINT64_MAX
+#define LAYOUT_OFFSET_UNITS (UINT64_C(1) << 28) /* a shard's log is at most 2 GiB */
+#define LAYOUT_LENGTH_UNITS (UINT64_C(1) << 20) /* a record is below 8 MiB */
+#define LAYOUT_EXPIRES_MAX ((INT64_C(1) << 47) - 1)
+
+struct layout_bucket {
+    _Atomic uint64_t word[LAYOUT_SLOTS];
+    _Atomic uint32_t version[LAYOUT_SLOTS]; /* odd while a writer is at it */
+    _Atomic uint8_t mark[LAYOUT_SLOTS];     /* read since the policy last looked */
+    uint8_t policy[LAYOUT_SLOTS];           /* the policy's, under the lock */
+    _Atomic uint32_t inval;                 /* invalidations of keys whose first bucket this is */
+    _Atomic uint32_t wseq;                  /* own writes of such keys */
+};
+
+struct layout_shard {
+    alignas(128) pthread_mutex_t mutex;
+    _Atomic uint32_t out_of_service; /* its lock is beyond repair */
+    uint32_t unused;
+    /* The log is a ring of units: used of them from tail on, the next record goes to head. */
+    _Atomic uint64_t head, tail, used;
+    _Atomic uint64_t live; /* units of records that a slot points to */
+    _Atomic uint64_t entries;
+};
+
+struct layout_counters {
+    alignas(64) _Atomic uint64_t count[COUNT_COUNTERS];
+};
+
+struct layout_header {
+    /* These three never move, whatever the layout. */
+    char magic[16];
+    _Atomic uint32_t superseded; /* the file was replaced by another */
+    uint32_t unused;
+    char fingerprint[104]; /* of the layout, with the libc and the boot */
+
+    uint64_t bytes; /* everything below follows from it */
+    uint64_t seed;  /* of the hash */
+    uint64_t identity_hash;
+    char name[64];
+    char identity[1024];
+
+    /* Read by everybody all the time, written hardly ever: a line of their own. */
+    alignas(64) _Atomic uint32_t epoch; /* entries from Redis of an older one are not fresh */
+    _Atomic uint32_t floor;             /* entries of an epoch before this one do not exist */
+};
+
+/* Where things are in a segment of so many bytes. */
+struct layout {
+    uint64_t bytes;
+    uint32_t shards;           /* a power of two */
+    uint32_t buckets;          /* per shard */
+    uint64_t units;            /* of a shard's log */
+    uint64_t counters_at, shards_at, buckets_at, logs_at;
+    uint64_t value_limit;
+};
+
+_Static_assert(sizeof(struct layout_bucket) == 64, "a bucket is a cache line");
+_Static_assert(sizeof(struct layout_shard) == 128, "a shard is two");
+_Static_assert(sizeof(struct layout_header) <= LAYOUT_PAGE, "the header is a page");
+_Static_assert(ATOMIC_LLONG_LOCK_FREE == 2 && ATOMIC_INT_LOCK_FREE == 2, "plain atomics");
+
+/* The layout of a segment of that size, which is 1 MiB at least. */
+void layout_compute(uint64_t bytes, struct layout *layout);
+
+/* Text that differs whenever two builds or boots must not share a segment.  Not NUL-padded beyond its
+ * end: compare as a string. */
+void layout_fingerprint(char *text, size_t size);
+
+#endif

@@ -1,0 +1,32 @@
+/*
+ * lock.h: the lock of a shard: a robust mutex shared by processes, waited for within a bound.
+ *
+ * The only file that touches such a mutex.  A lock is never waited for without end: its owner may have
+ * been stopped, and then no robustness helps.
+ */
+#ifndef TANDEM_MEMORY_LOCK_H
+#define TANDEM_MEMORY_LOCK_H
+
+#include <pthread.h>
+#include <stdint.h>
+
+enum lock_status {
+    LOCK_HELD = 0,
+    LOCK_ORPHANED, /* held, but its owner died with it: mend what it guards, then lock_mended() */
+    LOCK_BUSY,     /* not had within the bound */
+    LOCK_BEYOND_REPAIR
+};
+
+/* 0, or an errno. */
+int lock_init(pthread_mutex_t *mutex);
+
+/* Tries for wait_us microseconds at most, plus what the scheduler adds. */
+enum lock_status lock_acquire(pthread_mutex_t *mutex, int64_t wait_us);
+
+/* After LOCK_ORPHANED: what the lock guards is whole again.  Dying before this call leaves the lock
+ * orphaned for the next one. */
+void lock_mended(pthread_mutex_t *mutex);
+
+void lock_release(pthread_mutex_t *mutex);
+
+#endif

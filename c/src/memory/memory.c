@@ -1,0 +1,226 @@
+/*
+ * memory.c: the views of this process.  One identity has one view, however many handles use it; the
+ * views are found here by a configuration that is loaded anew, which is how a reload keeps its cache.
+ */
+#include "memory/memory.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/hash.h"
+#include "base/rundir.h"
+#include "memory/segment.h"
+#include "memory/view.h"
+
+static pthread_mutex_t registry_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct memory *registry;
+
+static void choose_counters(struct memory *m)
+{
+    struct layout_counters *blocks = (void *)((char *)m->header + m->layout.counters_at);
+
+    m->counters = blocks + (unsigned)getpid() % LAYOUT_COUNTER_BLOCKS;
+}
+
+static void before_fork(void)
+{
+    pthread_mutex_lock(&registry_lock);
+}
+
+static void after_fork(void)
+{
+    pthread_mutex_unlock(&registry_lock);
+}
+
+/* Workers made by fork would otherwise all count in their master's block. */
+static void in_child(void)
+{
+    for (struct memory *m = registry; m; m = m->next)
+        choose_counters(m);
+    pthread_mutex_unlock(&registry_lock);
+}
+
+static void watch_forks(void)
+{
+    pthread_atfork(before_fork, after_fork, in_child);
+}
+
+/* -- Meeting in a file --------------------------------------------------------------------------- */
+
+/* The last of those who meet in a file removes it: each holds a shared lock on it as long as it lives,
+ * and the one who can have it alone is the last. */
+static void leave(struct memory *m)
+{
+    if (m->meeting_fd < 0)
+        return;
+    if (flock(m->meeting_fd, LOCK_EX | LOCK_NB) == 0)
+        unlink(m->meeting_path);
+    close(m->meeting_fd);
+}
+
+/* Takes part in the file's use.  -1 when it has just been removed by its last user. */
+static int take_part(const char *path)
+{
+    struct stat open_one, named;
+    int fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+
+    if (fd < 0)
+        return -1;
+    if (flock(fd, LOCK_SH) == 0 && fstat(fd, &open_one) == 0 && stat(path, &named) == 0 &&
+        open_one.st_ino == named.st_ino)
+        return fd;
+    close(fd);
+    return -1;
+}
+
+static struct layout_header *meet(struct memory *m, const struct memory_config *config,
+                                  const struct segment_config *segment, char *error,
+                                  size_t error_size)
+{
+    char directory[1024], path[2048];
+
+    if (rundir_open(config->runtime_dir, directory, sizeof(directory), error, error_size) != 0)
+        return NULL;
+    snprintf(path, sizeof(path), "%s/%s-%016llx-%s.segment", directory, config->name,
+             (unsigned long long)hash_bytes(config->identity, strlen(config->identity), 0),
+             config->rendezvous);
+    m->meeting_path = alloc_copy(path, strlen(path));
+    for (int i = 0; m->meeting_path && i < 100; i++) {
+        struct layout_header *header = segment_meet(segment, path, error, error_size);
+
+        if (!header)
+            return NULL;
+        m->meeting_fd = take_part(path);
+        if (m->meeting_fd >= 0)
+            return header;
+        segment_unmap(header);
+    }
+    snprintf(error, error_size, "cannot take part in %s: %s", path, strerror(errno));
+    return NULL;
+}
+
+/* -- Views --------------------------------------------------------------------------------------- */
+
+/* Without the rendezvous: a segment inherited from a parent serves as well. */
+static char *full_identity(const struct memory_config *config)
+{
+    char text[4096];
+    int n = snprintf(text, sizeof(text), "%s\n%s", config->identity,
+                     config->path ? config->path : "");
+
+    return n < (int)sizeof(text) ? alloc_copy(text, (size_t)n) : NULL;
+}
+
+static void free_view(struct memory *m)
+{
+    leave(m);
+    if (m->header)
+        segment_unmap(m->header);
+    alloc_free(m->meeting_path);
+    alloc_free(m->identity);
+    alloc_free(m);
+}
+
+static struct memory *make_view(const struct memory_config *config, char *error, size_t error_size)
+{
+    struct segment_config segment = {config->name, config->identity, config->bytes};
+    struct memory *m = alloc_zeroed(sizeof(*m));
+
+    if (!m) {
+        snprintf(error, error_size, "no memory");
+        return NULL;
+    }
+    m->meeting_fd = -1;
+    if (config->path)
+        m->header = segment_meet(&segment, config->path, error, error_size);
+    else if (config->rendezvous)
+        m->header = meet(m, config, &segment, error, error_size);
+    else
+        m->header = segment_make(&segment, error, error_size);
+    if (!m->header) {
+        free_view(m);
+        return NULL;
+    }
+    layout_compute(config->bytes, &m->layout);
+    m->shards = (void *)((char *)m->header + m->layout.shards_at);
+    m->buckets = (void *)((char *)m->header + m->layout.buckets_at);
+    m->logs = (unsigned char *)m->header + m->layout.logs_at;
+    m->seed = m->header->seed;
+    choose_counters(m);
+    return m;
+}
+
+static struct memory *find_or_make(const struct memory_config *config, char *identity, char *error,
+                                   size_t error_size)
+{
+    struct memory *m;
+
+    for (m = registry; m; m = m->next) {
+        if (strcmp(m->identity, identity) == 0) {
+            alloc_free(identity);
+            m->references++;
+            return m;
+        }
+    }
+    m = make_view(config, error, error_size);
+    if (!m) {
+        alloc_free(identity);
+        return NULL;
+    }
+    m->identity = identity;
+    m->references = 1;
+    m->next = registry;
+    registry = m;
+    return m;
+}
+
+int memory_open(const struct memory_config *config, struct memory **memory, char *error,
+                size_t error_size)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    char *identity;
+
+    if (strlen(config->identity) >= sizeof(((struct layout_header *)0)->identity)) {
+        snprintf(error, error_size, "the names of the cache, its server and its prefix are too "
+                                    "long together");
+        return MEMORY_SYSTEM;
+    }
+    identity = full_identity(config);
+    if (!identity) {
+        snprintf(error, error_size, "no memory, or the path is too long");
+        return MEMORY_SYSTEM;
+    }
+    pthread_once(&once, watch_forks);
+    pthread_mutex_lock(&registry_lock);
+    *memory = find_or_make(config, identity, error, error_size);
+    pthread_mutex_unlock(&registry_lock);
+    return *memory ? MEMORY_OK : MEMORY_SYSTEM;
+}
+
+void memory_close(struct memory *memory)
+{
+    struct memory **link = &registry;
+
+    if (!memory)
+        return;
+    pthread_mutex_lock(&registry_lock);
+    if (--memory->references == 0) {
+        while (*link != memory)
+            link = &(*link)->next;
+        *link = memory->next;
+        free_view(memory);
+    }
+    pthread_mutex_unlock(&registry_lock);
+}
+
+size_t memory_value_limit(const struct memory *memory)
+{
+    return memory->layout.value_limit;
+}

@@ -1,0 +1,272 @@
+#include "memory/segment.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/hash.h"
+#include "memory/layout.h"
+#include "memory/lock.h"
+
+enum { ATTEMPTS = 20 };
+
+/* -- Making -------------------------------------------------------------------------------------- */
+
+static uint64_t draw(void)
+{
+    uint64_t n = 0;
+
+    if (getrandom(&n, sizeof(n), GRND_NONBLOCK) != sizeof(n))
+        n = hash_bytes(&(struct timespec){0}, 0, (uint64_t)getpid() ^ (uint64_t)time(NULL));
+    return n;
+}
+
+/* Versions and counters that only grow begin anywhere, so that what was remembered of an older segment
+ * at the same address does not fit this one. */
+static int initialise(struct layout_header *header, const struct segment_config *config)
+{
+    struct layout layout;
+    struct layout_shard *shards;
+    struct layout_bucket *buckets;
+    uint32_t start = (uint32_t)draw() & ~1u;
+
+    layout_compute(config->bytes, &layout);
+    shards = (void *)((char *)header + layout.shards_at);
+    buckets = (void *)((char *)header + layout.buckets_at);
+    for (uint32_t i = 0; i < layout.shards; i++) {
+        int rc = lock_init(&shards[i].mutex);
+
+        if (rc)
+            return rc;
+    }
+    for (uint64_t i = 0; i < (uint64_t)layout.shards * layout.buckets; i++) {
+        for (int slot = 0; slot < LAYOUT_SLOTS; slot++)
+            atomic_init(buckets[i].version + slot, start);
+        atomic_init(&buckets[i].inval, start);
+        atomic_init(&buckets[i].wseq, start);
+    }
+    header->bytes = config->bytes;
+    header->seed = draw();
+    header->identity_hash = hash_bytes(config->identity, strlen(config->identity), 0);
+    snprintf(header->name, sizeof(header->name), "%s", config->name);
+    snprintf(header->identity, sizeof(header->identity), "%s", config->identity);
+    atomic_init(&header->epoch, start);
+    atomic_init(&header->floor, start);
+    layout_fingerprint(header->fingerprint, sizeof(header->fingerprint));
+    memcpy(header->magic, LAYOUT_MAGIC, sizeof(LAYOUT_MAGIC));
+    return 0;
+}
+
+static struct layout_header *map(int fd, uint64_t bytes)
+{
+    int flags = MAP_SHARED | (fd < 0 ? MAP_ANONYMOUS : 0);
+    void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, flags, fd, 0);
+
+    return memory == MAP_FAILED ? NULL : memory;
+}
+
+struct layout_header *segment_make(const struct segment_config *config, char *error,
+                                   size_t error_size)
+{
+    struct layout_header *header = map(-1, config->bytes);
+    int rc = header ? initialise(header, config) : errno;
+
+    if (rc == 0)
+        return header;
+    snprintf(error, error_size, "cannot make a segment of %llu bytes: %s",
+             (unsigned long long)config->bytes, strerror(rc));
+    if (header)
+        munmap(header, config->bytes);
+    return NULL;
+}
+
+void segment_unmap(struct layout_header *header)
+{
+    munmap(header, header->bytes);
+}
+
+/* -- Files --------------------------------------------------------------------------------------- */
+
+enum file_state { FILE_FITS, FILE_OUTDATED, FILE_FOREIGN };
+
+static enum file_state judge(const struct layout_header *found, uint64_t file_size,
+                             const struct segment_config *config, const char *path, char *error,
+                             size_t error_size)
+{
+    char fingerprint[sizeof(found->fingerprint)];
+
+    if (file_size < LAYOUT_PAGE || memcmp(found->magic, LAYOUT_MAGIC, sizeof(LAYOUT_MAGIC)) != 0) {
+        snprintf(error, error_size, "%s is not a tandem segment, and is left alone", path);
+        return FILE_FOREIGN;
+    }
+    layout_fingerprint(fingerprint, sizeof(fingerprint));
+    if (strncmp(found->fingerprint, fingerprint, sizeof(fingerprint)) != 0)
+        return FILE_OUTDATED;
+    if (found->identity_hash != hash_bytes(config->identity, strlen(config->identity), 0) ||
+        strncmp(found->identity, config->identity, sizeof(found->identity)) != 0) {
+        snprintf(error, error_size, "%s belongs to another cache: it was made for %.*s, not for %s",
+                 path, (int)sizeof(found->identity), found->identity, config->identity);
+        return FILE_FOREIGN;
+    }
+    if (found->bytes != config->bytes || file_size != config->bytes) {
+        snprintf(error, error_size, "%s is damaged: it has %llu of %llu bytes; remove it", path,
+                 (unsigned long long)file_size, (unsigned long long)config->bytes);
+        return FILE_FOREIGN;
+    }
+    return FILE_FITS;
+}
+
+/* A new file, complete, under a name of its own.  Its descriptor, or -1 with error. */
+static int prepare(const struct segment_config *config, const char *path, char *temporary,
+                   size_t size, char *error, size_t error_size)
+{
+    struct layout_header *header;
+    int fd, rc;
+
+    if (snprintf(temporary, size, "%s.new-%d-%08x", path, (int)getpid(), (unsigned)draw()) >=
+        (int)size) {
+        snprintf(error, error_size, "%s: the path is too long", path);
+        return -1;
+    }
+    fd = open(temporary, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (fd < 0) {
+        snprintf(error, error_size, "cannot make %s: %s", path, strerror(errno));
+        return -1;
+    }
+    /* ftruncate alone succeeds on a full file system, and the first touch is a SIGBUS. */
+    rc = posix_fallocate(fd, 0, (off_t)config->bytes);
+    header = rc ? NULL : map(fd, config->bytes);
+    if (!rc)
+        rc = header ? initialise(header, config) : errno;
+    if (header)
+        munmap(header, config->bytes);
+    if (rc == 0)
+        return fd;
+    snprintf(error, error_size, "cannot make %s of %llu bytes: %s", path,
+             (unsigned long long)config->bytes, strerror(rc));
+    unlink(temporary);
+    close(fd);
+    return -1;
+}
+
+/* Makes the file where there is none.  1: made (*header); 0: somebody else was quicker; -1: error. */
+static int create(const struct segment_config *config, const char *path,
+                  struct layout_header **header, char *error, size_t error_size)
+{
+    char temporary[4096];
+    int fd = prepare(config, path, temporary, sizeof(temporary), error, error_size);
+    int made;
+
+    if (fd < 0)
+        return -1;
+    made = link(temporary, path) == 0 ? 1 : errno == EEXIST ? 0 : -1;
+    if (made < 0)
+        snprintf(error, error_size, "cannot make %s: %s", path, strerror(errno));
+    unlink(temporary);
+    if (made == 1 && (*header = map(fd, config->bytes)) == NULL) {
+        snprintf(error, error_size, "cannot map %s: %s", path, strerror(errno));
+        made = -1;
+    }
+    close(fd);
+    return made;
+}
+
+static bool still_named(int fd, const char *path)
+{
+    struct stat open_one, named;
+
+    return fstat(fd, &open_one) == 0 && stat(path, &named) == 0 &&
+           open_one.st_ino == named.st_ino && open_one.st_dev == named.st_dev;
+}
+
+/* Puts a new file in the place of an outdated one, whose lock is held so that only one process does.
+ * Those who still have the old one mapped can tell by its header. */
+static int replace(const struct segment_config *config, const char *path, int old_fd, char *error,
+                   size_t error_size)
+{
+    char temporary[4096];
+    struct layout_header *old;
+    int fd = prepare(config, path, temporary, sizeof(temporary), error, error_size);
+
+    if (fd < 0)
+        return -1;
+    close(fd);
+    if (rename(temporary, path) != 0) {
+        snprintf(error, error_size, "cannot replace %s: %s", path, strerror(errno));
+        unlink(temporary);
+        return -1;
+    }
+    old = map(old_fd, LAYOUT_PAGE);
+    if (old) {
+        atomic_store_explicit(&old->superseded, 1, memory_order_release);
+        munmap(old, LAYOUT_PAGE);
+    }
+    return 0;
+}
+
+/* 1: attached (*header); 0: look again; -1: error. */
+static int attach(const struct segment_config *config, const char *path, int fd,
+                  struct layout_header **header, char *error, size_t error_size)
+{
+    alignas(64) char page[LAYOUT_PAGE] = {0};
+    struct stat st;
+    int rc;
+
+    if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
+        snprintf(error, error_size, "%s is not a regular file", path);
+        return -1;
+    }
+    if (pread(fd, page, sizeof(page), 0) < 0) {
+        snprintf(error, error_size, "cannot read %s: %s", path, strerror(errno));
+        return -1;
+    }
+    switch (judge((const void *)page, (uint64_t)st.st_size, config, path, error, error_size)) {
+    case FILE_FITS:
+        *header = map(fd, config->bytes);
+        if (*header)
+            return 1;
+        snprintf(error, error_size, "cannot map %s: %s", path, strerror(errno));
+        return -1;
+    case FILE_OUTDATED:
+        if (flock(fd, LOCK_EX) != 0)
+            return 0;
+        rc = still_named(fd, path) ? replace(config, path, fd, error, error_size) : 0;
+        flock(fd, LOCK_UN);
+        return rc;
+    case FILE_FOREIGN:
+        break;
+    }
+    return -1;
+}
+
+struct layout_header *segment_meet(const struct segment_config *config, const char *path,
+                                   char *error, size_t error_size)
+{
+    struct layout_header *header = NULL;
+    int rc = 0;
+
+    for (int i = 0; rc == 0 && i < ATTEMPTS; i++) {
+        int fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+
+        if (fd >= 0) {
+            rc = attach(config, path, fd, &header, error, error_size);
+            close(fd);
+        } else if (errno == ENOENT) {
+            rc = create(config, path, &header, error, error_size);
+        } else {
+            snprintf(error, error_size, "cannot open %s: %s", path, strerror(errno));
+            rc = -1;
+        }
+    }
+    if (rc == 0)
+        snprintf(error, error_size, "%s is being replaced all the time", path);
+    return rc == 1 ? header : NULL;
+}

@@ -1,0 +1,36 @@
+/*
+ * segment.h: making, mapping and recognising segments.
+ *
+ * A segment is anonymous, inherited by fork, or a file.  A file is written whole under another name and
+ * then linked to its own, so that nobody ever sees half of one, and is never truncated or initialised
+ * again.  What to do with a file that is there:
+ *
+ *   not one of ours, or cut short           refused
+ *   of another cache                        refused, naming it
+ *   of another boot, build or size rules    replaced: nobody can use it any more; those who still do
+ *                                           keep the old one, which is marked superseded
+ *   else                                    attached to
+ */
+#ifndef TANDEM_MEMORY_SEGMENT_H
+#define TANDEM_MEMORY_SEGMENT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct layout_header;
+
+struct segment_config {
+    const char *name;
+    const char *identity;
+    uint64_t bytes;
+};
+
+/* Each returns the mapping, or NULL with a sentence in error. */
+struct layout_header *segment_make(const struct segment_config *config, char *error,
+                                   size_t error_size);
+struct layout_header *segment_meet(const struct segment_config *config, const char *path,
+                                   char *error, size_t error_size);
+
+void segment_unmap(struct layout_header *header);
+
+#endif

@@ -1,0 +1,78 @@
+#include "memory/shard.h"
+
+#include "memory/index.h"
+#include "memory/lock.h"
+#include "memory/seq.h"
+
+bool shard_hold(struct memory *m, uint32_t shard, int64_t wait_us)
+{
+    struct layout_shard *s = view_shard(m, shard);
+
+    switch (lock_acquire(&s->mutex, wait_us)) {
+    case LOCK_HELD:
+        return true;
+    case LOCK_ORPHANED:
+        memory_count(m, COUNT_MEMORY_RESETS, 1);
+        shard_reset_locked(m, shard);
+        lock_mended(&s->mutex);
+        return true;
+    case LOCK_BEYOND_REPAIR:
+        atomic_store_explicit(&s->out_of_service, 1, memory_order_relaxed);
+        break;
+    case LOCK_BUSY:
+        break;
+    }
+    memory_count(m, COUNT_MEMORY_LOCK_TIMEOUTS, 1);
+    return false;
+}
+
+void shard_release(struct memory *m, uint32_t shard)
+{
+    lock_release(&view_shard(m, shard)->mutex);
+}
+
+void shard_reset_locked(struct memory *m, uint32_t shard)
+{
+    struct layout_shard *s = view_shard(m, shard);
+    uint32_t first = shard * m->layout.buckets * LAYOUT_SLOTS;
+    uint64_t lost = 0;
+
+    for (uint32_t slot = first; slot < first + m->layout.buckets * LAYOUT_SLOTS; slot++) {
+        lost += !index_word_load(m, slot).empty;
+        index_empty_slot_locked(m, slot);
+    }
+    shard_set(&s->head, 0);
+    shard_set(&s->tail, 0);
+    shard_set(&s->used, 0);
+    shard_set(&s->live, 0);
+    shard_set(&s->entries, 0);
+    seq_write_fence();
+    memory_count(m, COUNT_MEMORY_LOST, lost);
+}
+
+bool shard_record_locked(const struct memory *m, uint32_t slot, struct record *record)
+{
+    struct index_word w = index_word_load(m, slot);
+
+    return !w.empty && w.offset < m->layout.units && w.units <= m->layout.units - w.offset &&
+           record_load(view_log(m, slot / LAYOUT_SLOTS / m->layout.buckets) + w.offset, w.units,
+                       record);
+}
+
+bool shard_exists(const struct memory *m, const struct record *record, int64_t now_ms)
+{
+    uint32_t floor = atomic_load_explicit(&m->header->floor, memory_order_acquire);
+    const struct memory_attributes *a = &record->attributes;
+
+    return (a->expires_ms == 0 || now_ms < a->expires_ms) && (int32_t)(a->epoch - floor) >= 0;
+}
+
+void shard_forget_locked(struct memory *m, uint32_t slot)
+{
+    struct layout_shard *s = view_shard(m, slot / LAYOUT_SLOTS / m->layout.buckets);
+    uint64_t units = index_word_load(m, slot).units;
+
+    index_empty_slot_locked(m, slot);
+    shard_set(&s->live, shard_get(&s->live) - units);
+    shard_set(&s->entries, shard_get(&s->entries) - 1);
+}

@@ -1,0 +1,67 @@
+/*
+ * stats.c: counting, and reading the counts.
+ */
+#include "memory/memory.h"
+#include "memory/shard.h"
+
+void memory_count(struct memory *m, enum memory_counter counter, uint64_t n)
+{
+    if (n)
+        atomic_fetch_add_explicit(m->counters->count + counter, n, memory_order_relaxed);
+}
+
+static double sum_counter(const struct memory *m, int counter)
+{
+    const struct layout_counters *blocks =
+        (const void *)((const char *)m->header + m->layout.counters_at);
+    uint64_t sum = 0;
+
+    for (int i = 0; i < LAYOUT_COUNTER_BLOCKS; i++)
+        sum += atomic_load_explicit(blocks[i].count + counter, memory_order_relaxed);
+    return (double)sum;
+}
+
+static double shard_gauge(const struct memory *m, uint32_t shard, int gauge)
+{
+    const struct layout_shard *s = view_shard(m, shard);
+    uint64_t units;
+
+    switch (gauge) {
+    case COUNT_MEMORY_ENTRIES:
+        return (double)shard_get(&s->entries);
+    case COUNT_MEMORY_OUT_OF_SERVICE:
+        return atomic_load_explicit(&s->out_of_service, memory_order_relaxed);
+    case COUNT_MEMORY_CAPACITY:
+        units = m->layout.units;
+        break;
+    case COUNT_MEMORY_LIVE:
+        units = shard_get(&s->live);
+        break;
+    case COUNT_MEMORY_DEAD:
+        units = shard_get(&s->used) - shard_get(&s->live);
+        break;
+    case COUNT_MEMORY_FREE:
+        units = m->layout.units - shard_get(&s->used);
+        break;
+    default:
+        return 0;
+    }
+    return (double)(units * LAYOUT_UNIT);
+}
+
+double memory_metric(struct memory *m, int i)
+{
+    double sum = 0;
+
+    if (i < 0 || i >= COUNT_METRICS)
+        return 0;
+    if (i < COUNT_COUNTERS)
+        return sum_counter(m, i);
+    if (i == COUNT_MEMORY_SEGMENT)
+        return (double)m->layout.bytes;
+    if (i == COUNT_MEMORY_SHARDS)
+        return m->layout.shards;
+    for (uint32_t shard = 0; shard < m->layout.shards; shard++)
+        sum += shard_gauge(m, shard, i);
+    return sum;
+}

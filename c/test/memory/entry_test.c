@@ -1,0 +1,255 @@
+/*
+ * Single entries: what a put, get, delete, fill and commit do to them.
+ */
+#include "open.h"
+
+TEST(a_value_comes_back)
+{
+    struct memory *m = open_small();
+
+    CHECK_STR(NULL, get(m, "key"));
+    CHECK_INT(MEMORY_OK, put(m, "key", "value"));
+    CHECK_STR("value", get(m, "key"));
+    CHECK_INT(MEMORY_OK, put(m, "key", "another"));
+    CHECK_STR("another", get(m, "key"));
+    CHECK_INT(MEMORY_OK, put(m, "key", ""));
+    CHECK_STR("", get(m, "key"));
+    CHECK_INT(1, metric(m, COUNT_MEMORY_ENTRIES));
+    CHECK_INT(MEMORY_OK, memory_delete(m, "key", 3, clock_now_ms(), MEMORY_LOCK_US));
+    CHECK_INT(MEMORY_ABSENT, memory_delete(m, "key", 3, clock_now_ms(), MEMORY_LOCK_US));
+    CHECK_STR(NULL, get(m, "key"));
+    CHECK_INT(0, metric(m, COUNT_MEMORY_ENTRIES));
+    CHECK_INT(0, metric(m, COUNT_MEMORY_LIVE));
+    memory_close(m);
+}
+
+TEST(keys_and_values_are_bytes)
+{
+    struct memory *m = open_small();
+    struct memory_entry entry;
+    char buffer[8];
+
+    CHECK_INT(MEMORY_OK, memory_put(m, "a\0b", 3, "x\0y", 3, &forever, MEMORY_LOCK_US));
+    CHECK_INT(MEMORY_ABSENT, memory_get(m, "a\0c", 3, 0, false, buffer, 8, &entry));
+    CHECK_INT(MEMORY_ABSENT, memory_get(m, "a", 1, 0, false, buffer, 8, &entry));
+    CHECK_INT(MEMORY_OK, memory_get(m, "a\0b", 3, 0, false, buffer, 8, &entry));
+    CHECK_INT(3, entry.length);
+    CHECK_MEM("x\0y", buffer, 3);
+    memory_close(m);
+}
+
+TEST(a_small_buffer_is_told_the_length)
+{
+    struct memory *m = open_small();
+    struct memory_entry entry;
+    char buffer[4] = "abc";
+
+    put(m, "key", "value");
+    CHECK_INT(MEMORY_SMALL, memory_get(m, "key", 3, 0, false, buffer, 4, &entry));
+    CHECK_INT(5, entry.length);
+    CHECK_STR("abc", buffer);
+    CHECK_INT(MEMORY_OK, memory_get(m, "key", 3, 0, true, NULL, 0, &entry));
+    memory_close(m);
+}
+
+TEST(entries_expire_by_the_clock)
+{
+    struct memory *m = open_small();
+
+    put_for(m, "short", "x", 1000);
+    put_for(m, "long", "y", 100000);
+    clock_shift(999 - 10);
+    CHECK_STR("x", get(m, "short"));
+    clock_shift(20);
+    CHECK_STR(NULL, get(m, "short"));
+    CHECK_STR("y", get(m, "long"));
+    CHECK_INT(MEMORY_ABSENT, memory_delete(m, "short", 5, clock_now_ms(), MEMORY_LOCK_US));
+    clock_shift(200000);
+    CHECK_STR(NULL, get(m, "long"));
+    memory_close(m);
+}
+
+TEST(growing_and_shrinking_values_keep_the_books)
+{
+    struct memory *m = open_small();
+    char value[3001];
+
+    for (int round = 0; round < 20000; round++) {
+        char key[16];
+        size_t length = (size_t)((unsigned)round * 7919u % 3000u);
+
+        snprintf(key, sizeof(key), "k%d", round * 31 % 50);
+        memset(value, 'a' + round % 26, length);
+        value[length] = '\0';
+        REQUIRE(put(m, key, value) == MEMORY_OK);
+        CHECK_STR(value, get(m, key));
+        CHECK_INT(metric(m, COUNT_MEMORY_CAPACITY), metric(m, COUNT_MEMORY_LIVE) +
+                                                        metric(m, COUNT_MEMORY_DEAD) +
+                                                        metric(m, COUNT_MEMORY_FREE));
+    }
+    CHECK_INT(50, metric(m, COUNT_MEMORY_ENTRIES));
+    CHECK_INT(0, metric(m, COUNT_MEMORY_RESETS));
+    memory_close(m);
+}
+
+TEST(a_full_segment_evicts_what_is_not_read)
+{
+    struct memory *m = open_small();
+    char key[16], value[101];
+    int held = 0;
+
+    memset(value, 'v', 100);
+    value[100] = '\0';
+    for (int i = 0; i < 50000; i++) {
+        snprintf(key, sizeof(key), "key-%d", i);
+        REQUIRE(put(m, key, value) == MEMORY_OK);
+        CHECK_STR(value, get(m, i > 7 && i % 2 ? "key-7" : key));
+    }
+    CHECK_STR(value, get(m, "key-7"));
+    for (int i = 0; i < 50000; i++) {
+        snprintf(key, sizeof(key), "key-%d", i);
+        held += get(m, key) != NULL;
+    }
+    CHECK_INT(metric(m, COUNT_MEMORY_ENTRIES), held);
+    CHECK(held > 5500); /* 1 MiB, a sixteenth of it for header and counters */
+    CHECK_INT(50000 - held, metric(m, COUNT_MEMORY_EVICTIONS));
+    CHECK_INT(0, metric(m, COUNT_MEMORY_RESETS));
+    memory_close(m);
+}
+
+TEST(the_largest_value_fits_and_one_more_byte_does_not)
+{
+    struct memory *m = open_small();
+    size_t limit = memory_value_limit(m);
+    char *value = malloc(limit + 1), *buffer = malloc(limit + 1);
+    char key[MEMORY_KEY_MAX];
+    struct memory_entry entry;
+
+    memset(key, 'k', sizeof(key));
+    memset(value, 'v', limit + 1);
+    for (int i = 0; i < 200; i++) {
+        key[0] = (char)i;
+        REQUIRE(memory_put(m, key, sizeof(key), value, limit, &forever, MEMORY_LOCK_US) ==
+                MEMORY_OK);
+        REQUIRE(memory_get(m, key, sizeof(key), 0, false, buffer, limit, &entry) == MEMORY_OK);
+        CHECK_MEM(value, buffer, limit);
+    }
+    CHECK_INT(MEMORY_TOO_BIG,
+              memory_put(m, key, sizeof(key), value, limit + 1, &forever, MEMORY_LOCK_US));
+    CHECK_INT(MEMORY_ABSENT, memory_get(m, key, sizeof(key), 0, false, buffer, limit, &entry));
+    CHECK_INT(1, metric(m, COUNT_MEMORY_TOO_LARGE));
+    CHECK_INT(0, metric(m, COUNT_MEMORY_RESETS));
+    free(value);
+    free(buffer);
+    memory_close(m);
+}
+
+TEST(more_keys_than_slots_evict_each_other)
+{
+    struct memory *m = open_small();
+    char key[16];
+
+    for (int i = 0; i < 100000; i++) {
+        snprintf(key, sizeof(key), "%d", i);
+        REQUIRE(put(m, key, "") == MEMORY_OK);
+        CHECK_STR("", get(m, key));
+    }
+    CHECK(metric(m, COUNT_MEMORY_ENTRIES) > 6000);
+    memory_close(m);
+}
+
+TEST(all_is_dropped_at_once)
+{
+    struct memory *m = open_small();
+
+    put(m, "a", "1");
+    memory_drop_all(m);
+    CHECK_STR(NULL, get(m, "a"));
+    put(m, "a", "2");
+    CHECK_STR("2", get(m, "a"));
+    memory_close(m);
+}
+
+/* -- What belongs to Redis ------------------------------------------------------------------------ */
+
+static struct memory_attributes from_redis(void)
+{
+    struct memory_attributes a = {clock_now_ms() + 60000, clock_now_ms() + 2000, 0,
+                                  MEMORY_FROM_REDIS};
+
+    return a;
+}
+
+static int fill(struct memory *m, const char *value, const struct memory_token *token)
+{
+    struct memory_attributes a = from_redis();
+
+    return memory_fill(m, "key", 3, value, strlen(value), &a, token, MEMORY_LOCK_IO_US);
+}
+
+static int commit(struct memory *m, const char *value, const struct memory_token *token)
+{
+    struct memory_attributes a = from_redis();
+
+    return memory_commit(m, "key", 3, value, strlen(value), &a, token, MEMORY_LOCK_IO_US);
+}
+
+TEST(a_fill_holds_if_nothing_happened)
+{
+    struct memory *m = open_small();
+    struct memory_token token;
+    struct memory_entry entry;
+
+    memory_token_read(m, "key", 3, &token);
+    CHECK_INT(MEMORY_OK, fill(m, "value", &token));
+    CHECK_STR("value", get(m, "key"));
+    CHECK_INT(MEMORY_OK, memory_get(m, "key", 3, clock_now_ms(), false, NULL, 0, &entry));
+    CHECK(entry.epoch_holds);
+    CHECK(entry.attributes.fresh_until_ms > clock_now_ms());
+    memory_epoch_bump(m);
+    CHECK_INT(MEMORY_OK, memory_get(m, "key", 3, clock_now_ms(), false, NULL, 0, &entry));
+    CHECK(!entry.epoch_holds);
+    memory_close(m);
+}
+
+TEST(a_fill_is_refused_after_a_write_or_a_gap)
+{
+    struct memory *m = open_small();
+    struct memory_token token, later;
+
+    memory_token_read(m, "key", 3, &token);
+    memory_token_read(m, "key", 3, &later);
+    CHECK_INT(MEMORY_OK, commit(m, "written", &later));
+    CHECK_INT(MEMORY_REFUSED, fill(m, "older", &token));
+    CHECK_STR("written", get(m, "key"));
+
+    memory_token_read(m, "key", 3, &token);
+    memory_epoch_bump(m);
+    CHECK_INT(MEMORY_REFUSED, fill(m, "older", &token));
+
+    memory_token_read(m, "key", 3, &token);
+    memory_drop(m, "key", 3, clock_now_ms(), MEMORY_LOCK_US);
+    CHECK_INT(MEMORY_REFUSED, fill(m, "older", &token));
+    CHECK_STR(NULL, get(m, "key"));
+
+    memory_token_read(m, "key", 3, &token);
+    put(m, "key", "degraded");
+    CHECK_INT(MEMORY_REFUSED, fill(m, "older", &token));
+    CHECK_STR("degraded", get(m, "key"));
+    memory_close(m);
+}
+
+TEST(of_two_writes_under_way_neither_is_kept)
+{
+    struct memory *m = open_small();
+    struct memory_token first, second;
+
+    memory_token_read(m, "key", 3, &first);
+    memory_token_read(m, "key", 3, &second);
+    CHECK_INT(MEMORY_OK, commit(m, "first", &first));
+    CHECK_INT(MEMORY_REFUSED, commit(m, "second", &second));
+    CHECK_STR(NULL, get(m, "key"));
+    memory_close(m);
+}
+
+CHECK_MAIN()

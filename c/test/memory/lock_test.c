@@ -1,0 +1,85 @@
+#include "memory/lock.h"
+
+#include "base/clock.h"
+#include "check.h"
+
+static pthread_mutex_t *shared_lock(void)
+{
+    pthread_mutex_t *lock = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+                                 -1, 0);
+
+    REQUIRE(lock != MAP_FAILED);
+    CHECK_INT(0, lock_init(lock));
+    return lock;
+}
+
+/* A child that takes the lock, says so, and goes on living. */
+static pid_t holder(pthread_mutex_t *lock)
+{
+    int ready[2];
+    char byte;
+    pid_t pid;
+
+    REQUIRE(pipe(ready) == 0);
+    pid = fork();
+    if (pid == 0) {
+        lock_acquire(lock, 1000);
+        (void)!write(ready[1], "x", 1);
+        for (;;)
+            pause();
+    }
+    CHECK_INT(1, read(ready[0], &byte, 1));
+    return pid;
+}
+
+TEST(is_held_by_one)
+{
+    pthread_mutex_t *lock = shared_lock();
+
+    CHECK_INT(LOCK_HELD, lock_acquire(lock, 1000));
+    lock_release(lock);
+    CHECK_INT(LOCK_HELD, lock_acquire(lock, 1000));
+    lock_release(lock);
+}
+
+TEST(waits_within_its_bound_for_a_stopped_owner)
+{
+    pthread_mutex_t *lock = shared_lock();
+    pid_t pid = holder(lock);
+    int64_t start;
+
+    kill(pid, SIGSTOP);
+    start = clock_now_us();
+    CHECK_INT(LOCK_BUSY, lock_acquire(lock, 2000));
+    CHECK(clock_now_us() - start >= 2000);
+    CHECK(clock_now_us() - start < 500000);
+    kill(pid, SIGKILL);
+}
+
+TEST(tells_that_its_owner_died_until_mended)
+{
+    pthread_mutex_t *lock = shared_lock();
+    pid_t pid = holder(lock);
+
+    kill(pid, SIGKILL);
+    waitpid(pid, NULL, 0);
+    CHECK_INT(LOCK_ORPHANED, lock_acquire(lock, 1000));
+    lock_mended(lock);
+    lock_release(lock);
+    CHECK_INT(LOCK_HELD, lock_acquire(lock, 1000));
+    lock_release(lock);
+}
+
+TEST(released_without_mending_is_lost)
+{
+    pthread_mutex_t *lock = shared_lock();
+    pid_t pid = holder(lock);
+
+    kill(pid, SIGKILL);
+    waitpid(pid, NULL, 0);
+    CHECK_INT(LOCK_ORPHANED, lock_acquire(lock, 1000));
+    lock_release(lock);
+    CHECK_INT(LOCK_BEYOND_REPAIR, lock_acquire(lock, 1000));
+}
+
+CHECK_MAIN()

@@ -1,0 +1,132 @@
+#include "base/glob.h"
+#include "open.h"
+
+enum { KEYS = 3000 };
+
+static void put_many(struct memory *m)
+{
+    char key[32];
+
+    for (int i = 0; i < KEYS; i++) {
+        snprintf(key, sizeof(key), "%s:%d", i % 3 ? "user" : "page", i);
+        REQUIRE(put(m, key, "v") == MEMORY_OK);
+    }
+}
+
+static int count_keys(struct memory *m, const char *glob, size_t size)
+{
+    char *buffer = malloc(size);
+    double cursor = 0;
+    size_t length, count;
+    int total = 0, rc;
+
+    do {
+        rc = memory_keys(m, &cursor, glob, glob ? strlen(glob) : 0, clock_now_ms(), buffer, size,
+                         &length, &count);
+        REQUIRE(rc == MEMORY_OK || rc == MEMORY_MORE);
+        total += (int)count;
+        for (size_t at = 0; at < length;) {
+            uint32_t n;
+
+            memcpy(&n, buffer + at, sizeof(n));
+            CHECK(!glob || glob_match(glob, strlen(glob), buffer + at + 4, n));
+            at += 4 + n;
+        }
+    } while (rc == MEMORY_MORE);
+    free(buffer);
+    return total;
+}
+
+TEST(keys_are_listed_once_each)
+{
+    struct memory *m = open_bytes(4 << 20);
+
+    put_many(m);
+    CHECK_INT(KEYS, count_keys(m, NULL, 100000));
+    CHECK_INT(KEYS, count_keys(m, NULL, 40));
+    CHECK_INT(KEYS / 3, count_keys(m, "page:*", 100000));
+    put_for(m, "user:1", "v", 10);
+    clock_shift(20);
+    CHECK_INT(KEYS - 1, count_keys(m, NULL, 100000));
+    memory_close(m);
+}
+
+TEST(a_key_that_does_not_fit_is_not_skipped)
+{
+    struct memory *m = open_small();
+    char buffer[8];
+    double cursor = 0;
+    size_t length, count;
+
+    put(m, "a-long-key", "v");
+    CHECK_INT(MEMORY_SMALL,
+              memory_keys(m, &cursor, NULL, 0, 0, buffer, sizeof(buffer), &length, &count));
+    CHECK_INT(14, length);
+    CHECK_INT(1, count_keys(m, NULL, 100));
+    memory_close(m);
+}
+
+static int remove_all(struct memory *m, const char *glob)
+{
+    double cursor = 0;
+    size_t count, total = 0;
+    int rc;
+
+    do {
+        rc = memory_remove(m, &cursor, glob, glob ? strlen(glob) : 0, clock_now_ms(),
+                           MEMORY_LOCK_US, &count);
+        total += count;
+    } while (rc == MEMORY_MORE);
+    CHECK_INT(MEMORY_OK, rc);
+    return (int)total;
+}
+
+TEST(removal_by_glob_leaves_the_rest)
+{
+    struct memory *m = open_bytes(4 << 20);
+
+    put_many(m);
+    CHECK_INT(KEYS / 3, remove_all(m, "page:*"));
+    CHECK_INT(KEYS - KEYS / 3, count_keys(m, NULL, 100000));
+    CHECK_INT(0, remove_all(m, "page:*"));
+    memory_close(m);
+}
+
+TEST(removal_of_everything_frees_everything)
+{
+    struct memory *m = open_bytes(4 << 20);
+
+    put_many(m);
+    remove_all(m, NULL);
+    CHECK_INT(0, count_keys(m, NULL, 100000));
+    CHECK_INT(0, metric(m, COUNT_MEMORY_ENTRIES));
+    CHECK_INT(0, metric(m, COUNT_MEMORY_LIVE));
+    CHECK_INT(MEMORY_OK, put(m, "user:1", "again"));
+    CHECK_STR("again", get(m, "user:1"));
+    memory_close(m);
+}
+
+TEST(expired_entries_are_cleaned_up_within_max)
+{
+    struct memory *m = open_bytes(4 << 20);
+    char key[32];
+    double cursor = 0;
+    size_t count;
+
+    for (int i = 0; i < 100; i++) {
+        snprintf(key, sizeof(key), "%d", i);
+        put_for(m, key, "v", i < 60 ? 10 : 100000);
+    }
+    clock_shift(20);
+    CHECK_INT(100, metric(m, COUNT_MEMORY_ENTRIES));
+    CHECK_INT(MEMORY_MORE, memory_cleanup(m, &cursor, 10, clock_now_ms(), MEMORY_LOCK_US, &count));
+    CHECK_INT(10, count);
+    cursor = 0;
+    while (memory_cleanup(m, &cursor, 0, clock_now_ms(), MEMORY_LOCK_US, &count) == MEMORY_MORE)
+        continue;
+    CHECK_INT(40, metric(m, COUNT_MEMORY_ENTRIES));
+    CHECK_INT(60, metric(m, COUNT_MEMORY_EXPIRED));
+    memory_close(m);
+}
+
+CHECK_MAIN()
