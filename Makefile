@@ -1,44 +1,47 @@
 # lua-resty-tandem.  `make help` lists the targets.
 #
 # Nothing about tools or libraries is asked while this file is read, only inside recipes: with
-# `make deps demo` they do not exist before the first target has run.
+# `make deps demo` they do not exist before the first target has run.  For the same reason targets named
+# on the command line are made one after the other, and `demo` and `test` call make again.
 
+ifndef SUBMAKE
 .NOTPARALLEL:
+endif
 .DELETE_ON_ERROR:
 .SUFFIXES:
+.DEFAULT_GOAL = all
+again = +$(MAKE) --no-print-directory SUBMAKE=1
 
-BUILD  ?= build
-PREFIX ?= /usr/local
+BUILD   ?= build
+PREFIX  ?= /usr/local
 DESTDIR ?=
 
-# An OpenResty installed here is used instead of the system's LuaJIT and nginx.
-OPENRESTY ?= $(wildcard /usr/local/openresty)
-ifneq ($(OPENRESTY),)
-LUAJIT ?= $(OPENRESTY)/luajit/bin/luajit
-NGINX  ?= $(OPENRESTY)/nginx/sbin/nginx
-else
-LUAJIT ?= luajit
-NGINX  ?= nginx
-endif
-export OPENRESTY LUAJIT NGINX
+# With LUA_LIB_DIR (OpenResty's lualib, say) the Lua files and the library go to that one folder.
+lua_dir = $(or $(INST_LUADIR),$(LUA_LIB_DIR),$(PREFIX)/share/lua/5.1)
+lib_dir = $(or $(INST_LIBDIR),$(LUA_LIB_DIR),$(PREFIX)/lib/lua/5.1)
 
-LUA_SHARE_DIR ?= $(PREFIX)/share/lua/5.1
-LUA_LIB_DIR   ?= $(PREFIX)/lib/lua/5.1
+# An OpenResty that is installed is used instead of the system's LuaJIT and nginx.
+OPENRESTY ?= $(wildcard /usr/local/openresty)
+LUAJIT ?= $(if $(OPENRESTY),$(OPENRESTY)/luajit/bin/luajit,luajit)
+NGINX  ?= $(if $(OPENRESTY),$(OPENRESTY)/nginx/sbin/nginx,nginx)
+PATH := $(PATH):/usr/sbin:/sbin
+export OPENRESTY LUAJIT NGINX PATH
 
 ifeq ($(CI),true)
 WERROR ?= 1
 endif
 
-# CFLAGS, CPPFLAGS and LDFLAGS are the user's; they come after ours.
+# CFLAGS, CPPFLAGS, LDFLAGS and LDLIBS are the user's, after ours.
 CFLAGS ?= -O2 -g
 our_cppflags = -D_GNU_SOURCE -Ic/include -Ic/src
 our_cflags = -std=c11 -fPIC -pthread -fvisibility=hidden \
-             -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes \
-             $(if $(filter-out 0,$(WERROR)),-Werror)
-our_ldflags = -pthread -Wl,-z,defs -Wl,-z,nodelete -Wl,-z,now
+    -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes \
+    $(if $(filter-out 0,$(WERROR)),-Werror)
+# nodelete: LuaJIT unloads a library whose handle it has collected, under the library's own thread.
+our_soflags = -shared -Wl,-soname,libtandem.so -Wl,-z,defs -Wl,-z,nodelete -Wl,-z,now
 our_libs = -lhiredis -lpthread
 compile = $(CC) $(our_cppflags) $(CPPFLAGS) $(our_cflags) $(CFLAGS)
-link = $(CC) $(CFLAGS) $(our_ldflags) $(LDFLAGS)
+link = $(CC) -pthread $(CFLAGS) $(LDFLAGS)
 
 header  = c/include/tandem.h
 library = $(BUILD)/libtandem.so
@@ -50,15 +53,16 @@ objects = $(sources:%.c=$(BUILD)/%.o)
 tests   = $(patsubst %.c,$(BUILD)/%,$(wildcard c/test/*/*_test.c))
 
 .PHONY: all
-all: $(library) $(cdef) ## build the library and the Lua declarations (the default)
+all: $(library) $(cdef) ## build the library, and the Lua declarations of it (the default)
 
 # -- Building ---------------------------------------------------------------------------------------
 
-# What everything was compiled with; changes when that changes.
+# What everything is compiled with: rewritten when that changes, so that everything is built anew.
 .PHONY: force
 $(BUILD)/flags: force
 	@mkdir -p $(BUILD)
-	@echo '$(compile) / $(link) $(our_libs)' | cmp -s - $@ || echo '$(compile) / $(link) $(our_libs)' >$@
+	@echo "$(subst ",\",$(compile) $(link) $(our_soflags) $(our_libs) $(LDLIBS))" >$@.new
+	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
 
 $(BUILD)/%.o: %.c $(BUILD)/flags
 	@mkdir -p $(@D)
@@ -75,7 +79,7 @@ $(cdef): $(header) tools/cdef
 	CC='$(CC)' tools/cdef lua $(header) >$@.new && mv $@.new $@
 
 $(library): $(objects)
-	$(link) -shared -Wl,-soname,libtandem.so -o $@.new $(objects) $(our_libs) && mv $@.new $@
+	$(link) $(our_soflags) -o $@.new $(objects) $(our_libs) $(LDLIBS) && mv $@.new $@
 
 $(archive): $(objects)
 	@rm -f $@
@@ -84,21 +88,92 @@ $(archive): $(objects)
 $(tests:=.o): object_flags = -Ic/test
 
 $(BUILD)/c/test/%: $(BUILD)/c/test/%.o $(archive)
-	$(link) -o $@ $< $(archive) $(our_libs)
+	$(link) -o $@ $< $(archive) $(our_libs) $(LDLIBS)
 
 .SECONDARY: $(tests:=.o)
 -include $(objects:.o=.d) $(tests:=.d)
 
-# -- Testing ----------------------------------------------------------------------------------------
+# -- What is needed ----------------------------------------------------------------------------------
+
+.PHONY: deps
+deps: ## install what building, the demo and the tests need (Debian, Ubuntu)
+	tools/deps
+
+.PHONY: deps-dev
+deps-dev: ## install what lint and sanitize need in addition
+	tools/deps dev
+
+# -- Running ----------------------------------------------------------------------------------------
+
+.PHONY: demo
+demo: ## run an example application on a Redis and an nginx of its own; DEMO_ONCE=1 ends after the story
+	$(again) all
+	examples/run-demo
 
 .PHONY: test
 test: ## build and run all tests
-	$(MAKE) all test-unit
-	tools/test-spec
+	$(again) all
+	@status=0; \
+	$(MAKE) --no-print-directory SUBMAKE=1 test-unit || status=1; \
+	tools/test-spec || status=1; \
+	exit $$status
 
 .PHONY: test-unit
 test-unit: $(tests) ## build and run the C tests
 	tools/test-unit $(tests)
+
+# -- Checking ---------------------------------------------------------------------------------------
+
+.PHONY: lint
+lint: ## check formatting, the direction of includes, and the code by analysers
+	tools/lint
+
+sanitizers = -O1 -g -fno-omit-frame-pointer -fno-sanitize-recover=all
+
+.PHONY: sanitize
+sanitize: ## run the C tests under ASan with UBSan, and under TSan
+	$(again) sanitize-asan
+	$(again) sanitize-tsan
+
+SANITIZE_CC ?= clang
+
+.PHONY: sanitize-asan sanitize-tsan
+sanitize-asan:
+	$(again) BUILD=$(BUILD)/asan CC='$(SANITIZE_CC)' \
+	    CFLAGS='$(sanitizers) -fsanitize=address,undefined' tests-of-asan
+sanitize-tsan:
+	$(again) BUILD=$(BUILD)/tsan CC='$(SANITIZE_CC)' CFLAGS='$(sanitizers) -fsanitize=thread' \
+	    tests-of-tsan
+
+.PHONY: tests-of-asan tests-of-tsan
+tests-of-asan: $(tests)
+	CHECK_TIMEOUT=240 UBSAN_OPTIONS=print_stacktrace=1 tools/test-unit $(tests)
+# TSan cannot have the kernel choose addresses as freely as new kernels do.
+tests-of-tsan: $(tests)
+	CHECK_TIMEOUT=240 TSAN_OPTIONS=die_after_fork=0 \
+	    $$(setarch -R true 2>/dev/null && echo setarch -R) tools/test-unit $(tests)
+
+# -- Installing -------------------------------------------------------------------------------------
+
+.PHONY: install
+install: install-lua ## install below PREFIX (/usr/local), or below DESTDIR for a package
+	install -d $(DESTDIR)$(PREFIX)/include $(DESTDIR)$(PREFIX)/lib/pkgconfig
+	install -m 644 $(header) $(DESTDIR)$(PREFIX)/include/
+	ln -sfr $(DESTDIR)$(lib_dir)/libtandem.so $(DESTDIR)$(PREFIX)/lib/libtandem.so
+	sed -e 's|@PREFIX@|$(PREFIX)|' \
+	    -e "s|@VERSION@|$$(sed -n 's/^#define TANDEM_VERSION "\(.*\)"/\1/p' $(header))|" \
+	    tools/tandem.pc.in >$(DESTDIR)$(PREFIX)/lib/pkgconfig/tandem.pc
+	if [ -f bin/tandem ]; then \
+	    install -d $(DESTDIR)$(PREFIX)/bin && install bin/tandem $(DESTDIR)$(PREFIX)/bin/; fi
+
+# What require "resty.tandem" needs.
+.PHONY: install-lua
+install-lua: all
+	install -d $(DESTDIR)$(lib_dir) $(DESTDIR)$(lua_dir)/resty/tandem/host
+	install -m 755 $(library) $(DESTDIR)$(lib_dir)/
+	install -m 644 lua/resty/*.lua $(DESTDIR)$(lua_dir)/resty/
+	install -m 644 lua/resty/tandem/*.lua $(DESTDIR)$(lua_dir)/resty/tandem/
+	install -m 644 lua/resty/tandem/host/*.lua $(DESTDIR)$(lua_dir)/resty/tandem/host/
 
 .PHONY: clean
 clean: ## remove what was built
@@ -106,5 +181,5 @@ clean: ## remove what was built
 
 .PHONY: help
 help: ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | while IFS='	' read -r t d; do \
-	    printf '  make %-10s %s\n' "$$t" "$$d"; done
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1:\2/p' Makefile | \
+	    while IFS=: read -r target what; do printf '%-18s %s\n' "$$target" "$$what"; done
