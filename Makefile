@@ -1,8 +1,8 @@
 # lua-resty-tandem.  `make help` lists the targets.
 #
 # Nothing about tools or libraries is asked while this file is read, only inside recipes: with
-# `make deps demo` they do not exist before the first target has run.  For the same reason targets named
-# on the command line are made one after the other, and `demo` and `test` call make again.
+# `make deps demo` they do not exist before the first target has run.  For the same reason targets
+# named on the command line are made one after the other, and `demo` and `test` call make again.
 
 ifndef SUBMAKE
 .NOTPARALLEL:
@@ -55,7 +55,7 @@ tests   = $(patsubst %.c,$(BUILD)/%,$(wildcard c/test/*/*_test.c))
 .PHONY: all
 all: $(library) $(cdef) ## build the library, and the Lua declarations of it (the default)
 
-# -- Building ---------------------------------------------------------------------------------------
+# -- Building --------------------------------------------------------------------------------------
 
 # What everything is compiled with: rewritten when that changes, so that everything is built anew.
 .PHONY: force
@@ -93,7 +93,7 @@ $(BUILD)/c/test/%: $(BUILD)/c/test/%.o $(archive)
 .SECONDARY: $(tests:=.o)
 -include $(objects:.o=.d) $(tests:=.d)
 
-# -- What is needed ----------------------------------------------------------------------------------
+# -- What is needed --------------------------------------------------------------------------------
 
 .PHONY: deps
 deps: ## install what building, the demo and the tests need (Debian, Ubuntu)
@@ -103,10 +103,10 @@ deps: ## install what building, the demo and the tests need (Debian, Ubuntu)
 deps-dev: ## install what lint and sanitize need in addition
 	tools/deps dev
 
-# -- Running ----------------------------------------------------------------------------------------
+# -- Running ---------------------------------------------------------------------------------------
 
 .PHONY: demo
-demo: ## run an example application on a Redis and an nginx of its own; DEMO_ONCE=1 ends after the story
+demo: ## run an example on a Redis and an nginx of its own (DEMO_ONCE=1: just the story)
 	$(again) all
 	examples/run-demo
 
@@ -122,7 +122,7 @@ test: ## build and run all tests
 test-unit: $(tests) ## build and run the C tests
 	tools/test-unit $(tests)
 
-# -- Checking ---------------------------------------------------------------------------------------
+# -- Checking --------------------------------------------------------------------------------------
 
 .PHONY: lint
 lint: ## check formatting, the direction of includes, and the code by analysers
@@ -153,7 +153,7 @@ tests-of-tsan: $(tests)
 	CHECK_TIMEOUT=240 TSAN_OPTIONS=die_after_fork=0 \
 	    $$(setarch -R true 2>/dev/null && echo setarch -R) tools/test-unit $(tests)
 
-# -- Installing -------------------------------------------------------------------------------------
+# -- Installing ------------------------------------------------------------------------------------
 
 .PHONY: install
 install: install-lua ## install below PREFIX (/usr/local), or below DESTDIR for a package

@@ -4,7 +4,7 @@
 --   C             the library: lib.C.tandem_get(...).  Do not cache its functions in locals.
 --   path          where it was found
 --   id            its fingerprint, "VERSION-CHECKSUM"
---   is_yieldable  function: may the running Lua code yield?  True also when this LuaJIT cannot tell.
+--   is_yieldable  function: may the running Lua code yield?  True also where LuaJIT cannot tell.
 --
 -- Raises when there is no library, or not the right one.  May be loaded again in the same Lua VM.
 
@@ -33,8 +33,8 @@ local function load_cdef()
     local ok, cdef = pcall(require, "resty.tandem.cdef")
 
     if not ok then
-        fail("the generated file cdef.lua is not beside %s: run `make`, or `make install` and take the"
-             .. " Lua files from where it puts them (%s)", THIS_FILE, cdef)
+        fail("the generated file cdef.lua is not beside %s: run `make`, or `make install` and take"
+             .. " the Lua files from where it puts them (%s)", THIS_FILE, cdef)
     end
     return cdef
 end
@@ -89,8 +89,8 @@ local function check_id(lib, path, wanted)
              wanted)
     end
     if id ~= wanted then
-        fail("%s is build %s, but %s needs build %s: install the library and the Lua files together",
-             path, id, THIS_FILE, wanted)
+        fail("%s is build %s, but %s needs build %s: install the library and the Lua files"
+             .. " together", path, id, THIS_FILE, wanted)
     end
 end
 
