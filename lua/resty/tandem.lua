@@ -1,0 +1,52 @@
+--- lua-resty-tandem: a cache in two tiers, memory shared by all processes of a host and Redis.
+--
+--     local tandem = require "resty.tandem"
+--     local cache, err = tandem.new("pages", { memory = "128m", redis = "redis://127.0.0.1:6379/0" })
+--
+-- @module resty.tandem
+
+local ffi = require "ffi"
+
+local cache = require "resty.tandem.cache"
+local host = require "resty.tandem.host"
+local lib = require "resty.tandem.lib"
+local options = require "resty.tandem.options"
+
+local error = error
+
+local _M = { _VERSION = ffi.string(lib.C.tandem_version()) }
+
+--- Opens a cache: attaches to the segment of this identity, or makes it.
+--
+-- Never contacts Redis, and does not fail because Redis is down.  Cheap when the cache is open already:
+-- may be called per request.  In nginx call it in init_by_lua*, so that the workers inherit the segment;
+-- workers that call it first meet in a file in `runtime_dir`.
+--
+-- @tparam string name 1 to 63 of A-Z a-z 0-9 _ . -
+-- @tparam[opt] table opts see the table of options in the README
+-- @treturn table the cache; or nil, err when the segment cannot be made or attached
+-- @raise an argument or option that is wrong; other identity options (`memory`, `path`, `redis`,
+-- `prefix`, `codec`) than those of an open cache of this name in this Lua VM
+function _M.new(name, opts)
+    local checked, problem = options.check(name, opts)
+    if not checked then
+        error(problem, 2)
+    end
+    local object, err, misuse = cache.open(checked)
+    if misuse then
+        error(err, 2)
+    end
+    return object, err
+end
+
+--- Sends the library's log lines to fn(level, message), level being "error", "warn" or "notice".
+-- Without one they go to nginx's error log; plain LuaJIT drops them.  nil: as before.
+-- @tparam ?function fn
+function _M.set_logger(fn)
+    if fn ~= nil and type(fn) ~= "function" then
+        error("fn must be a function or nil, got " .. type(fn), 2)
+    end
+    host.set_logger(fn)
+end
+
+return _M

@@ -1,0 +1,362 @@
+--- A cache object: its methods on one key.  Those on many keys are in many.lua, walks over all keys in
+-- walk.lua; this file puts them together.
+--
+-- Where a method may be called : everything that memory answers, everywhere.  What
+-- needs Redis waits without blocking where the code may yield; elsewhere reads return nil, err and
+-- writes are queued.  In init_by_lua* a cache with Redis answers nil, err.
+--
+-- What is wrong with an argument is raised at the caller's line.  What the world does (network, memory,
+-- an error from Redis) is returned as nil, err.
+
+local ffi = require "ffi"
+
+local C = require("resty.tandem.lib").C
+local arguments = require "resty.tandem.arguments"
+local handles = require "resty.tandem.handles"
+local host = require "resty.tandem.host"
+local many = require "resty.tandem.many"
+local metrics = require "resty.tandem.metrics"
+local outcome = require "resty.tandem.outcome"
+local pending = require "resty.tandem.pending"
+local text = require "resty.tandem.text"
+local walk = require "resty.tandem.walk"
+
+local byte = string.byte
+local error = error
+local format = string.format
+local setmetatable = setmetatable
+local str = ffi.string
+local sub = string.sub
+local type = type
+
+local key_problem = arguments.key
+local not_open = arguments.not_open
+local read_flags = host.read_flags
+local write_flags = host.write_flags
+
+local OK = C.TANDEM_OK
+local MISS = C.TANDEM_MISS
+local PENDING = C.TANDEM_PENDING
+local TOO_SMALL = C.TANDEM_TOO_SMALL
+local EINVAL = C.TANDEM_EINVAL
+local HASH = arguments.RESERVED_FIRST
+local RESERVED, RESERVED_LENGTH = arguments.RESERVED, arguments.RESERVED_LENGTH
+local TIERS = outcome.TIERS
+
+local GROWTHS = 8 -- how often a value may outgrow the buffer made for it
+local KEPT = 1024 * 1024
+
+local _M = {}
+local mt = { __index = _M }
+
+-- Filled and read with no yield, and nothing that allocates, in between: a __gc of the application
+-- that uses the cache would fill them anew.
+local result = ffi.new "tandem_result"
+local buffer, size = pending.room_for(1)
+
+-- -- Reading ---------------------------------------------------------------------------------------
+
+local function finish_read(self)
+    local ticket = result.ticket
+    if not host.may_wait() then
+        C.tandem_abandon(host.mailbox(), ticket)
+        return nil, outcome.no_wait()
+    end
+    local done = pending.finish(self, ticket)
+    return done.status, done.error, done
+end
+
+-- Everything but a hit in memory that fits the buffer.
+-- Returns the bytes, nil and the tier; or nil and, if it is not a miss, err.
+local function read_on(self, key, flags, status)
+    local handle = self.handle
+    local into, into_size = buffer, size
+
+    for _ = 1, GROWTHS do
+        if status == OK then
+            local length, tier = result.length, result.tier
+            return str(into, length), nil, tier
+        elseif status == MISS then
+            return nil
+        elseif status == PENDING then
+            local final, err, done = finish_read(self)
+            if final == OK then
+                return done.bytes, nil, done.tier
+            end
+            return nil, final ~= MISS and err or nil
+        elseif status ~= TOO_SMALL then
+            return nil, outcome.read_error(status, result)
+        end
+        into, into_size = pending.room_for(result.length)
+        if not into then
+            return nil, "the value is larger than a Lua string"
+        elseif into_size <= KEPT then
+            buffer, size = into, into_size
+        end
+        status = C.tandem_get(handle, key, #key, flags, into, into_size, result)
+    end
+    return nil, "the value grew faster than it could be read"
+end
+
+local function decoded(self, key, bytes, tier)
+    local value, err = self.decode(bytes)
+    if err then
+        return nil, format('cannot decode the value of key "%s": %s', text.shorten(key), err)
+    end
+    return value, nil, TIERS[tier]
+end
+
+--- Looks a key up: in memory, then in Redis.
+-- @tparam string key any bytes
+-- @return value, nil, tier: "memory", "redis" or "stale" (past its freshness, Redis cannot be asked);
+-- or nil, nil, nil when there is no such key; or nil, err when only Redis knows and cannot be asked, or
+-- the bytes, written by another program, cannot be decoded
+function _M.get(self, key)
+    local handle = self.handle
+    if not handle then
+        error(not_open(self), 2)
+    end
+    if type(key) ~= "string" or byte(key, 1) == HASH and sub(key, 1, RESERVED_LENGTH) == RESERVED then
+        error(key_problem(self, key), 2)
+    end
+    local flags = self.flags or read_flags()
+    if not flags then
+        return nil, outcome.no_wait()
+    end
+
+    local status = C.tandem_get(handle, key, #key, flags, buffer, size, result)
+    if status == OK then
+        local length, tier = result.length, result.tier
+        local bytes = str(buffer, length)
+        if self.decode then
+            return decoded(self, key, bytes, tier)
+        end
+        return bytes, nil, TIERS[tier]
+    end
+    if status == EINVAL then
+        error(key_problem(self, key) or outcome.message(result), 2)
+    end
+
+    local bytes, err, tier = read_on(self, key, flags, status)
+    if bytes and self.decode then
+        return decoded(self, key, bytes, tier)
+    end
+    return bytes, err, tier and TIERS[tier]
+end
+
+-- What exists and ttl have in common: the status in the end, its error, and the seconds left.
+local function ask(self, status)
+    if status == PENDING then
+        local final, err, done = finish_read(self)
+        return final, err, done and done.ttl
+    end
+    local ttl = result.ttl
+    if status == OK or status == MISS then
+        return status, nil, ttl
+    end
+    return status, outcome.read_error(status, result)
+end
+
+--- Is there such a key, in either tier?
+-- @tparam string key
+-- @return true or false; or nil, err when only Redis knows and cannot be asked
+function _M.exists(self, key)
+    if not self.handle then
+        error(not_open(self), 2)
+    end
+    local problem = key_problem(self, key)
+    if problem then
+        error(problem, 2)
+    end
+    local flags = self.flags or read_flags()
+    if not flags then
+        return nil, outcome.no_wait()
+    end
+    local status, err = ask(self, C.tandem_exists(self.handle, key, #key, flags, result))
+    if status == OK then
+        return true
+    elseif status == MISS then
+        return false
+    end
+    return nil, err
+end
+
+--- The time a key has left.
+-- @tparam string key
+-- @return seconds, a float; 0 when it never expires; nil when there is no such key; or nil, err when
+-- only Redis knows and cannot be asked
+function _M.ttl(self, key)
+    if not self.handle then
+        error(not_open(self), 2)
+    end
+    local problem = key_problem(self, key)
+    if problem then
+        error(problem, 2)
+    end
+    local flags = self.flags or read_flags()
+    if not flags then
+        return nil, outcome.no_wait()
+    end
+    local status, err, seconds = ask(self, C.tandem_ttl(self.handle, key, #key, flags, result))
+    if status == OK then
+        return seconds
+    elseif status == MISS then
+        return nil
+    end
+    return nil, err
+end
+
+-- -- Writing ---------------------------------------------------------------------------------------
+
+-- The status of a write in the end, and its sentence.
+local function settle(self, status)
+    if status == PENDING then
+        local done = pending.finish(self, result.ticket)
+        return done.status, done.error
+    elseif status == OK or status == MISS then
+        return status
+    end
+    return status, outcome.message(result)
+end
+
+--- Stores a value in both tiers.
+-- @tparam string key
+-- @param value what the codec takes: with the default one a string
+-- @tparam[opt] number ttl seconds, milliseconds count; 0: never expires; default: the option `ttl`
+-- @return true; or true, "queued: ..." when Redis will be told without this call waiting for it; or
+-- true, "not in Redis: ..." when Redis cannot be told and memory carries on alone; or nil, err
+function _M.set(self, key, value, ttl)
+    if not self.handle then
+        error(not_open(self), 2)
+    end
+    local problem = key_problem(self, key)
+    if problem then
+        error(problem, 2)
+    end
+    local bytes, err, misuse = self.encode(value)
+    if not bytes then
+        if misuse then
+            error(err, 2)
+        end
+        return nil, err
+    end
+    local ms = self.ttl_ms
+    if ttl ~= nil then
+        ms, problem = arguments.ttl(ttl)
+        if problem then
+            error(problem, 2)
+        end
+    end
+    local flags = self.flags or write_flags()
+    if not flags then
+        return nil, outcome.no_wait()
+    end
+
+    local status
+    status, err = settle(self, C.tandem_set(self.handle, key, #key, bytes, #bytes, ms, flags, result))
+    return outcome.written(self, status, err, flags)
+end
+
+--- Deletes a key from both tiers.
+-- @tparam string key
+-- @return true when either tier had it, false when none had; or true, "queued: ..." and
+-- true, "not in Redis: ..." as set; or nil, err
+function _M.delete(self, key)
+    if not self.handle then
+        error(not_open(self), 2)
+    end
+    local problem = key_problem(self, key)
+    if problem then
+        error(problem, 2)
+    end
+    local flags = self.flags or write_flags()
+    if not flags then
+        return nil, outcome.no_wait()
+    end
+
+    local status, err = settle(self, C.tandem_delete(self.handle, key, #key, flags, result))
+    if status == MISS then
+        return false
+    end
+    return outcome.written(self, status, err, flags)
+end
+
+-- -- The rest --------------------------------------------------------------------------------------
+
+_M.get_multi = many.get_multi
+_M.exists_multi = many.exists_multi
+_M.set_multi = many.set_multi
+_M.delete_multi = many.delete_multi
+_M.keys = walk.keys
+_M.clear = walk.clear
+_M.delete_by_pattern = walk.delete_by_pattern
+_M.cleanup_expired = walk.cleanup_expired
+
+--- Numbers over all processes of the host.
+-- @return a table: hits, misses, entries, memory_usage_bytes, avg_hit_rate (0..1), hit_count,
+-- miss_count, eviction_count; then `memory`, `redis` and `tracking` with every counter of the tier
+function _M.stats(self)
+    if not self.handle then
+        error(not_open(self), 2)
+    end
+    return metrics.stats(self.handle)
+end
+
+--- Gives the cache up; later calls raise.  Calls of other light threads that are waiting for Redis
+-- still end.  The segment goes when its last user does.
+-- @return true
+function _M.close(self)
+    if not self.handle then
+        error(not_open(self), 2)
+    end
+    self.handle = nil
+    handles.close(self.core)
+    return true
+end
+
+function mt.__tostring(self)
+    return format('tandem cache "%s"%s', self.name, self.handle and "" or " (closed)")
+end
+
+-- -- Making one ------------------------------------------------------------------------------------
+
+local told = {} -- names of caches whose missing tracking was logged
+
+local function tell_tracking(checked, handle)
+    if not checked.redis or not checked.tracking or told[checked.name]
+       or str(C.tandem_tracking_state(handle)) == "on" then
+        return
+    end
+    told[checked.name] = true
+    host.log("notice", format('cache "%s": tracking is not active in this version: entries from Redis'
+                              .. " live at most max_stale, %g s", checked.name,
+                              checked.max_stale / 1000))
+end
+
+--- Opens a cache.
+-- @param checked what options.check returned
+-- @return the object; or nil, err, and true when it is the caller's mistake
+function _M.open(checked)
+    local core, err, misuse = handles.open(checked)
+    if not core then
+        return nil, err, misuse
+    end
+    tell_tracking(checked, core.handle)
+
+    -- handle is the core's, until close; flags is nil when the phase has a say.
+    return setmetatable({
+        name = checked.name,
+        core = core,
+        handle = core.handle,
+        flags = not checked.redis and 0 or nil,
+        has_redis = checked.redis ~= nil,
+        behind = checked.redis ~= nil and checked.write == "behind",
+        encode = checked.codec.encode,
+        decode = checked.codec.decode,
+        ttl_ms = checked.ttl,
+        wait_ms = checked.timeout + checked.connect_timeout + 1000,
+        key_limit = C.tandem_key_limit(core.handle),
+    }, mt)
+end
+
+return _M

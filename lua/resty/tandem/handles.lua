@@ -1,0 +1,213 @@
+--- C handles: opening them, sharing them between Lua objects, closing them.
+--
+-- A core is one tandem_cache with one set of C options.  Objects with equal options share it, so that
+-- `new` in every request costs a table.  It is closed when the last object is, but not while a call is
+-- under way; a core whose objects, or calls, were dropped without a word is closed by the collector.
+
+local ffi = require "ffi"
+
+local C = require("resty.tandem.lib").C
+local host = require "resty.tandem.host"
+local text = require "resty.tandem.text"
+
+local concat = table.concat
+local format = string.format
+local next = next
+local setmetatable = setmetatable
+local show = text.show
+local str = ffi.string
+local tostring = tostring
+
+local OK = C.TANDEM_OK
+local EINVAL = C.TANDEM_EINVAL
+
+local ERROR_BYTES = 512
+
+local _M = {}
+
+-- name -> { identity = option -> value, text = tandem_identity(), cores = signature -> core }
+local caches = {}
+
+-- -- Identity --------------------------------------------------------------------------------------
+
+local IDENTITY = { "memory", "path", "redis", "prefix", "codec" }
+
+local function identity_of(checked)
+    return {
+        memory = checked.memory,
+        path = checked.path,
+        redis = checked.redis and "a Redis" or nil,
+        prefix = checked.redis and checked.prefix or nil,
+        codec = checked.codec.name,
+    }
+end
+
+local function conflict(name, option, theirs, ours)
+    return format('cache "%s" is open in this Lua VM with another opts.%s: it has %s, got %s', name,
+                  option, theirs, ours)
+end
+
+local function find_conflict(name, open, identity)
+    for _, option in ipairs(IDENTITY) do
+        local theirs, ours = open.identity[option], identity[option]
+        if theirs ~= ours then
+            return conflict(name, option, show(theirs), show(ours))
+        end
+    end
+end
+
+-- Two handles with equal signatures are interchangeable.
+local function signature(checked)
+    local redis = checked.redis or {}
+    local parts = {}
+    for _, value in ipairs({
+        tostring(checked.memory), tostring(checked.path), tostring(checked.codec.name),
+        tostring(redis.url), tostring(redis.username), tostring(redis.password),
+        tostring(redis.client_name), checked.prefix, tostring(checked.memory_ttl),
+        tostring(checked.max_stale), tostring(checked.connect_timeout), tostring(checked.timeout),
+        checked.on_redis_error, checked.write, tostring(checked.tracking),
+        tostring(checked.runtime_dir),
+    }) do
+        parts[#parts + 1] = #value .. ":" .. value
+    end
+    return concat(parts)
+end
+
+-- -- Opening ---------------------------------------------------------------------------------------
+
+-- The struct points into Lua strings: checked has to live until tandem_open has returned.
+local function options_struct(checked, mailbox, rendezvous)
+    local o = ffi.new "tandem_options"
+    local redis = checked.redis or {}
+
+    C.tandem_options_init(o)
+    o.name = checked.name
+    o.memory_bytes = checked.memory
+    o.path = checked.path
+    o.rendezvous = rendezvous
+    o.runtime_dir = checked.runtime_dir
+    o.codec = checked.codec.name
+    o.redis_url = redis.url
+    o.redis_username = redis.username
+    o.redis_password = redis.password
+    o.redis_client_name = redis.client_name
+    o.prefix = checked.prefix
+    o.prefix_length = #checked.prefix
+    o.memory_ttl_ms = checked.memory_ttl
+    o.max_stale_ms = checked.max_stale
+    o.connect_timeout_ms = checked.connect_timeout
+    o.timeout_ms = checked.timeout
+    o.fail = checked.on_redis_error == "fail" and 1 or 0
+    o.write_behind = checked.write == "behind" and 1 or 0
+    o.tracking = checked.tracking and 1 or 0
+    o.mailbox = mailbox
+    return o
+end
+
+local function close_handle(handle)
+    C.tandem_close(handle)
+end
+
+local function open_handle(checked)
+    host.use_runtime_dir(checked.runtime_dir)
+
+    local mailbox, no_mailbox = host.mailbox()
+    if not mailbox then
+        return nil, no_mailbox
+    end
+    local rendezvous = host.rendezvous()
+    local out, err = ffi.new "tandem_cache *[1]", ffi.new("char[?]", ERROR_BYTES)
+    local o = options_struct(checked, mailbox, rendezvous)
+    local status = C.tandem_open(o, out, err, ERROR_BYTES)
+    if status ~= OK then
+        return nil, str(err), status == EINVAL
+    end
+    return ffi.gc(out[0], close_handle)
+end
+
+local function close_core(core)
+    local handle = core.handle
+    if handle then
+        core.handle = nil
+        if core.open.cores[core.signature] == core then
+            core.open.cores[core.signature] = nil
+        end
+        ffi.gc(handle, nil)
+        C.tandem_close(handle)
+    end
+end
+
+local function new_core(checked, open, identity, wanted)
+    local handle, err, misuse = open_handle(checked)
+    if not handle then
+        return nil, err, misuse
+    end
+    local identity_text = str(C.tandem_identity(handle))
+
+    if not open then
+        open = { identity = identity, text = identity_text,
+                 cores = setmetatable({}, { __mode = "v" }) }
+        caches[checked.name] = open
+    elseif open.text ~= identity_text then
+        ffi.gc(handle, nil)
+        C.tandem_close(handle)
+        return nil, conflict(checked.name, "redis", open.text, identity_text), true
+    end
+    local core = { handle = handle, open = open, signature = wanted, users = 0, busy = 0,
+                   closing = false }
+    open.cores[wanted] = core
+    return core
+end
+
+--- The core for these checked options, with one user more.
+-- @return a core; or nil, err, and true when it is the caller's mistake
+function _M.open(checked)
+    local open, identity = caches[checked.name], identity_of(checked)
+    if open and not next(open.cores) then
+        open = nil
+    end
+    if open then
+        local problem = find_conflict(checked.name, open, identity)
+        if problem then
+            return nil, problem, true
+        end
+    end
+
+    local wanted = signature(checked)
+    local core, err, misuse = open and open.cores[wanted], nil, nil
+    if not core or core.closing then
+        core, err, misuse = new_core(checked, open, identity, wanted)
+        if not core then
+            return nil, err, misuse
+        end
+    end
+    core.users = core.users + 1
+    return core
+end
+
+-- -- Using and closing -----------------------------------------------------------------------------
+
+--- To be called before a stretch that may yield while it uses the handle; leave() after it.
+function _M.enter(core)
+    core.busy = core.busy + 1
+end
+
+function _M.leave(core)
+    core.busy = core.busy - 1
+    if core.closing and core.busy == 0 then
+        close_core(core)
+    end
+end
+
+--- One user less.
+function _M.close(core)
+    core.users = core.users - 1
+    if core.users == 0 then
+        core.closing = true
+        if core.busy == 0 then
+            close_core(core)
+        end
+    end
+end
+
+return _M

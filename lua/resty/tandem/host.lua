@@ -1,0 +1,42 @@
+--- The program that Lua runs in: resty.tandem.host.nginx or resty.tandem.host.plain, whichever it is.
+--
+-- A host knows how to wait for pending operations, whether the running code may, and where log lines
+-- go.  Both have:
+--
+--   name                       "nginx" or "plain"
+--   mailbox()                  where the operations of this Lua VM complete; one for all its caches
+--   read_flags()               TANDEM_* flags for a read: 0 or TANDEM_NOWAIT; false: not here
+--   write_flags()              the same for a write
+--   may_wait()                 may the running code wait for Redis?
+--   where()                    for messages: what stands in the way of waiting
+--   wait(tickets, n, ms)       waits until the first n tickets have completed, ms at most.  True; false
+--                              when the time was over first; false, err when there is no waiting
+--   breathe(since)             to be called between the steps of a long walk, with what it returned
+--                              before (at first: tandem_now_ms()); lets other requests run
+--   rendezvous()               the word under which the processes of this host program meet, or nil
+--   use_runtime_dir(directory) where private sockets go, once someone has said so
+--   log(level, message)        level: "error", "warn" or "notice"
+
+local ngx_api = package.loaded.ngx
+
+local host = require(type(ngx_api) == "table" and ngx_api.get_phase and "resty.tandem.host.nginx"
+                     or "resty.tandem.host.plain")
+
+local log = host.log
+local logger
+
+--- Sends log lines to fn(level, message) instead; nil restores the host's own way.  Plain LuaJIT logs
+-- nothing unless there is such a function; nginx logs to its error log.
+function host.set_logger(fn)
+    logger = fn
+end
+
+function host.log(level, message)
+    if logger then
+        logger(level, message)
+    else
+        log(level, message)
+    end
+end
+
+return host

@@ -1,0 +1,24 @@
+--- The one mailbox of this Lua VM, in which the operations of all its caches complete.
+
+local ffi = require "ffi"
+
+local C = require("resty.tandem.lib").C
+
+local mailbox
+
+local function release(box)
+    C.tandem_mailbox_release(box)
+end
+
+--- Made when first asked for; given up with the VM.
+-- @return the mailbox; or nil, err
+return function()
+    if not mailbox then
+        local made = C.tandem_mailbox_create()
+        if made == nil then
+            return nil, "no memory for a mailbox"
+        end
+        mailbox = ffi.gc(made, release)
+    end
+    return mailbox
+end

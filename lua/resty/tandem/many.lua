@@ -1,0 +1,339 @@
+--- Methods on many keys: everything is queued before anything is waited for, so that Redis sees one
+-- pipeline and the caller one round trip (one per 1024 keys).
+--
+-- Arguments are checked, and values encoded, before the first operation: what raises has done nothing.
+
+local ffi = require "ffi"
+
+local C = require("resty.tandem.lib").C
+local arguments = require "resty.tandem.arguments"
+local handles = require "resty.tandem.handles"
+local host = require "resty.tandem.host"
+local outcome = require "resty.tandem.outcome"
+local pending = require "resty.tandem.pending"
+local text = require "resty.tandem.text"
+
+local error = error
+local format = string.format
+local gsub = string.gsub
+local min = math.min
+local pairs = pairs
+local str = ffi.string
+local type = type
+
+local not_open = arguments.not_open
+
+local OK = C.TANDEM_OK
+local MISS = C.TANDEM_MISS
+local PENDING = C.TANDEM_PENDING
+local TOO_SMALL = C.TANDEM_TOO_SMALL
+local DEGRADED = C.TANDEM_DEGRADED
+local CORK = C.TANDEM_CORK
+local NOWAIT = C.TANDEM_NOWAIT
+
+local CHUNK = 1024   -- operations queued at once
+
+local _M = {}
+
+local result = ffi.new "tandem_result"
+local buffer, size = pending.room_for(65536)
+
+-- -- Running ---------------------------------------------------------------------------------------
+
+-- Flags for reads; false where a cache with Redis must not be used.
+local function read_flags(self)
+    if self.flags then
+        return self.flags
+    end
+    return host.may_wait() and 0 or host.read_flags() and NOWAIT
+end
+
+-- What an operation that did not have to wait has said.
+local function immediate(status)
+    if status == OK or status == MISS then
+        return { status = status, tier = result.tier }
+    end
+    return { status = status, error = outcome.read_error(status, result) }
+end
+
+local function run_chunk(self, first, last, submit, outcomes)
+    local tickets, owners, n = {}, {}, 0
+
+    for i = first, last do
+        local status, bytes = submit(i, i < last and CORK or 0)
+        if status == PENDING then
+            n = n + 1
+            tickets[n], owners[n] = result.ticket, i
+        else
+            local done = immediate(status)
+            done.bytes = bytes
+            outcomes[i] = done
+        end
+    end
+    if n == 0 then
+        return
+    end
+    local _, err = host.wait(tickets, n, self.wait_ms)
+    for j = 1, n do
+        outcomes[owners[j]] = pending.take(tickets[j], err)
+    end
+end
+
+-- Calls submit(i, cork) for 1 to n: it starts the operation and returns its status, and bytes if there
+-- are already.  It must neither yield nor raise, or what is corked would not be sent.
+-- Returns the outcomes, an array.
+local function run(self, n, submit)
+    local core, outcomes = self.core, {}
+
+    handles.enter(core)
+    for first = 1, n, CHUNK do
+        run_chunk(self, first, min(first + CHUNK - 1, n), submit, outcomes)
+    end
+    handles.leave(core)
+    return outcomes
+end
+
+-- One sentence for those that failed; first: the first one's.
+local function some_failed(failed, n, verb, first)
+    return format("%d of %d keys %s: %s", failed, n, verb, first)
+end
+
+-- The keys of an array, each once.
+local function distinct(keys)
+    local list, seen = {}, {}
+    for i = 1, #keys do
+        local key = keys[i]
+        if not seen[key] then
+            seen[key] = true
+            list[#list + 1] = key
+        end
+    end
+    return list
+end
+
+-- -- Reading ---------------------------------------------------------------------------------------
+
+local function start_get(handle, key, flags)
+    local status = C.tandem_get(handle, key, #key, flags, buffer, size, result)
+
+    for _ = 1, 8 do
+        if status == OK then
+            local length = result.length
+            local bytes = str(buffer, length)
+            return status, bytes
+        elseif status ~= TOO_SMALL then
+            return status
+        end
+        local into, into_size = pending.room_for(result.length)
+        if not into then
+            return status
+        end
+        status = C.tandem_get(handle, key, #key, flags, into, into_size, result)
+        if status == OK then
+            local length = result.length
+            return status, str(into, length)
+        end
+    end
+    return status
+end
+
+--- Looks many keys up, with one round trip to Redis for all that memory lacks.
+-- @tparam table keys an array of strings; a key may come twice
+-- @return a table: key -> value, without the keys that do not exist; and err when some could not be
+-- asked or decoded, the table then holding what is known.  nil, err in init_by_lua* with Redis
+function _M.get_multi(self, keys)
+    local handle = self.handle
+    if not handle then
+        error(not_open(self), 2)
+    end
+    local problem = arguments.keys(self, keys)
+    if problem then
+        error(problem, 2)
+    end
+    local flags = read_flags(self)
+    if not flags then
+        return nil, outcome.no_wait()
+    end
+
+    local list = distinct(keys)
+    local outcomes = run(self, #list, function(i, cork)
+        return start_get(handle, list[i], flags + cork)
+    end)
+
+    local values, failed, first = {}, 0, nil
+    for i = 1, #list do
+        local key, done = list[i], outcomes[i]
+        local value, err = done.bytes, done.status ~= MISS and done.error or nil
+        if value and self.decode then
+            value, err = self.decode(value)
+            err = err and format('cannot decode the value of key "%s": %s', text.shorten(key), err)
+        end
+        values[key] = value
+        if err then
+            failed, first = failed + 1, first or err
+        end
+    end
+    if failed > 0 then
+        return values, some_failed(failed, #list, "could not be read", first)
+    end
+    return values
+end
+
+--- Which of many keys exist, with one round trip to Redis for all that memory lacks.
+-- @tparam table keys an array of strings
+-- @return a table: key -> true or false; and err when some could not be asked, the table then lacking
+-- those.  nil, err in init_by_lua* with Redis
+function _M.exists_multi(self, keys)
+    local handle = self.handle
+    if not handle then
+        error(not_open(self), 2)
+    end
+    local problem = arguments.keys(self, keys)
+    if problem then
+        error(problem, 2)
+    end
+    local flags = read_flags(self)
+    if not flags then
+        return nil, outcome.no_wait()
+    end
+
+    local list = distinct(keys)
+    local outcomes = run(self, #list, function(i, cork)
+        local key = list[i]
+        return C.tandem_exists(handle, key, #key, flags + cork, result)
+    end)
+
+    local there, failed, first = {}, 0, nil
+    for i = 1, #list do
+        local done = outcomes[i]
+        if done.status == OK or done.status == MISS then
+            there[list[i]] = done.status == OK
+        else
+            failed, first = failed + 1, first or done.error
+        end
+    end
+    if failed > 0 then
+        return there, some_failed(failed, #list, "could not be asked", first)
+    end
+    return there
+end
+
+-- -- Writing ---------------------------------------------------------------------------------------
+
+-- Checks and encodes.  Returns the keys and their bytes, two arrays; or nil, the sentence, and true
+-- when it is the caller's mistake.
+local function encoded(self, tbl)
+    if type(tbl) ~= "table" then
+        return nil, "tbl must be a table of keys and values, got " .. text.show(tbl), true
+    end
+    local list, bytes, n = {}, {}, 0
+    for key, value in pairs(tbl) do
+        local problem = arguments.key(self, key, "each key of tbl")
+        if problem then
+            return nil, problem, true
+        end
+        local encoded_value, err, misuse = self.encode(value)
+        if not encoded_value then
+            return nil, gsub(err, "^value", function()
+                return 'the value of key "' .. text.shorten(key) .. '"'
+            end), misuse
+        end
+        n = n + 1
+        list[n], bytes[n] = key, encoded_value
+    end
+    return list, bytes
+end
+
+--- Stores many values, in one pipeline.
+-- @tparam table tbl key -> value
+-- @tparam[opt] number ttl seconds, for all of them; default: the option `ttl`
+-- @return true; or true and why Redis has not got some of them yet ("queued: ...",
+-- "not in Redis: ..."); or nil, err when some could not be stored: the others are
+function _M.set_multi(self, tbl, ttl)
+    local handle = self.handle
+    if not handle then
+        error(not_open(self), 2)
+    end
+    local list, bytes, misuse = encoded(self, tbl)
+    if not list then
+        if misuse then
+            error(bytes, 2)
+        end
+        return nil, bytes
+    end
+    local ms, problem = self.ttl_ms, nil
+    if ttl ~= nil then
+        ms, problem = arguments.ttl(ttl)
+        if problem then
+            error(problem, 2)
+        end
+    end
+    local flags = self.flags or host.write_flags()
+    if not flags then
+        return nil, outcome.no_wait()
+    end
+
+    local outcomes = run(self, #list, function(i, cork)
+        local key, value = list[i], bytes[i]
+        return C.tandem_set(handle, key, #key, value, #value, ms, flags + cork, result)
+    end)
+
+    local failed, first, note = 0, nil, nil
+    for i = 1, #list do
+        local ok, err = outcome.written(self, outcomes[i].status, outcomes[i].error, flags)
+        if not ok then
+            failed, first = failed + 1, first or err
+        elseif not note or outcomes[i].status == DEGRADED then
+            note = err
+        end
+    end
+    if failed > 0 then
+        return nil, some_failed(failed, #list, "could not be stored", first)
+    end
+    return true, note
+end
+
+--- Deletes many keys from both tiers, in one pipeline.
+-- @tparam table keys an array of strings; a key may come twice
+-- @return how many keys either tier had; or that and why Redis has not been told yet, the count then
+-- being of keys queued or gone from memory; or nil, err when some could not be deleted: the others are
+function _M.delete_multi(self, keys)
+    local handle = self.handle
+    if not handle then
+        error(not_open(self), 2)
+    end
+    local problem = arguments.keys(self, keys)
+    if problem then
+        error(problem, 2)
+    end
+    local flags = self.flags or host.write_flags()
+    if not flags then
+        return nil, outcome.no_wait()
+    end
+
+    local list = distinct(keys)
+    local outcomes = run(self, #list, function(i, cork)
+        local key = list[i]
+        return C.tandem_delete(handle, key, #key, flags + cork, result)
+    end)
+
+    local count, failed, first, note = 0, 0, nil, nil
+    for i = 1, #list do
+        local status = outcomes[i].status
+        if status ~= MISS then
+            local ok, err = outcome.written(self, status, outcomes[i].error, flags)
+            if not ok then
+                failed, first = failed + 1, first or err
+            else
+                count = count + 1
+                note = (status == DEGRADED or not note) and err or note
+            end
+        end
+    end
+    if failed > 0 then
+        return nil, some_failed(failed, #list, "could not be deleted", first)
+    end
+    return count, note
+end
+
+return _M

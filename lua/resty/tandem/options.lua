@@ -1,0 +1,386 @@
+--- The options of tandem.new: their names, defaults and ranges, in one table.
+--
+-- check() turns what the user gave into a flat table with every option set and every duration in whole
+-- milliseconds, or says in one sentence what is wrong.  No option is read by name before it has been
+-- through here, and nothing here knows of nginx, of C or of Redis.
+
+local codec = require "resty.tandem.codec"
+local text = require "resty.tandem.text"
+
+local ceil = math.ceil
+local find = string.find
+local floor = math.floor
+local format = string.format
+local lower = string.lower
+local match = string.match
+local min = math.min
+local pairs = pairs
+local sort = table.sort
+local sub = string.sub
+local tonumber = tonumber
+local type = type
+
+local show = text.show
+
+local HUGE = math.huge
+local CENTURY = 3153600000 -- seconds; the longest that any duration may be
+local HOUR = 3600
+local UNITS = { [""] = 1, k = 1024, m = 1024 * 1024, g = 1024 * 1024 * 1024 }
+local LARGEST = 2 ^ 53
+local UNAVAILABLE = "is not available in this version"
+
+local _M = {}
+
+-- -- Checks ----------------------------------------------------------------------------------------
+--
+-- Each is made once, at load, and answers the checked value; or nil and what the value "must be"; or
+-- nil, nil and a whole sentence.
+
+local function number_problem(value, range)
+    if type(value) ~= "number" then
+        return "must be a number"
+    elseif value ~= value or value == HUGE or value == -HUGE then
+        return "must be a finite number"
+    elseif range.over and value <= range.over then
+        return "must be > " .. range.over
+    elseif range.least and value < range.least then
+        return "must be >= " .. range.least
+    elseif range.most and value > range.most then
+        return format("must be <= %.0f", range.most)
+    elseif range.whole and value ~= floor(value) then
+        return "must be a whole number"
+    end
+end
+
+local function number(range)
+    return function(value)
+        local problem = number_problem(value, range)
+        if problem then
+            return nil, problem
+        end
+        return value
+    end
+end
+
+--- Seconds as whole milliseconds: rounded, but what is more than nothing stays more than nothing.
+function _M.to_ms(seconds)
+    local ms = floor(seconds * 1000 + 0.5)
+    return ms == 0 and seconds > 0 and 1 or ms
+end
+
+local to_ms = _M.to_ms
+
+local function seconds(range)
+    range.most = range.most or CENTURY
+    return function(value)
+        local problem = number_problem(value, range)
+        if problem then
+            return nil, problem
+        end
+        return to_ms(value)
+    end
+end
+
+--- A TTL in seconds.
+-- @return whole milliseconds; or nil and what it must be
+_M.check_ttl = seconds { least = 0 }
+
+local function size(least, least_text)
+    return function(value)
+        local bytes = value
+        if type(value) == "string" then
+            local digits, unit = match(value, "^(%d+)([kKmMgG]?)$")
+            if not digits then
+                return nil, 'must be a size such as "64k", "64m" or "2g", or a number of bytes'
+            end
+            bytes = tonumber(digits) * UNITS[lower(unit)]
+        elseif type(value) ~= "number" then
+            return nil, 'must be a size such as "64k", "64m" or "2g", or a number of bytes'
+        elseif value ~= value or value == HUGE or value == -HUGE then
+            return nil, "must be a finite number of bytes"
+        elseif value ~= floor(value) then
+            return nil, "must be a whole number of bytes"
+        end
+        if bytes < least then
+            return nil, "must be at least " .. least_text
+        elseif bytes > LARGEST then
+            return nil, "must be less than 2^53 bytes"
+        end
+        return bytes
+    end
+end
+
+local function boolean(value)
+    if type(value) ~= "boolean" then
+        return nil, "must be a boolean"
+    end
+    return value
+end
+
+-- C sees these as NUL-terminated.
+local function c_string(value)
+    if type(value) ~= "string" then
+        return nil, "must be a string"
+    elseif value == "" then
+        return nil, "must not be empty"
+    elseif find(value, "\0", 1, true) then
+        return nil, "must not contain a zero byte"
+    end
+    return value
+end
+
+local function bytes(value)
+    if type(value) ~= "string" then
+        return nil, "must be a string"
+    end
+    return value
+end
+
+local function one_of(...)
+    local words, quoted = {}, {}
+    for i, word in ipairs({ ... }) do
+        words[word] = true
+        quoted[i] = '"' .. word .. '"'
+    end
+    local must = "must be " .. table.concat(quoted, " or ")
+    return function(value)
+        if type(value) ~= "string" or not words[value] then
+            return nil, must
+        end
+        return value
+    end
+end
+
+-- What is specified, but comes with a later version: to accept it would be to promise it.
+local function not_yet(check, unavailable)
+    return function(value)
+        local checked, problem, sentence = check(value)
+        if checked ~= nil and unavailable(checked) then
+            return nil, UNAVAILABLE
+        end
+        return checked, problem, sentence
+    end
+end
+
+local function anything(value)
+    return value
+end
+
+local function always()
+    return true
+end
+
+-- -- The table -------------------------------------------------------------------------------------
+
+local check_rows
+
+local REDIS = {
+    { name = "url", check = c_string, required = true, secret = true },
+    { name = "username", check = c_string, secret = true },
+    { name = "password", check = c_string, secret = true },
+    { name = "client_name", check = c_string },
+    { name = "replicas", check = not_yet(anything, always) },
+    { name = "tls", check = not_yet(anything, always) },
+}
+
+local NEAR = {
+    { name = "entries", check = number { least = 1, whole = true, most = 2 ^ 31 }, default = 10000 },
+    { name = "bytes", check = size(1024, "1k"), default = "16m" },
+}
+
+local function redis(value)
+    if type(value) == "string" then
+        value = { url = value }
+    elseif type(value) ~= "table" then
+        return nil, 'must be a URL such as "redis://127.0.0.1:6379/0", or a table'
+    end
+    local checked, sentence = check_rows(REDIS, value, "opts.redis.")
+    return checked, nil, sentence
+end
+
+local function near(value)
+    if value == true then
+        value = {}
+    elseif value == false then
+        return false
+    elseif type(value) ~= "table" then
+        return nil, "must be a table or a boolean"
+    end
+    local checked, sentence = check_rows(NEAR, value, "opts.near.")
+    return checked, nil, sentence
+end
+
+local function is_true(value)
+    return value == true
+end
+
+local function is_redis(value)
+    return value == "redis"
+end
+
+-- identity: handles of one name that differ in it do not share a segment, so one Lua VM refuses them.
+-- later: validated, and used once there is `fetch`.
+local OPTIONS = {
+    { name = "memory", check = size(UNITS.m, "1m"), default = "64m", identity = true },
+    { name = "path", check = c_string, identity = true },
+    { name = "redis", check = redis, identity = true },
+    { name = "prefix", check = bytes, identity = true },
+    { name = "ttl", check = seconds { least = 0 }, default = 0 },
+    { name = "memory_ttl", check = seconds { over = 0 }, default = 3600 },
+    { name = "codec", check = codec.check, default = "string", identity = true },
+    { name = "write", check = one_of("through", "behind"), default = "through" },
+    { name = "on_redis_error", check = one_of("degrade", "fail"), default = "degrade" },
+    { name = "replay", check = one_of("write", "delete"), default = "write", later = true },
+    { name = "tracking", check = boolean, default = true },
+    { name = "max_stale", check = seconds { least = 0 }, default = 2 },
+    { name = "connect_timeout", check = seconds { over = 0, most = HOUR }, default = 0.5 },
+    { name = "timeout", check = seconds { over = 0, most = HOUR }, default = 0.25 },
+    { name = "neg_ttl", check = seconds { least = 0 }, default = 5, later = true },
+    { name = "stale_ttl", check = seconds { least = 0 }, default = 0, later = true },
+    { name = "jitter", check = number { least = 0, most = 1 }, default = 0, later = true },
+    { name = "refresh_ahead", check = number { least = 0 }, default = 0, later = true },
+    { name = "lock_timeout", check = seconds { over = 0 }, default = 5, later = true },
+    { name = "soft_timeout", check = seconds { least = 0 }, later = true },
+    { name = "hard_timeout", check = seconds { over = 0 }, default = 30, later = true },
+    { name = "lock", check = not_yet(one_of("host", "redis"), is_redis), default = "host",
+      later = true },
+    { name = "tags", check = not_yet(boolean, is_true), default = false, later = true },
+    { name = "freeze", check = boolean, default = false, later = true },
+    { name = "near", check = near, default = true, later = true },
+    { name = "runtime_dir", check = c_string },
+}
+
+--- The rows, for whoever documents them: name, default, identity, later.
+_M.rows = OPTIONS
+
+-- -- Unknown options -------------------------------------------------------------------------------
+
+local function edit_distance(a, b)
+    local row = {}
+    for j = 0, #b do
+        row[j] = j
+    end
+    for i = 1, #a do
+        local diagonal = row[0]
+        row[0] = i
+        for j = 1, #b do
+            local same = sub(a, i, i) == sub(b, j, j)
+            local best = min(row[j] + 1, row[j - 1] + 1, diagonal + (same and 0 or 1))
+            diagonal, row[j] = row[j], best
+        end
+    end
+    return row[#b]
+end
+
+-- Are the letters of a word in a name, in this order?
+local function is_within(word, name)
+    local at = 1
+    for i = 1, #word do
+        at = find(name, sub(word, i, i), at, true)
+        if not at then
+            return false
+        end
+        at = at + 1
+    end
+    return true
+end
+
+-- The option that a word was meant to be: a few letters off, or shortened, or with something added.
+local function suggestion(word, rows)
+    word = lower(word)
+    local best, nearest = nil, min(3, ceil(#word / 3)) + 1
+    for _, row in ipairs(rows) do
+        local distance = edit_distance(word, row.name)
+        if distance < nearest then
+            best, nearest = row.name, distance
+        end
+    end
+    if best or #word < 3 then
+        return best
+    end
+    for _, row in ipairs(rows) do
+        if is_within(word, row.name) or find(word, row.name, 1, true) then
+            return row.name
+        end
+    end
+end
+
+local function unknown_option(opts, rows, label)
+    local known, unknown = {}, {}
+    for _, row in ipairs(rows) do
+        known[row.name] = true
+    end
+    for name in pairs(opts) do
+        if type(name) ~= "string" then
+            return format("%s must have names as keys, got %s", sub(label, 1, -2), show(name))
+        elseif not known[name] then
+            unknown[#unknown + 1] = name
+        end
+    end
+    if #unknown == 0 then
+        return nil
+    end
+    sort(unknown)
+    local name = unknown[1]
+    local meant = suggestion(name, rows)
+    local sentence = "unknown option " .. label .. text.shorten(name)
+    return meant and format('%s: did you mean "%s"?', sentence, meant) or sentence
+end
+
+-- -- One pass --------------------------------------------------------------------------------------
+
+local function problem_sentence(row, label, value, must, sentence)
+    if not must then
+        return sentence
+    elseif must == UNAVAILABLE then
+        local given = type(value) == "table" and "" or " = " .. show(value)
+        return label .. row.name .. given .. " " .. must
+    end
+    return format("%s%s %s, got %s", label, row.name, must,
+                  row.secret and type(value) or show(value))
+end
+
+function check_rows(rows, given, label)
+    local sentence = unknown_option(given, rows, label)
+    if sentence then
+        return nil, sentence
+    end
+    local checked = {}
+    for _, row in ipairs(rows) do
+        local value = given[row.name]
+        if value == nil then
+            value = row.default
+        end
+        if value ~= nil then
+            local good, must, whole = row.check(value)
+            if good == nil then
+                return nil, problem_sentence(row, label, value, must, whole)
+            end
+            checked[row.name] = good
+        elseif row.required then
+            return nil, label .. row.name .. " is required"
+        end
+    end
+    return checked
+end
+
+--- Checks the arguments of tandem.new.
+-- @return a table of all options, durations in milliseconds, `codec` as a codec object, `redis` as a
+-- table or nil, plus `name`; or nil and a sentence that names the argument and what was given
+function _M.check(name, opts)
+    if type(name) ~= "string" or not match(name, "^[%w_.-]+$") or #name > 63 then
+        return nil, "name must be 1 to 63 of the characters A-Z a-z 0-9 _ . -, got " .. show(name)
+    end
+    if opts ~= nil and type(opts) ~= "table" then
+        return nil, "opts must be a table, got " .. show(opts)
+    end
+    local checked, sentence = check_rows(OPTIONS, opts or {}, "opts.")
+    if not checked then
+        return nil, sentence
+    end
+    checked.name = name
+    checked.prefix = checked.prefix or name .. ":"
+    return checked
+end
+
+return _M

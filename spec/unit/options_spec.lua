@@ -1,0 +1,286 @@
+local options = require "resty.tandem.options"
+
+local MB = 1024 * 1024
+
+local function problem(opts)
+    local checked, sentence = options.check("x", opts)
+    assert.is_nil(checked)
+    return sentence
+end
+
+describe("the name", function()
+    it("is 1 to 63 characters of a small set", function()
+        assert.are.equal("a-b_c.9", options.check("a-b_c.9").name)
+        assert.is_table(options.check(("n"):rep(63)))
+    end)
+
+    local rule = "name must be 1 to 63 of the characters A-Z a-z 0-9 _ . -, got "
+    for given, shown in pairs({
+        [""] = '""', ["a b"] = '"a b"', ["a/b"] = '"a/b"', ["\200"] = '"\\xc8"', ["a\0"] = '"a\\x00"',
+        [("n"):rep(64)] = '"' .. ("n"):rep(48) .. '..."', [7] = "7", [true] = "true",
+    }) do
+        it("is not " .. shown, function()
+            local checked, sentence = options.check(given)
+            assert.is_nil(checked)
+            assert.are.equal(rule .. shown, sentence)
+        end)
+    end
+
+    it("is not missing", function()
+        local _, sentence = options.check(nil)
+        assert.are.equal(rule .. "nil", sentence)
+    end)
+end)
+
+describe("defaults", function()
+    it("are those of the documentation", function()
+        local o = options.check("x")
+        assert.are.equal(64 * MB, o.memory)
+        assert.is_nil(o.path)
+        assert.is_nil(o.redis)
+        assert.are.equal("x:", o.prefix)
+        assert.are.equal(0, o.ttl)
+        assert.are.equal(3600000, o.memory_ttl)
+        assert.are.equal("string", o.codec.name)
+        assert.are.equal("through", o.write)
+        assert.are.equal("degrade", o.on_redis_error)
+        assert.are.equal("write", o.replay)
+        assert.is_true(o.tracking)
+        assert.are.equal(2000, o.max_stale)
+        assert.are.equal(500, o.connect_timeout)
+        assert.are.equal(250, o.timeout)
+        assert.are.equal(5000, o.neg_ttl)
+        assert.are.equal(0, o.stale_ttl)
+        assert.are.equal(0, o.jitter)
+        assert.are.equal(0, o.refresh_ahead)
+        assert.are.equal(5000, o.lock_timeout)
+        assert.is_nil(o.soft_timeout)
+        assert.are.equal(30000, o.hard_timeout)
+        assert.are.equal("host", o.lock)
+        assert.is_false(o.tags)
+        assert.is_false(o.freeze)
+        assert.are.same({ entries = 10000, bytes = 16 * MB }, o.near)
+        assert.is_nil(o.runtime_dir)
+    end)
+
+    it("do not change the table that was given", function()
+        local given = { ttl = 3 }
+        options.check("x", given)
+        assert.are.same({ ttl = 3 }, given)
+    end)
+end)
+
+describe("good values", function()
+    local function option(name, value)
+        local checked, sentence = options.check("x", { [name] = value })
+        assert.is_nil(sentence)
+        return checked[name]
+    end
+
+    it("of memory are bytes or a size", function()
+        assert.are.equal(MB, option("memory", "1m"))
+        assert.are.equal(MB, option("memory", "1024K"))
+        assert.are.equal(MB, option("memory", "1048576"))
+        assert.are.equal(2 * 1024 * MB, option("memory", "2g"))
+        assert.are.equal(3 * MB + 1, option("memory", 3 * MB + 1))
+    end)
+
+    it("of durations are seconds, and become whole milliseconds, at least 1", function()
+        assert.are.equal(1500, option("ttl", 1.5))
+        assert.are.equal(300, option("ttl", 0.3))
+        assert.are.equal(1, option("ttl", 0.0001))
+        assert.are.equal(0, option("ttl", 0))
+        assert.are.equal(1, option("timeout", 1e-9))
+        assert.are.equal(0, option("max_stale", 0))
+    end)
+
+    it("of redis are a URL or a table", function()
+        assert.are.same({ url = "redis://h" }, option("redis", "redis://h"))
+        local given = { url = "redis://h", username = "u", password = "p", client_name = "c" }
+        assert.are.same(given, option("redis", given))
+    end)
+
+    it("of near are a table or a boolean", function()
+        assert.is_false(option("near", false))
+        assert.are.same({ entries = 10000, bytes = 16 * MB }, option("near", true))
+        assert.are.same({ entries = 5, bytes = 2 * MB }, option("near", { entries = 5, bytes = "2m" }))
+    end)
+
+    it("of the prefix are any bytes, none included", function()
+        assert.are.equal("", option("prefix", ""))
+        assert.are.equal("a\0b", option("prefix", "a\0b"))
+    end)
+
+    it("of what only fetch will use are taken", function()
+        for name, value in pairs({
+            neg_ttl = 0, stale_ttl = 60, jitter = 1, refresh_ahead = 1, lock_timeout = 1,
+            soft_timeout = 0, hard_timeout = 1,
+        }) do
+            assert.is_number(option(name, value))
+        end
+        assert.are.equal("delete", option("replay", "delete"))
+        assert.is_true(option("freeze", true))
+    end)
+end)
+
+-- Every option, out of range and of the wrong type: option, value, what the sentence says.
+local nan, inf = 0 / 0, math.huge
+local SIZE = 'must be a size such as "64k", "64m" or "2g", or a number of bytes, got '
+local BAD = {
+    { "memory", "64k", 'must be at least 1m, got "64k"' },
+    { "memory", 1024, "must be at least 1m, got 1024" },
+    { "memory", MB - 1, "must be at least 1m, got 1048575" },
+    { "memory", -1, "must be at least 1m, got -1" },
+    { "memory", "", SIZE .. '""' },
+    { "memory", "64mb", SIZE .. '"64mb"' },
+    { "memory", "-64m", SIZE .. '"-64m"' },
+    { "memory", "1.5g", SIZE .. '"1.5g"' },
+    { "memory", true, SIZE .. "true" },
+    { "memory", {}, SIZE .. "table" },
+    { "memory", MB + 0.5, "must be a whole number of bytes, got 1048576.5" },
+    { "memory", nan, "must be a finite number of bytes, got nan" },
+    { "memory", inf, "must be a finite number of bytes, got inf" },
+    { "memory", "9007199254740993g", 'must be less than 2^53 bytes, got "9007199254740993g"' },
+    { "path", 5, "must be a string, got 5" },
+    { "path", "", 'must not be empty, got ""' },
+    { "path", "/a\0b", 'must not contain a zero byte, got "/a\\x00b"' },
+    { "redis", 6379, 'must be a URL such as "redis://127.0.0.1:6379/0", or a table, got 6379' },
+    { "redis", true, 'must be a URL such as "redis://127.0.0.1:6379/0", or a table, got true' },
+    { "prefix", 5, "must be a string, got 5" },
+    { "prefix", {}, "must be a string, got table" },
+    { "codec", 5, 'must be "string", "json", "buffer" or {name=, encode=, decode=}, got 5' },
+    { "codec", "xml", 'must be "string", "json", "buffer" or {name=, encode=, decode=}, got "xml"' },
+    { "write", "back", 'must be "through" or "behind", got "back"' },
+    { "write", true, 'must be "through" or "behind", got true' },
+    { "on_redis_error", "ignore", 'must be "degrade" or "fail", got "ignore"' },
+    { "on_redis_error", 1, 'must be "degrade" or "fail", got 1' },
+    { "replay", "none", 'must be "write" or "delete", got "none"' },
+    { "replay", false, 'must be "write" or "delete", got false' },
+    { "tracking", 1, "must be a boolean, got 1" },
+    { "tracking", "off", 'must be a boolean, got "off"' },
+    { "freeze", "yes", 'must be a boolean, got "yes"' },
+    { "tags", 1, "must be a boolean, got 1" },
+    { "lock", "none", 'must be "host" or "redis", got "none"' },
+    { "near", 5, "must be a table or a boolean, got 5" },
+    { "runtime_dir", 5, "must be a string, got 5" },
+    { "runtime_dir", "", 'must not be empty, got ""' },
+    { "jitter", -0.1, "must be >= 0, got -0.1" },
+    { "jitter", 1.1, "must be <= 1, got 1.1" },
+    { "jitter", nan, "must be a finite number, got nan" },
+    { "jitter", "0", 'must be a number, got "0"' },
+    { "refresh_ahead", -1, "must be >= 0, got -1" },
+    { "refresh_ahead", true, "must be a number, got true" },
+}
+
+local DURATIONS = {
+    ttl = ">= 0", memory_ttl = "> 0", max_stale = ">= 0", connect_timeout = "> 0", timeout = "> 0",
+    neg_ttl = ">= 0", stale_ttl = ">= 0", lock_timeout = "> 0", soft_timeout = ">= 0",
+    hard_timeout = "> 0",
+}
+for name, bound in pairs(DURATIONS) do
+    BAD[#BAD + 1] = { name, -1, "must be " .. bound .. ", got -1" }
+    BAD[#BAD + 1] = { name, "5", 'must be a number, got "5"' }
+    BAD[#BAD + 1] = { name, {}, "must be a number, got table" }
+    BAD[#BAD + 1] = { name, nan, "must be a finite number, got nan" }
+    BAD[#BAD + 1] = { name, inf, "must be a finite number, got inf" }
+    if bound == "> 0" then
+        BAD[#BAD + 1] = { name, 0, "must be > 0, got 0" }
+    end
+    local most = (name == "connect_timeout" or name == "timeout") and "3600" or "3153600000"
+    BAD[#BAD + 1] = { name, 1e11, "must be <= " .. most .. ", got 100000000000" }
+end
+
+describe("a bad value", function()
+    for _, row in ipairs(BAD) do
+        local name, value, sentence = row[1], row[2], row[3]
+        it("of " .. name .. " " .. sentence, function()
+            assert.are.equal("opts." .. name .. " " .. sentence, problem({ [name] = value }))
+        end)
+    end
+
+    it("is looked for in every option", function()
+        local tried = {}
+        for _, row in ipairs(BAD) do
+            tried[row[1]] = true
+        end
+        for _, row in ipairs(options.rows) do
+            assert.is_true(tried[row.name], "nothing bad was tried for " .. row.name)
+        end
+    end)
+
+    it("of opts itself is named", function()
+        assert.are.equal('opts must be a table, got "64m"', problem("64m"))
+        assert.are.equal("opts must have names as keys, got 1", problem({ "64m" }))
+    end)
+end)
+
+describe("the table of redis", function()
+    it("needs a url", function()
+        assert.are.equal("opts.redis.url is required", problem({ redis = {} }))
+        assert.are.equal("opts.redis.url must be a string, got number", problem({ redis = { url = 5 } }))
+        assert.are.equal("opts.redis.url must not be empty, got string", problem({ redis = "" }))
+    end)
+
+    it("has no other fields", function()
+        assert.are.equal('unknown option opts.redis.pasword: did you mean "password"?',
+                         problem({ redis = { url = "redis://h", pasword = "s3cret" } }))
+    end)
+
+    it("does not take what this version cannot do", function()
+        assert.are.equal("opts.redis.tls is not available in this version",
+                         problem({ redis = { url = "redis://h", tls = { verify = true } } }))
+        assert.are.equal("opts.redis.replicas is not available in this version",
+                         problem({ redis = { url = "redis://h", replicas = {} } }))
+    end)
+
+    it("never shows a secret", function()
+        for _, redis in ipairs({
+            "redis://u:s3cret@h\0", { url = "redis://:s3cret@h\0" },
+            { url = "redis://h", password = "s3cret\0" }, { url = "redis://h", username = "s3cret\0" },
+            { url = "redis://h", password = { "s3cret" } },
+        }) do
+            local sentence = problem({ redis = redis })
+            assert.is_nil(sentence:find("s3cret", 1, true), sentence)
+            assert.is_truthy(sentence:find("opts.redis.", 1, true), sentence)
+        end
+    end)
+end)
+
+describe("the table of near", function()
+    it("is checked too", function()
+        assert.are.equal("opts.near.entries must be >= 1, got 0", problem({ near = { entries = 0 } }))
+        assert.are.equal("opts.near.entries must be a whole number, got 1.5",
+                         problem({ near = { entries = 1.5 } }))
+        assert.are.equal('unknown option opts.near.entires: did you mean "entries"?',
+                         problem({ near = { entires = 1 } }))
+    end)
+end)
+
+describe("what this version has not got", function()
+    it("is refused, not ignored", function()
+        assert.are.equal("opts.tags = true is not available in this version", problem({ tags = true }))
+        assert.are.equal('opts.lock = "redis" is not available in this version',
+                         problem({ lock = "redis" }))
+    end)
+end)
+
+describe("an unknown option", function()
+    for given, meant in pairs({
+        memroy = "memory", Memory = "memory", redis_url = "redis", tracing = "tracking", tll = "ttl",
+        timeouts = "timeout", conect_timeout = "connect_timeout", runtimedir = "runtime_dir",
+        on_error = "on_redis_error",
+    }) do
+        it(given .. " is taken for " .. meant, function()
+            assert.are.equal(('unknown option opts.%s: did you mean "%s"?'):format(given, meant),
+                             problem({ [given] = 1 }))
+        end)
+    end
+
+    it("that resembles none is just named", function()
+        assert.are.equal("unknown option opts.zzzzzzzz", problem({ zzzzzzzz = 1 }))
+    end)
+
+    it("is the first one by name", function()
+        assert.are.equal("unknown option opts.aaaa", problem({ zzzz = 1, aaaa = 1, yyyy = 1 }))
+    end)
+end)
