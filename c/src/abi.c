@@ -1,6 +1,6 @@
 /*
- * abi.c: what the library says about itself as it was built, for a caller to compare with what it was
- * built for.
+ * abi.c: what the library says about itself as it was built, for a caller to compare with what it
+ * was built for.
  */
 #include "tandem.h"
 

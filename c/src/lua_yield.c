@@ -1,10 +1,10 @@
 /*
  * lua_yield.c: may the Lua code that is running yield?  A lua_CFunction, for package.loadlib.
  *
- * The phase that nginx is in does not tell: in a table.sort comparator, in a string.gsub callback or at
- * the top level of a module being required, a phase that may wait still cannot.  The LuaJIT that has
- * loaded this library knows, so its two functions are weak references, resolved in the process; in a
- * C program they are NULL and nobody calls this.  No Lua header is needed.
+ * The phase that nginx is in does not tell: in a table.sort comparator, in a string.gsub callback
+ * or at the top level of a module being required, a phase that may wait still cannot.  The LuaJIT
+ * that has loaded this library knows, so its two functions are weak references, resolved in the
+ * process; in a C program they are NULL and nobody calls this.  No Lua header is needed.
  */
 struct lua_State;
 

@@ -11,12 +11,14 @@
  *     CHECK_MAIN()
  *
  * Each test runs in a child process of its own, in a process group of its own: it starts with fresh
- * statics, may crash, and whatever processes it leaves behind are killed.  It fails if a check fails in
- * any thread or process of it, if it ends by a signal or with a status other than 0 (a sanitizer's
- * report), or if it takes longer than its time (60 s, or $CHECK_TIMEOUT, or check_timeout()).
+ * statics, may crash, and whatever processes it leaves behind are killed.  It fails if a check
+ * fails in any thread or process of it, if it ends by a signal or with a status other than 0 (a
+ * sanitizer's report), or if it takes longer than its time (60 s, or $CHECK_TIMEOUT, or
+ * check_timeout()).
  *
  * A failed CHECK is printed and the test goes on; a failed REQUIRE ends the process that made it.
- * `program [PART]` runs the tests whose name contains PART; `program -v [PART]` prints each one's time.
+ * `program [PART]` runs the tests whose name contains PART; `program -v [PART]` prints each one's
+ * time.
  */
 #ifndef TANDEM_TEST_CHECK_H
 #define TANDEM_TEST_CHECK_H
@@ -47,37 +49,37 @@ static _Atomic unsigned *check_failures; /* shared with the processes of a test 
 static volatile sig_atomic_t check_group;
 
 /* Defines a test, to be followed by its body. */
-#define TEST(id)                                                                                    \
-    static void test_##id(void);                                                                    \
-    __attribute__((constructor)) static void check_register_##id(void)                              \
-    {                                                                                               \
-        static struct check_test test = {#id, test_##id, NULL};                                     \
-        *check_last = &test;                                                                        \
-        check_last = &test.next;                                                                    \
-    }                                                                                               \
+#define TEST(id)                                                       \
+    static void test_##id(void);                                       \
+    __attribute__((constructor)) static void check_register_##id(void) \
+    {                                                                  \
+        static struct check_test test = {#id, test_##id, NULL};        \
+        *check_last = &test;                                           \
+        check_last = &test.next;                                       \
+    }                                                                  \
     static void test_##id(void)
 
 #define CHECK(condition) check_that((condition) ? true : false, #condition, __FILE__, __LINE__)
 
 /* As CHECK, and ends the process when it does not hold: for what the rest of the test stands on. */
-#define REQUIRE(condition)                                                                          \
-    do {                                                                                            \
-        if (!CHECK(condition))                                                                      \
-            _exit(1);                                                                               \
+#define REQUIRE(condition)     \
+    do {                       \
+        if (!CHECK(condition)) \
+            _exit(1);          \
     } while (0)
 
-/* Whole numbers of any type that fits long long; strings, either of which may be NULL; and bytes. */
-#define CHECK_INT(expected, actual)                                                                 \
+/* Whole numbers of any type that fits long long; strings, which may be NULL; bytes. */
+#define CHECK_INT(expected, actual) \
     check_int((long long)(expected), (long long)(actual), #actual, __FILE__, __LINE__)
 #define CHECK_STR(expected, actual) check_str((expected), (actual), #actual, __FILE__, __LINE__)
-#define CHECK_MEM(expected, actual, length)                                                         \
+#define CHECK_MEM(expected, actual, length) \
     check_mem((expected), (actual), (length), #actual, __FILE__, __LINE__)
 
 /* The program's main(). */
-#define CHECK_MAIN()                                                                                \
-    int main(int argc, char **argv)                                                                 \
-    {                                                                                               \
-        return check_run(argc, argv, __FILE__);                                                     \
+#define CHECK_MAIN()                            \
+    int main(int argc, char **argv)             \
+    {                                           \
+        return check_run(argc, argv, __FILE__); \
     }
 
 #define CHECK_UNUSED __attribute__((unused)) static
@@ -116,8 +118,8 @@ CHECK_UNUSED bool check_str(const char *expected, const char *actual, const char
 
     if (expected == actual || (expected && actual && strcmp(expected, actual) == 0))
         return true;
-    snprintf(detail, sizeof(detail), ": expected \"%s\", got \"%s\"", expected ? expected : "(NULL)",
-             actual ? actual : "(NULL)");
+    snprintf(detail, sizeof(detail), ": expected \"%s\", got \"%s\"",
+             expected ? expected : "(NULL)", actual ? actual : "(NULL)");
     check_failed(file, line, what, detail);
     return false;
 }
@@ -145,18 +147,21 @@ CHECK_UNUSED bool check_mem(const void *expected, const void *actual, size_t len
     return false;
 }
 
-/* Gives the running test this many seconds from now instead of the usual time. */
-CHECK_UNUSED void check_timeout(unsigned seconds)
-{
-    alarm(seconds);
-}
-
 CHECK_UNUSED unsigned check_default_timeout(void)
 {
     const char *text = getenv("CHECK_TIMEOUT");
     int seconds = text ? atoi(text) : 0;
 
     return seconds > 0 ? (unsigned)seconds : 60;
+}
+
+/* Gives the running test this many seconds from now instead of the usual time; $CHECK_TIMEOUT if
+ * that is more, for builds that are slow. */
+CHECK_UNUSED void check_timeout(unsigned seconds)
+{
+    unsigned otherwise = getenv("CHECK_TIMEOUT") ? check_default_timeout() : 0;
+
+    alarm(seconds > otherwise ? seconds : otherwise);
 }
 
 CHECK_UNUSED void check_interrupted(int number)
@@ -244,7 +249,8 @@ CHECK_UNUSED int check_run(int argc, char **argv, const char *file)
         failed += !good;
         if (verbose)
             printf("%s %s (%.3f s)\n", good ? "ok  " : "FAIL", test->name,
-                   (double)(end.tv_sec - start.tv_sec) + (double)(end.tv_nsec - start.tv_nsec) / 1e9);
+                   (double)(end.tv_sec - start.tv_sec) +
+                       (double)(end.tv_nsec - start.tv_nsec) / 1e9);
     }
     printf("%s: %u passed, %u failed\n", file, passed, failed);
     return failed || !passed;
