@@ -1,0 +1,174 @@
+-- What the other tests stand on: the C harness sees every kind of failure, the runner counts it,
+-- and the check of includes finds what it forbids.
+local shell = require "spec.abi.shell"
+
+local PROGRAM = [[
+#include "check.h"
+
+TEST(holds)
+{
+    CHECK_INT(4, 2 + 2);
+    CHECK_STR("text", "text");
+    CHECK_MEM("bytes", "bytes", 5);
+}
+
+TEST(checks)
+{
+    CHECK(1 > 2);
+    CHECK_INT(4, 2 + 3);
+    CHECK_STR("text", NULL);
+    CHECK_MEM("bytes", "bites", 5);
+}
+
+TEST(child)
+{
+    pid_t child = fork();
+    if (child == 0) {
+        CHECK(getpid() == 1);
+        _exit(0);
+    }
+    waitpid(child, NULL, 0);
+}
+
+TEST(required)
+{
+    REQUIRE(getpid() == 1);
+    puts("not reached");
+}
+
+TEST(crash)
+{
+    raise(SIGSEGV);
+}
+
+TEST(status)
+{
+    exit(3);
+}
+
+TEST(endless)
+{
+    if (fork() == 0) {
+        printf("left behind: %d\n", (int)getpid());
+        fflush(stdout);
+        for (;;)
+            pause();
+    }
+    check_timeout(1);
+    for (;;)
+        pause();
+}
+
+CHECK_MAIN()
+]]
+
+describe("the C test harness", function()
+    local folder
+
+    before_each(function() folder = shell.make_folder() end)
+    after_each(function() shell.remove_folder(folder) end)
+
+    local function build()
+        shell.write_file(folder .. "/some_test.c", PROGRAM)
+        shell.must("cc -std=c11 -D_GNU_SOURCE -Ic/test -o %s/some_test %s/some_test.c", folder,
+            folder)
+    end
+
+    local function has(output, part)
+        assert.truthy(output:find(part, 1, true), output)
+    end
+
+    it("reports every kind of failure and goes on", function()
+        build()
+        local output, status = shell.run("%s/some_test", folder)
+        local file = folder .. "/some_test.c"
+        assert.equal(1, status)
+        has(output, file .. ":12: checks: 1 > 2 does not hold\n")
+        has(output, file .. ":13: checks: 2 + 3: expected 4, got 5\n")
+        has(output, file .. ':14: checks: NULL: expected "text", got "(NULL)"\n')
+        has(output, file .. ':15: checks: "bites": byte 1 of 5: expected 0x79, got 0x69\n')
+        has(output, file .. ":22: child: getpid() == 1 does not hold\n")
+        has(output, file .. ":30: required: getpid() == 1 does not hold\n")
+        has(output, file .. ": crash: died of signal 11\n")
+        has(output, file .. ": status: ended with status 3\n")
+        has(output, file .. ": endless: timed out\n")
+        assert.falsy(output:find("not reached", 1, true), output)
+        assert.equal(file .. ": 1 passed, 6 failed\n", output:match("[^\n]*\n$"))
+
+        -- Nothing stays behind: gone, or dead and not yet collected by the system.
+        local pid = output:match("left behind: (%d+)")
+        local state = shell.run("sed -n 's/^State:[^A-Z]*\\(.\\).*/\\1/p' /proc/%s/status", pid)
+        assert.truthy(state:find("^Z") or state:find("No such file", 1, true), state)
+    end)
+
+    it("runs the tests that are asked for, and fails when there is none", function()
+        build()
+        local output, status = shell.run("%s/some_test holds", folder)
+        assert.equal(folder .. "/some_test.c: 1 passed, 0 failed\n", output)
+        assert.equal(0, status)
+        output, status = shell.run("%s/some_test nothing", folder)
+        assert.equal(folder .. "/some_test.c: 0 passed, 0 failed\n", output)
+        assert.equal(1, status)
+    end)
+
+    it("is counted by tools/test-unit, dead programs as failures", function()
+        build()
+        shell.write_file(folder .. "/silent", "#!/bin/sh\nexit 0\n")
+        shell.write_file(folder .. "/dead", "#!/bin/sh\necho 'x: 5 passed, 0 failed'\nkill -9 $$\n")
+        shell.must("chmod +x %s/silent %s/dead", folder, folder)
+        local output, status = shell.run("TANDEM_RESULTS=%s/results tools/test-unit"
+            .. " %s/some_test %s/silent %s/dead", folder, folder, folder, folder)
+        assert.equal(1, status)
+        assert.equal("C tests: 6 passed, 8 failed\n", output:match("[^\n]*\n$"))
+        assert.equal("unit 6 8\n", shell.read_file(folder .. "/results"))
+    end)
+end)
+
+describe("tools/layers", function()
+    local folder
+
+    before_each(function()
+        folder = shell.make_folder()
+        shell.must("mkdir %s/base %s/memory %s/redis %s/tier", folder, folder, folder, folder)
+    end)
+    after_each(function() shell.remove_folder(folder) end)
+
+    local function check(file, line)
+        shell.write_file(folder .. "/" .. file, "/* one */\n" .. line .. "\n")
+        local output, status = shell.run("tools/layers %s", folder)
+        os.remove(folder .. "/" .. file)
+        return status == 0 or output:gsub("^.*/" .. file:gsub("%p", "%%%0"), "")
+    end
+
+    it("accepts what goes down", function()
+        for file, line in pairs {
+            ["memory/index.c"] = '#include "memory/layout.h"\n#include "base/hash.h"',
+            ["redis/conn.c"] = "#include <hiredis/hiredis.h>",
+            ["tier/read.c"] = '#include "memory/memory.h"\n#include "redis/redis.h"',
+            ["memory/lock.c"] = "pthread_mutex_lock(&shard->lock);",
+            ["memory/memory.c"] = "pthread_mutex_lock(&registry);",
+            ["base/alloc.c"] = "return malloc(size);",
+            ["base/clock.c"] = "clock_gettime(CLOCK_MONOTONIC, &t);",
+            ["api.c"] = '#include "tier/tier.h"',
+        } do
+            assert.is_true(check(file, line), file)
+        end
+    end)
+
+    it("names the line that does not", function()
+        for file, line in pairs {
+            ["base/hash.h"] = '#include "memory/memory.h"',
+            ["memory/index.c"] = '#include "redis/redis.h"',
+            ["memory/walk.c"] = '# include "tier/tier.h"',
+            ["redis/queue.c"] = '#include "memory/memory.h"',
+            ["tier/fill.c"] = '#include "memory/index.h"',
+            ["tier/write.c"] = "#include <hiredis/hiredis.h>",
+            ["memory/vlog.c"] = "pthread_mutex_unlock(&shard->lock);",
+            ["redis/url.c"] = "char *copy = strdup(text);",
+            ["tier/read.c"] = "clock_gettime(CLOCK_REALTIME, &t);",
+        } do
+            assert.equal(":2:" .. line .. "\n", (check(file, line)), file)
+        end
+        assert.equal(": tools/layers has no rule for this room\n", (check("other.c", "int x;")))
+    end)
+end)
