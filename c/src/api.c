@@ -1,0 +1,410 @@
+/*
+ * api.c: the customs office.  Arguments are checked here and nothing is decided; what a function
+ * promises is in tandem.h, what it does in tier/.
+ */
+#include "tandem.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "tier/metric.h"
+#include "tier/options.h"
+#include "tier/registry.h"
+#include "tier/result.h"
+#include "tier/tier.h"
+
+#define CURSOR_MAX 9007199254740992.0 /* 2^53 */
+
+enum { SCAN_CURSOR_MAX = 20 /* digits of a 64-bit number */ };
+
+/* -- The library --------------------------------------------------------------------------------- */
+
+double tandem_now_ms(void)
+{
+    return (double)clock_now_ms();
+}
+
+void tandem_clock_shift(double ms)
+{
+    if (ms > -1e15 && ms < 1e15)
+        clock_shift((int64_t)ms);
+}
+
+/* -- Mailboxes ----------------------------------------------------------------------------------- */
+
+tandem_mailbox *tandem_mailbox_create(void)
+{
+    return mailbox_create();
+}
+
+void tandem_mailbox_release(tandem_mailbox *mailbox)
+{
+    mailbox_release(mailbox);
+}
+
+int tandem_bell_open(tandem_mailbox *mailbox, const char *runtime_dir, char *path, size_t path_size,
+                     char *error, size_t error_size)
+{
+    return mailbox_bell_open(mailbox, runtime_dir, path, path_size, error, error_size);
+}
+
+int tandem_bell_accept(tandem_mailbox *mailbox)
+{
+    return mailbox_bell_accept(mailbox);
+}
+
+void tandem_bell_hang_up(tandem_mailbox *mailbox)
+{
+    mailbox_bell_hang_up(mailbox);
+}
+
+int tandem_drain(tandem_mailbox *mailbox, double *tickets, int max)
+{
+    return mailbox_drain(mailbox, tickets, max);
+}
+
+int tandem_wait(tandem_mailbox *mailbox, double ticket, double timeout_ms)
+{
+    return mailbox_wait(mailbox, ticket, timeout_ms);
+}
+
+int tandem_take(tandem_mailbox *mailbox, double ticket, void *buffer, size_t size,
+                tandem_result *result)
+{
+    return mailbox_take(mailbox, ticket, buffer, buffer ? size : 0, result);
+}
+
+void tandem_abandon(tandem_mailbox *mailbox, double ticket)
+{
+    mailbox_abandon(mailbox, ticket);
+}
+
+int tandem_pending(tandem_mailbox *mailbox)
+{
+    return mailbox_pending(mailbox);
+}
+
+/* -- Caches -------------------------------------------------------------------------------------- */
+
+void tandem_options_init(tandem_options *options)
+{
+    options_init(options);
+}
+
+static tandem_cache *make_handle(const tandem_options *options)
+{
+    tandem_cache *cache = alloc_zeroed(sizeof(*cache));
+
+    if (!cache)
+        return NULL;
+    cache->mailbox = options->mailbox;
+    if (cache->mailbox)
+        mailbox_use(cache->mailbox);
+    else
+        cache->mailbox = mailbox_create();
+    if (!cache->mailbox) {
+        alloc_free(cache);
+        return NULL;
+    }
+    cache->rules.memory_ttl_ms = options->memory_ttl_ms;
+    cache->rules.max_stale_ms = options->max_stale_ms;
+    cache->rules.tracking = options->tracking != 0;
+    cache->timeout_ms = options->timeout_ms;
+    cache->connect_timeout_ms = options->connect_timeout_ms;
+    cache->degrade = !options->fail;
+    cache->write_behind = options->write_behind != 0;
+    return cache;
+}
+
+int tandem_open(const tandem_options *options, tandem_cache **cache, char *error, size_t error_size)
+{
+    struct registry_config config;
+    tandem_cache *handle;
+    char prefix[65];
+    int status = options_check(options, error, error_size);
+
+    if (status)
+        return status;
+    options_configure(options, prefix, &config);
+    handle = make_handle(options);
+    if (!handle) {
+        snprintf(error, error_size, "no memory");
+        return TANDEM_ESYS;
+    }
+    status = registry_join(&config, &handle->tier, error, error_size);
+    if (status) {
+        mailbox_release(handle->mailbox);
+        alloc_free(handle);
+        return status;
+    }
+    *cache = handle;
+    return TANDEM_OK;
+}
+
+void tandem_close(tandem_cache *cache)
+{
+    if (!cache)
+        return;
+    tier_uncork(cache);
+    mailbox_abandon_of(cache->mailbox, cache);
+    registry_leave(cache->tier);
+    mailbox_release(cache->mailbox);
+    alloc_free(cache);
+}
+
+const char *tandem_identity(const tandem_cache *cache)
+{
+    return cache->tier->identity;
+}
+
+const char *tandem_server(const tandem_cache *cache)
+{
+    return cache->tier->client ? redis_client_server(cache->tier->client) : NULL;
+}
+
+double tandem_key_limit(const tandem_cache *cache)
+{
+    (void)cache;
+    return MEMORY_KEY_MAX;
+}
+
+double tandem_value_limit(const tandem_cache *cache)
+{
+    return (double)memory_value_limit(cache->tier->memory);
+}
+
+/* -- One key ------------------------------------------------------------------------------------- */
+
+static int wrong_key(const tandem_cache *cache, const char *key, size_t key_length,
+                     tandem_result *result)
+{
+    if (!cache)
+        return result_say(result, TANDEM_EINVAL, "the cache is NULL");
+    if (!key || key_length == 0)
+        return result_say(result, TANDEM_EINVAL, "the key is empty");
+    if (key_length > MEMORY_KEY_MAX)
+        return result_say(result, TANDEM_EINVAL, "the key has %zu bytes, at most %d are allowed",
+                          key_length, MEMORY_KEY_MAX);
+    return result_say(result, TANDEM_EINVAL,
+                      "keys that begin with " TIER_RESERVED " are reserved for the library");
+}
+
+static inline int check_key(const tandem_cache *cache, const char *key, size_t key_length,
+                            tandem_result *result)
+{
+    result_clear(result);
+    if (!cache || !key || key_length - 1 >= MEMORY_KEY_MAX ||
+        (key[0] == TIER_RESERVED[0] && key_length >= sizeof(TIER_RESERVED) - 1 &&
+         memcmp(key, TIER_RESERVED, sizeof(TIER_RESERVED) - 1) == 0))
+        return wrong_key(cache, key, key_length, result);
+    return TANDEM_OK;
+}
+
+/* Whatever came of a call without TANDEM_CORK, what was queued before it goes now. */
+static inline int done(tandem_cache *cache, int flags, int status)
+{
+    if (cache && cache->corked && !(flags & TANDEM_CORK))
+        tier_uncork(cache);
+    return status;
+}
+
+int tandem_get(tandem_cache *cache, const char *key, size_t key_length, int flags, void *buffer,
+               size_t size, tandem_result *result)
+{
+    int status = check_key(cache, key, key_length, result);
+
+    if (!status)
+        status = tier_get(cache, key, key_length, flags, buffer, size, result);
+    return done(cache, flags, status);
+}
+
+int tandem_exists(tandem_cache *cache, const char *key, size_t key_length, int flags,
+                  tandem_result *result)
+{
+    int status = check_key(cache, key, key_length, result);
+
+    if (!status)
+        status = tier_exists(cache, key, key_length, flags, result);
+    return done(cache, flags, status);
+}
+
+int tandem_ttl(tandem_cache *cache, const char *key, size_t key_length, int flags,
+               tandem_result *result)
+{
+    int status = check_key(cache, key, key_length, result);
+
+    if (!status)
+        status = tier_ttl(cache, key, key_length, flags, result);
+    return done(cache, flags, status);
+}
+
+int tandem_set(tandem_cache *cache, const char *key, size_t key_length, const void *value,
+               size_t value_length, int64_t ttl_ms, int flags, tandem_result *result)
+{
+    int status = check_key(cache, key, key_length, result);
+
+    if (!status && !value && value_length)
+        status = result_say(result, TANDEM_EINVAL, "the value is missing");
+    if (!status && (ttl_ms < 0 || ttl_ms > OPTIONS_TTL_MAX_MS))
+        status = result_say(result, TANDEM_EINVAL, "ttl_ms is %lld, and must be from 0 to %lld",
+                            (long long)ttl_ms, (long long)OPTIONS_TTL_MAX_MS);
+    if (!status)
+        status = tier_set(cache, key, key_length, value, value_length, ttl_ms, flags, result);
+    return done(cache, flags, status);
+}
+
+int tandem_delete(tandem_cache *cache, const char *key, size_t key_length, int flags,
+                  tandem_result *result)
+{
+    int status = check_key(cache, key, key_length, result);
+
+    if (!status)
+        status = tier_delete(cache, key, key_length, flags, result);
+    return done(cache, flags, status);
+}
+
+/* -- Many keys ----------------------------------------------------------------------------------- */
+
+static int check_walk(const tandem_cache *cache, const double *cursor, const char *glob,
+                      size_t glob_length, tandem_result *result)
+{
+    result_clear(result);
+    if (!cache)
+        return result_say(result, TANDEM_EINVAL, "the cache is NULL");
+    if (!(*cursor >= 0 && *cursor < CURSOR_MAX))
+        return result_say(result, TANDEM_EINVAL, "the cursor is not one that a call returned");
+    if (!glob && glob_length)
+        return result_say(result, TANDEM_EINVAL, "the pattern is missing");
+    return TANDEM_OK;
+}
+
+static int walk_status(int memory_status, tandem_result *result)
+{
+    switch (memory_status) {
+    case MEMORY_OK:
+        return TANDEM_OK;
+    case MEMORY_MORE:
+        return TANDEM_MORE;
+    case MEMORY_SMALL:
+        return TANDEM_TOO_SMALL;
+    default:
+        return result_busy(result);
+    }
+}
+
+int tandem_keys(tandem_cache *cache, double *cursor, const char *glob, size_t glob_length,
+                void *buffer, size_t size, tandem_result *result)
+{
+    size_t length = 0, count = 0;
+    int status = check_walk(cache, cursor, glob, glob_length, result);
+
+    if (status)
+        return status;
+    status = memory_keys(cache->tier->memory, cursor, glob, glob_length, clock_now_ms(), buffer,
+                         buffer ? size : 0, &length, &count);
+    result->length = (double)length;
+    result->count = (double)count;
+    return walk_status(status, result);
+}
+
+int tandem_remove(tandem_cache *cache, double *cursor, const char *glob, size_t glob_length,
+                  tandem_result *result)
+{
+    size_t count = 0;
+    int status = check_walk(cache, cursor, glob, glob_length, result);
+
+    if (status)
+        return status;
+    status = memory_remove(cache->tier->memory, cursor, glob, glob_length, clock_now_ms(),
+                           MEMORY_LOCK_US, &count);
+    result->count = (double)count;
+    return walk_status(status, result);
+}
+
+int tandem_cleanup(tandem_cache *cache, double *cursor, double max, tandem_result *result)
+{
+    size_t count = 0;
+    int status = check_walk(cache, cursor, NULL, 0, result);
+
+    if (status)
+        return status;
+    if (!(max >= 0))
+        return result_say(result, TANDEM_EINVAL, "max is negative");
+    status = memory_cleanup(cache->tier->memory, cursor, max < CURSOR_MAX ? (size_t)max : 0,
+                            clock_now_ms(), MEMORY_LOCK_US, &count);
+    result->count = (double)count;
+    return walk_status(status, result);
+}
+
+static bool is_scan_cursor(const char *cursor, size_t length)
+{
+    size_t digits = 0;
+
+    while (cursor && digits < length && cursor[digits] >= '0' && cursor[digits] <= '9')
+        digits++;
+    return digits == length && length > 0 && length <= SCAN_CURSOR_MAX;
+}
+
+static int scan(tandem_cache *cache, enum redis_kind kind, const char *cursor, size_t cursor_length,
+                const char *glob, size_t glob_length, int flags, tandem_result *result)
+{
+    int status = TANDEM_OK;
+
+    result_clear(result);
+    if (!cache)
+        status = result_say(result, TANDEM_EINVAL, "the cache is NULL");
+    else if (!cache->tier->client)
+        status = result_say(result, TANDEM_EINVAL, "this cache has no Redis");
+    else if (!is_scan_cursor(cursor, cursor_length))
+        status = result_say(result, TANDEM_EINVAL, "the cursor is not one that a call returned");
+    else if (!glob && glob_length)
+        status = result_say(result, TANDEM_EINVAL, "the pattern is missing");
+    else
+        status = tier_scan(cache, kind, cursor, cursor_length, glob, glob_length, flags, result);
+    return done(cache, flags, status);
+}
+
+int tandem_scan(tandem_cache *cache, const char *cursor, size_t cursor_length, const char *glob,
+                size_t glob_length, int flags, tandem_result *result)
+{
+    return scan(cache, REDIS_SCAN, cursor, cursor_length, glob, glob_length, flags, result);
+}
+
+int tandem_scan_unlink(tandem_cache *cache, const char *cursor, size_t cursor_length,
+                       const char *glob, size_t glob_length, int flags, tandem_result *result)
+{
+    return scan(cache, REDIS_SCAN_UNLINK, cursor, cursor_length, glob, glob_length, flags, result);
+}
+
+/* -- How it is doing ----------------------------------------------------------------------------- */
+
+int tandem_redis_up(tandem_cache *cache)
+{
+    if (!cache->tier->client)
+        return -1;
+    return redis_client_state(cache->tier->client, NULL, 0) == REDIS_STATE_UP;
+}
+
+/* There are no tracking links yet, asked for or not. */
+const char *tandem_tracking_state(tandem_cache *cache)
+{
+    (void)cache;
+    return "off";
+}
+
+int tandem_metric_count(void)
+{
+    return COUNT_METRICS;
+}
+
+int tandem_metric_at(int i, tandem_metric *metric)
+{
+    return metric_row(i, metric) ? TANDEM_OK : TANDEM_EINVAL;
+}
+
+double tandem_metric_value(tandem_cache *cache, int i)
+{
+    return memory_metric(cache->tier->memory, i);
+}

@@ -1,0 +1,47 @@
+#include "tier/freshness.h"
+
+static int64_t earlier(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* A time of 0 means "never" to memory; a clock that tests have moved might say it. */
+static int64_t not_never(int64_t time_ms)
+{
+    return time_ms > 0 ? time_ms : 1;
+}
+
+struct memory_attributes freshness_attributes(const struct freshness_rules *rules, int64_t sent_ms,
+                                              int64_t ttl_ms)
+{
+    int64_t fresh_ms = rules->tracking ? rules->max_stale_ms : rules->memory_ttl_ms;
+    struct memory_attributes a = {.flags = MEMORY_FROM_REDIS};
+
+    if (ttl_ms < 0 || ttl_ms > rules->memory_ttl_ms) {
+        a.flags |= MEMORY_CAPPED;
+        ttl_ms = rules->memory_ttl_ms;
+    }
+    a.expires_ms = not_never(sent_ms + ttl_ms);
+    a.fresh_until_ms = not_never(sent_ms + earlier(ttl_ms, fresh_ms));
+    return a;
+}
+
+struct memory_attributes freshness_memory_only(int64_t now_ms, int64_t ttl_ms)
+{
+    struct memory_attributes a = {.expires_ms = ttl_ms > 0 ? not_never(now_ms + ttl_ms) : 0};
+
+    return a;
+}
+
+enum freshness freshness_judge(const struct memory_entry *entry, int64_t now_ms)
+{
+    const struct memory_attributes *a = &entry->attributes;
+
+    if (a->expires_ms && now_ms >= a->expires_ms)
+        return FRESHNESS_GONE;
+    if (!(a->flags & MEMORY_FROM_REDIS))
+        return FRESHNESS_FRESH;
+    if (a->fresh_until_ms && now_ms >= a->fresh_until_ms)
+        return FRESHNESS_STALE;
+    return entry->epoch_holds ? FRESHNESS_FRESH : FRESHNESS_STALE;
+}

@@ -1,0 +1,74 @@
+#include "tier/identity.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/alloc.h"
+
+/* A text being put together where there is room for all of it. */
+struct text {
+    char *bytes;
+    size_t length;
+};
+
+static void add(struct text *text, const char *word)
+{
+    size_t n = strlen(word);
+
+    memcpy(text->bytes + text->length, word, n + 1);
+    text->length += n;
+}
+
+/* In quotes, with \xNN for what cannot be shown or would end them. */
+static void add_quoted(struct text *text, const char *bytes, size_t length)
+{
+    char escape[8];
+
+    add(text, "\"");
+    for (size_t i = 0; i < length; i++) {
+        unsigned char c = (unsigned char)bytes[i];
+
+        if (c >= 0x20 && c < 0x7f && c != '"' && c != '\\')
+            snprintf(escape, sizeof(escape), "%c", c);
+        else
+            snprintf(escape, sizeof(escape), "\\x%02x", c);
+        add(text, escape);
+    }
+    add(text, "\"");
+}
+
+static void add_field(struct text *text, const char *label, const char *value)
+{
+    if (!value)
+        return;
+    add(text, label);
+    add_quoted(text, value, strlen(value));
+}
+
+static size_t room_for(const char *value)
+{
+    return value ? 4 * strlen(value) : 0;
+}
+
+char *identity_text(const struct identity *id)
+{
+    size_t size = 128 + room_for(id->name) + room_for(id->path) + room_for(id->server) +
+                  4 * id->prefix_length + room_for(id->codec);
+    struct text text = {alloc_bytes(size), 0};
+    char number[48];
+
+    if (!text.bytes)
+        return NULL;
+    add_field(&text, "", id->name);
+    snprintf(number, sizeof(number), " memory=%llu", (unsigned long long)id->memory_bytes);
+    add(&text, number);
+    add_field(&text, " path=", id->path);
+    add_field(&text, " server=", id->server);
+    if (id->server) {
+        add(&text, " prefix=");
+        add_quoted(&text, id->prefix, id->prefix_length);
+    }
+    add_field(&text, " codec=", id->codec);
+    return text.bytes;
+}

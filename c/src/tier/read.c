@@ -1,0 +1,235 @@
+/*
+ * read.c: get, exists and ttl: memory while it is fresh, then Redis, then memory past its freshness.
+ */
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "tier/request.h"
+#include "tier/result.h"
+
+/* -- On the handle's thread ---------------------------------------------------------------------- */
+
+/* 0 would mean that it never expires. */
+static double seconds(int64_t ms)
+{
+    return ms > 0 ? (double)ms / 1000 : 0.001;
+}
+
+/* Does memory know the key's own expiry, if that is what is asked? */
+static bool tells(enum redis_kind kind, const struct memory_entry *entry)
+{
+    return kind != REDIS_PTTL || !(entry->attributes.flags & MEMORY_CAPPED);
+}
+
+/* Answers with what memory has; found is MEMORY_OK or MEMORY_SMALL. */
+static inline int answer(struct tier *tier, enum redis_kind kind, int found,
+                         const struct memory_entry *entry, int32_t from, int64_t now_ms,
+                         tandem_result *result)
+{
+    result->tier = from;
+    result->slot = entry->slot;
+    result->version = entry->version;
+    if (kind == REDIS_GET)
+        result->length = (double)entry->length;
+    if (found == MEMORY_SMALL)
+        return TANDEM_TOO_SMALL;
+    if (kind == REDIS_PTTL && entry->attributes.expires_ms)
+        result->ttl = seconds(entry->attributes.expires_ms - now_ms);
+    memory_count(tier->memory, from == TANDEM_TIER_STALE ? COUNT_MEMORY_STALE : COUNT_MEMORY_HITS,
+                 1);
+    return TANDEM_OK;
+}
+
+static int ask(tandem_cache *cache, enum redis_kind kind, const char *key, size_t key_length,
+               int flags, tandem_result *result)
+{
+    struct tier *tier = cache->tier;
+    struct request *r;
+    int status;
+
+    if (flags & TANDEM_NOWAIT)
+        return result_say(result, TANDEM_ENOWAIT,
+                          "memory does not have it, and the caller cannot wait for %s",
+                          redis_client_server(tier->client));
+    status = request_possible(cache, result);
+    if (!status) {
+        r = request_create(cache, kind, key, key_length);
+        if (r)
+            memory_token_read(tier->memory, key, key_length, &r->token);
+        status = request_submit(cache, r, true, flags, result);
+    }
+    if (status != TANDEM_PENDING)
+        memory_count(tier->memory, COUNT_REDIS_UNANSWERED, 1);
+    return status;
+}
+
+static inline int look_up(tandem_cache *cache, enum redis_kind kind, const char *key,
+                          size_t key_length, int flags, void *buffer, size_t size,
+                          tandem_result *result)
+{
+    struct tier *tier = cache->tier;
+    struct memory_entry entry;
+    int64_t now_ms = clock_coarse_ms();
+    int found = MEMORY_ABSENT, status;
+    bool have;
+
+    if (!tier->client || !behind_has(&tier->behind, key, key_length))
+        found = memory_get(tier->memory, key, key_length, now_ms, kind != REDIS_GET, buffer, size,
+                           &entry);
+    have = (found == MEMORY_OK || found == MEMORY_SMALL) && tells(kind, &entry);
+    if (have && (!tier->client || freshness_judge(&entry, now_ms) == FRESHNESS_FRESH))
+        return answer(tier, kind, found, &entry, TANDEM_TIER_MEMORY, now_ms, result);
+    status = tier->client ? ask(cache, kind, key, key_length, flags, result) : TANDEM_MISS;
+    if (status < 0 && have && cache->degrade) {
+        result_clear(result);
+        return answer(tier, kind, found, &entry, TANDEM_TIER_STALE, now_ms, result);
+    }
+    memory_count(tier->memory, COUNT_MEMORY_MISSES, 1);
+    return status;
+}
+
+int tier_get(tandem_cache *cache, const char *key, size_t key_length, int flags, void *buffer,
+             size_t size, tandem_result *result)
+{
+    char nothing;
+
+    /* To memory no buffer means that the value is not wanted. */
+    return look_up(cache, REDIS_GET, key, key_length, flags, buffer ? buffer : &nothing,
+                   buffer ? size : 0, result);
+}
+
+int tier_exists(tandem_cache *cache, const char *key, size_t key_length, int flags,
+                tandem_result *result)
+{
+    return look_up(cache, REDIS_EXISTS, key, key_length, flags, NULL, 0, result);
+}
+
+int tier_ttl(tandem_cache *cache, const char *key, size_t key_length, int flags,
+             tandem_result *result)
+{
+    return look_up(cache, REDIS_PTTL, key, key_length, flags, NULL, 0, result);
+}
+
+/* -- On the I/O thread --------------------------------------------------------------------------- */
+
+/* Redis has no such key: an entry that memory still has must not be served as stale later, unless it
+ * came after the question.  One that came in the last instant may be deleted too: only a loss. */
+static void forget(struct tier *tier, const struct request *r)
+{
+    int64_t now_ms = clock_now_ms();
+    struct memory_entry entry;
+    struct memory_token now;
+
+    if (memory_get(tier->memory, r->op.key, r->op.key_length, now_ms, true, NULL, 0, &entry) !=
+        MEMORY_OK)
+        return;
+    memory_token_read(tier->memory, r->op.key, r->op.key_length, &now);
+    if (now.epoch == r->token.epoch && now.inval == r->token.inval && now.wseq == r->token.wseq)
+        memory_delete(tier->memory, r->op.key, r->op.key_length, now_ms, MEMORY_LOCK_IO_US);
+}
+
+static void take_value(struct tier *tier, struct request *r, struct outcome *outcome)
+{
+    struct redis_op *op = &r->op;
+    struct memory_attributes a = freshness_attributes(&r->rules, op->sent_ms, op->pttl_ms);
+
+    /* It was there when GET ran and had gone, or was going, when PTTL did. */
+    if (op->pttl_ms == -2 || op->pttl_ms == 0)
+        forget(tier, r);
+    else
+        memory_fill(tier->memory, op->key, op->key_length, op->reply ? op->reply : "",
+                    op->reply_length, &a, &r->token, MEMORY_LOCK_IO_US);
+    outcome->bytes = op->reply;
+    outcome->length = op->reply_length;
+    op->reply = NULL;
+}
+
+static void answered(struct tier *tier, struct request *r, struct outcome *outcome)
+{
+    struct redis_op *op = &r->op;
+    bool present = op->status == REDIS_DONE;
+
+    if (present && op->kind == REDIS_EXISTS)
+        present = op->integer != 0;
+    else if (present && op->kind == REDIS_PTTL)
+        present = op->pttl_ms != -2;
+    memory_count(tier->memory, present ? COUNT_REDIS_HITS : COUNT_REDIS_MISSES, 1);
+    if (!present) {
+        forget(tier, r);
+        outcome->status = TANDEM_MISS;
+        return;
+    }
+    outcome->status = TANDEM_OK;
+    outcome->tier = TANDEM_TIER_REDIS;
+    if (op->kind == REDIS_GET)
+        take_value(tier, r, outcome);
+    else if (op->kind == REDIS_PTTL)
+        outcome->ttl = op->pttl_ms < 0 ? 0 : seconds(op->pttl_ms);
+}
+
+/* The value that memory has, however old.  False: none, or no memory for the copy. */
+static bool copy_value(struct tier *tier, const struct request *r, int64_t now_ms,
+                       struct memory_entry *entry, struct outcome *outcome)
+{
+    size_t size = entry->length;
+    int found = MEMORY_SMALL;
+    char *bytes = NULL, *larger;
+
+    for (int i = 0; found == MEMORY_SMALL && i < 4; i++) {
+        larger = alloc_resize(bytes, size);
+        if (!larger)
+            break;
+        bytes = larger;
+        found =
+            memory_get(tier->memory, r->op.key, r->op.key_length, now_ms, true, bytes, size, entry);
+        size = entry->length;
+    }
+    if (found != MEMORY_OK) {
+        alloc_free(bytes);
+        return false;
+    }
+    outcome->bytes = bytes;
+    outcome->length = size;
+    return true;
+}
+
+/* Does memory have an answer, Redis having failed? */
+static bool fall_back(struct tier *tier, const struct request *r, struct outcome *outcome)
+{
+    int64_t now_ms = clock_now_ms();
+    struct memory_entry entry;
+
+    /* With a value of another type there Redis did say that the old value is no more. */
+    if (!r->degrade || (r->op.status == REDIS_REFUSED && strstr(r->op.error, "WRONGTYPE")))
+        return false;
+    if (memory_get(tier->memory, r->op.key, r->op.key_length, now_ms, true, NULL, 0, &entry) !=
+            MEMORY_OK ||
+        !tells(r->op.kind, &entry))
+        return false;
+    if (r->op.kind == REDIS_GET && !copy_value(tier, r, now_ms, &entry, outcome))
+        return false;
+    outcome->status = TANDEM_OK;
+    outcome->tier = TANDEM_TIER_STALE;
+    if (freshness_judge(&entry, now_ms) == FRESHNESS_FRESH)
+        outcome->tier = TANDEM_TIER_MEMORY;
+    if (r->op.kind == REDIS_PTTL && entry.attributes.expires_ms)
+        outcome->ttl = seconds(entry.attributes.expires_ms - now_ms);
+    memory_count(tier->memory,
+                 outcome->tier == TANDEM_TIER_STALE ? COUNT_MEMORY_STALE : COUNT_MEMORY_HITS, 1);
+    return true;
+}
+
+void read_done(struct tier *tier, struct request *r)
+{
+    struct outcome outcome = {0};
+
+    if (r->op.status == REDIS_DONE || r->op.status == REDIS_ABSENT) {
+        answered(tier, r, &outcome);
+    } else {
+        memory_count(tier->memory, COUNT_REDIS_UNANSWERED, 1);
+        if (!fall_back(tier, r, &outcome))
+            request_fail(r, NULL, &outcome);
+    }
+    request_finish(r, &outcome);
+}

@@ -1,0 +1,218 @@
+#include "tier/registry.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/hash.h"
+#include "tier/identity.h"
+#include "tier/process.h"
+
+static struct tier *tiers; /* process lock */
+
+/* -- What tells connections apart ---------------------------------------------------------------- */
+
+/* The settings that a client is made with, one after the other, to be hashed.  Two clients with equal
+ * settings can serve each other's callers. */
+struct settings {
+    unsigned char *bytes;
+    size_t length, size;
+};
+
+static void add(struct settings *s, const void *field, size_t length)
+{
+    uint64_t n = field ? length : UINT64_MAX;
+
+    if (s->bytes) {
+        memcpy(s->bytes + s->length, &n, sizeof(n));
+        if (field && length)
+            memcpy(s->bytes + s->length + sizeof(n), field, length);
+    }
+    s->length += sizeof(n) + (field ? length : 0);
+}
+
+static void add_text(struct settings *s, const char *text)
+{
+    add(s, text, text ? strlen(text) : 0);
+}
+
+static void add_all(struct settings *s, const struct redis_config *config)
+{
+    add_text(s, config->url);
+    add_text(s, config->username);
+    add_text(s, config->password);
+    add_text(s, config->client_name);
+    add(s, config->prefix, config->prefix_length);
+    add(s, &config->connect_timeout_ms, sizeof(config->connect_timeout_ms));
+    add(s, &config->timeout_ms, sizeof(config->timeout_ms));
+    add(s, &config->max_ops, sizeof(config->max_ops));
+    add(s, &config->max_bytes, sizeof(config->max_bytes));
+}
+
+/* Two hashes of all settings, so that secrets need not be kept.  False: no memory. */
+static bool hash_settings(const struct redis_config *config, uint64_t hash[2])
+{
+    struct settings s = {NULL, 0, 0};
+
+    add_all(&s, config);
+    s.size = s.length;
+    s.length = 0;
+    s.bytes = alloc_bytes(s.size);
+    if (!s.bytes)
+        return false;
+    add_all(&s, config);
+    hash[0] = hash_bytes(s.bytes, s.size, UINT64_C(0x74616e64656d));
+    hash[1] = hash_bytes(s.bytes, s.size, ~hash[0]);
+    explicit_bzero(s.bytes, s.size);
+    alloc_free(s.bytes);
+    return true;
+}
+
+/* -- Tiers --------------------------------------------------------------------------------------- */
+
+static void discard(struct tier *tier)
+{
+    if (tier->client)
+        redis_client_release(tier->client); /* tier_gone frees it */
+    else
+        tier_free(tier);
+}
+
+/* A tier with identity and client, without memory yet. */
+static int make(const struct registry_config *config, struct tier **made, char *error,
+                size_t error_size)
+{
+    struct tier *tier = alloc_zeroed(sizeof(*tier));
+    struct redis_hooks hooks = {tier, tier_done, tier_count, tier_gone};
+    struct identity identity = {
+        .name = config->memory.name,
+        .memory_bytes = config->memory.bytes,
+        .path = config->memory.path,
+        .prefix = config->redis.prefix,
+        .prefix_length = config->redis.url ? config->redis.prefix_length : 0,
+        .codec = config->codec,
+    };
+
+    snprintf(error, error_size, "no memory");
+    if (!tier)
+        return TANDEM_ESYS;
+    if (config->redis.url) {
+        if (!hash_settings(&config->redis, tier->connection)) {
+            alloc_free(tier);
+            return TANDEM_ESYS;
+        }
+        tier->client = redis_client_create(&config->redis, &hooks, error, error_size);
+        if (!tier->client) {
+            alloc_free(tier);
+            return TANDEM_EINVAL;
+        }
+        identity.server = redis_client_server(tier->client);
+    }
+    tier->identity = identity_text(&identity);
+    if (!tier->identity) {
+        snprintf(error, error_size, "no memory");
+        discard(tier);
+        return TANDEM_ESYS;
+    }
+    *made = tier;
+    return TANDEM_OK;
+}
+
+/* One with the same identity and connection, one handle more. */
+static struct tier *join_locked(const struct tier *like)
+{
+    for (struct tier *t = tiers; t; t = t->next) {
+        if (strcmp(t->identity, like->identity) == 0 && !t->client == !like->client &&
+            t->connection[0] == like->connection[0] && t->connection[1] == like->connection[1]) {
+            t->handles++;
+            return t;
+        }
+    }
+    return NULL;
+}
+
+static struct tier *join(const struct tier *like)
+{
+    struct tier *found;
+
+    process_lock();
+    found = join_locked(like);
+    process_unlock();
+    return found;
+}
+
+/* Unless somebody has been quicker meanwhile. */
+static struct tier *join_or_enter(struct tier *tier)
+{
+    struct tier *found;
+
+    process_lock();
+    found = join_locked(tier);
+    if (!found) {
+        tier->handles = 1;
+        tier->next = tiers;
+        tiers = tier;
+    }
+    process_unlock();
+    return found ? found : tier;
+}
+
+static void start_sweeping(void)
+{
+    redis_set_periodic(MAILBOX_SWEEP_MS, mailbox_sweep);
+}
+
+int registry_join(const struct registry_config *config, struct tier **joined, char *error,
+                  size_t error_size)
+{
+    static pthread_once_t sweeping = PTHREAD_ONCE_INIT;
+    struct memory_config memory = config->memory;
+    struct tier *mine;
+    int status = TANDEM_ESYS;
+
+    if (!process_watch_forks()) {
+        snprintf(error, error_size, "no memory");
+        return status;
+    }
+    status = make(config, &mine, error, error_size);
+    if (status)
+        return status;
+    *joined = join(mine);
+    if (!*joined) {
+        memory.identity = mine->identity;
+        if (memory_open(&memory, &mine->memory, error, error_size) != MEMORY_OK) {
+            discard(mine);
+            return TANDEM_ESYS;
+        }
+        if (mine->client)
+            pthread_once(&sweeping, start_sweeping);
+        *joined = join_or_enter(mine);
+    }
+    if (*joined != mine)
+        discard(mine);
+    return TANDEM_OK;
+}
+
+void registry_leave(struct tier *tier)
+{
+    struct tier **link = &tiers;
+    bool last;
+
+    process_lock();
+    last = --tier->handles == 0;
+    if (last) {
+        while (*link != tier)
+            link = &(*link)->next;
+        *link = tier->next;
+    }
+    process_unlock();
+    if (last)
+        discard(tier);
+}
+
+void registry_after_fork(void)
+{
+    for (struct tier *t = tiers; t; t = t->next)
+        behind_forget(&t->behind);
+}

@@ -1,0 +1,53 @@
+/*
+ * request.h: one operation on its way to Redis and back.  Private to the tier room.
+ *
+ * Made on the handle's thread; from an accepted request_submit() on it is the I/O thread's, which frees
+ * it when it is done.
+ */
+#ifndef TANDEM_TIER_REQUEST_H
+#define TANDEM_TIER_REQUEST_H
+
+#include <stddef.h>
+
+#include "tier/tier.h"
+
+struct request {
+    struct redis_op op; /* first, so that redis_op_free frees the whole */
+    struct mailbox_slip slip;
+    struct memory_token token; /* of before it was queued */
+    struct freshness_rules rules;
+    bool degrade;
+    unsigned behind; /* what behind_begin said, or BEHIND_NONE */
+};
+
+_Static_assert(offsetof(struct request, op) == 0, "redis_op_free frees a request");
+
+/* With a copy of the key (NULL: none).  NULL: no memory. */
+struct request *request_create(const tandem_cache *cache, enum redis_kind kind, const char *key,
+                               size_t key_length);
+
+/* Gives it a copy of a value.  False: no memory. */
+bool request_set_value(struct request *request, const void *value, size_t value_length);
+
+/* Submits it, with a ticket unless nobody is to wait for it.  TANDEM_PENDING: accepted, and
+ * result.ticket says its ticket; an error: it was freed, result.error says why.  request NULL: the
+ * error is that there was no memory for it. */
+int request_submit(tandem_cache *cache, struct request *request, bool ticket, int flags,
+                   tandem_result *result);
+
+/* TANDEM_ECONN with the reason in result.error when the breaker is open; else TANDEM_OK. */
+int request_possible(tandem_cache *cache, tandem_result *result);
+
+/* Hands the outcome over and frees the request.  I/O thread. */
+void request_finish(struct request *request, struct outcome *outcome);
+
+/* What tandem_take answers for an operation that failed, its sentence with an addition (NULL: none)
+ * put into the outcome.  I/O thread. */
+int request_fail(const struct request *request, const char *addition, struct outcome *outcome);
+
+/* The completions, one for each file that submits.  I/O thread. */
+void read_done(struct tier *tier, struct request *request);
+void write_done(struct tier *tier, struct request *request);
+void scan_done(struct tier *tier, struct request *request);
+
+#endif

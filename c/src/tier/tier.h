@@ -1,0 +1,71 @@
+/*
+ * tier.h: the face of the tier room: decisions that need both memory and Redis.
+ *
+ * A tier is one segment together with one Redis client (or none); the process has one for each identity
+ * and connection.  A handle (tandem_cache) is one caller's way in, with that caller's rules.
+ *
+ * Who runs what: the functions below run on the handle's thread.  tier_done, tier_count and tier_gone
+ * are the redis room's hooks and run on the I/O thread; they touch the tier, its segment, and the core
+ * of the mailbox that the operation came through, never a handle.  So a request carries a copy of its
+ * handle's rules.
+ */
+#ifndef TANDEM_TIER_TIER_H
+#define TANDEM_TIER_TIER_H
+
+#include "memory/memory.h"
+#include "redis/redis.h"
+#include "tandem.h"
+#include "tier/behind.h"
+#include "tier/freshness.h"
+#include "tier/mailbox.h"
+
+/* Key names that begin so belong to the library. */
+#define TIER_RESERVED "#tandem:"
+
+struct tier {
+    struct tier *next; /* the registry's; process lock */
+    unsigned handles;  /* process lock */
+    struct memory *memory;
+    struct redis_client *client; /* NULL: memory only */
+    char *identity;
+    uint64_t connection[2]; /* what hash the connection's settings have, secrets included */
+    struct behind behind;
+};
+
+struct tandem_cache {
+    struct tier *tier;
+    tandem_mailbox *mailbox;
+    struct freshness_rules rules;
+    int64_t timeout_ms, connect_timeout_ms;
+    bool degrade;      /* on a Redis error: carry on in memory */
+    bool write_behind; /* nobody waits for writes */
+    bool corked;       /* something was queued that the I/O thread was not woken for */
+};
+
+/* These say what the functions of the same name in tandem.h say, whose arguments were checked before. */
+int tier_get(tandem_cache *cache, const char *key, size_t key_length, int flags, void *buffer,
+             size_t size, tandem_result *result);
+int tier_exists(tandem_cache *cache, const char *key, size_t key_length, int flags,
+                tandem_result *result);
+int tier_ttl(tandem_cache *cache, const char *key, size_t key_length, int flags,
+             tandem_result *result);
+int tier_set(tandem_cache *cache, const char *key, size_t key_length, const void *value,
+             size_t value_length, int64_t ttl_ms, int flags, tandem_result *result);
+int tier_delete(tandem_cache *cache, const char *key, size_t key_length, int flags,
+                tandem_result *result);
+/* kind: REDIS_SCAN or REDIS_SCAN_UNLINK. */
+int tier_scan(tandem_cache *cache, enum redis_kind kind, const char *cursor, size_t cursor_length,
+              const char *glob, size_t glob_length, int flags, tandem_result *result);
+
+/* Wakes the I/O thread if something that this handle queued still waits for that. */
+void tier_uncork(tandem_cache *cache);
+
+/* Frees a tier without client. */
+void tier_free(struct tier *tier);
+
+/* The hooks; context is the tier. */
+void tier_done(void *context, struct redis_op *op);
+void tier_count(void *context, enum redis_counter counter, uint64_t n);
+void tier_gone(void *context);
+
+#endif

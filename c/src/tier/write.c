@@ -1,0 +1,243 @@
+/*
+ * write.c: set and delete.  Redis first, memory when Redis has said that it has it; memory alone where
+ * Redis certainly has not got it and the rules say to carry on; neither where nobody can tell.
+ *
+ * On the I/O thread as on the handle's, a change is in memory before anybody is told of it.
+ */
+#include "base/clock.h"
+#include "tier/request.h"
+#include "tier/result.h"
+
+/* -- In memory ----------------------------------------------------------------------------------- */
+
+/* A write as memory sees it. */
+struct change {
+    const char *key;
+    size_t key_length;
+    const void *value; /* NULL: it is deleted */
+    size_t value_length;
+    int64_t ttl_ms;
+};
+
+/* Does it in memory alone, as if Redis had said yes at this moment.  What memory answers. */
+static int change_memory(struct tier *tier, const struct change *c,
+                         const struct freshness_rules *rules, int64_t lock_us)
+{
+    int64_t now_ms = clock_now_ms();
+    struct memory_attributes a;
+
+    if (!c->value)
+        return memory_delete(tier->memory, c->key, c->key_length, now_ms, lock_us);
+    if (tier->client)
+        a = freshness_attributes(rules, now_ms, c->ttl_ms > 0 ? c->ttl_ms : -1);
+    else
+        a = freshness_memory_only(now_ms, c->ttl_ms);
+    return memory_put(tier->memory, c->key, c->key_length, c->value, c->value_length, &a, lock_us);
+}
+
+static int change_memory_only(tandem_cache *cache, const struct change *c, tandem_result *result)
+{
+    struct memory *memory = cache->tier->memory;
+
+    switch (change_memory(cache->tier, c, &cache->rules, MEMORY_LOCK_US)) {
+    case MEMORY_BUSY:
+        return result_busy(result);
+    case MEMORY_TOO_BIG:
+        return result_say(result, TANDEM_ETOOBIG, "value too large: %zu bytes, at most %zu",
+                          c->value_length, memory_value_limit(memory));
+    case MEMORY_ABSENT:
+        return TANDEM_MISS;
+    default:
+        return TANDEM_OK;
+    }
+}
+
+/* Why a change that Redis has not got is not in memory either; NULL: it is. */
+static const char *missing_because(int memory_status)
+{
+    switch (memory_status) {
+    case MEMORY_BUSY:
+        return "; nor was it done in memory, whose lock was not to be had";
+    case MEMORY_TOO_BIG:
+        return "; nor is it in memory, for which it is too large";
+    default:
+        return NULL;
+    }
+}
+
+/* -- On the handle's thread ---------------------------------------------------------------------- */
+
+/* Redis could not even be told, status and result saying why. */
+static int not_queued(tandem_cache *cache, const struct change *c, int status,
+                      tandem_result *result)
+{
+    const char *missing;
+
+    if (!cache->degrade)
+        return status;
+    missing = missing_because(change_memory(cache->tier, c, &cache->rules, MEMORY_LOCK_US));
+    if (missing) {
+        char why[sizeof(result->error)];
+        uint32_t room = (uint32_t)(sizeof(why) - 64);
+
+        for (uint32_t i = 0; i <= result->error_length; i++)
+            why[i] = result->error[i];
+        return result_say(result, status, "%.*s%s", (int)room, why, missing);
+    }
+    memory_count(cache->tier->memory, COUNT_REDIS_DEGRADED, 1);
+    return TANDEM_DEGRADED;
+}
+
+static struct request *request_of(tandem_cache *cache, const struct change *c)
+{
+    struct request *r =
+        request_create(cache, c->value ? REDIS_SET : REDIS_DELETE, c->key, c->key_length);
+
+    if (!r)
+        return NULL;
+    r->op.ttl_ms = c->ttl_ms;
+    if (c->value && !request_set_value(r, c->value, c->value_length)) {
+        redis_op_free(&r->op);
+        return NULL;
+    }
+    return r;
+}
+
+/* Queues it with nobody to wait.  From here on this process does not read the key from memory, and this
+ * host not what memory has of it now. */
+static int submit_behind(tandem_cache *cache, struct request *r, const struct change *c, int flags,
+                         tandem_result *result)
+{
+    struct tier *tier = cache->tier;
+    unsigned behind;
+    int status;
+
+    memory_drop(tier->memory, c->key, c->key_length, clock_now_ms(), MEMORY_LOCK_US);
+    if (!r)
+        return request_submit(cache, NULL, false, flags, result);
+    behind = behind_begin(&tier->behind, c->key, c->key_length);
+    r->behind = behind;
+    memory_token_read(tier->memory, c->key, c->key_length, &r->token);
+    status = request_submit(cache, r, false, flags, result);
+    if (status == TANDEM_PENDING)
+        return TANDEM_OK;
+    behind_end(&tier->behind, behind);
+    return status;
+}
+
+static int change(tandem_cache *cache, const struct change *c, int flags, tandem_result *result)
+{
+    struct tier *tier = cache->tier;
+    struct request *r;
+    int status;
+
+    if (!tier->client)
+        return change_memory_only(cache, c, result);
+    status = request_possible(cache, result);
+    if (status)
+        return not_queued(cache, c, status, result);
+    r = request_of(cache, c);
+    if (cache->write_behind || (flags & TANDEM_NOWAIT)) {
+        status = submit_behind(cache, r, c, flags, result);
+    } else {
+        if (r)
+            memory_token_read(tier->memory, c->key, c->key_length, &r->token);
+        status = request_submit(cache, r, true, flags, result);
+    }
+    return status < 0 ? not_queued(cache, c, status, result) : status;
+}
+
+int tier_set(tandem_cache *cache, const char *key, size_t key_length, const void *value,
+             size_t value_length, int64_t ttl_ms, int flags, tandem_result *result)
+{
+    struct change c = {key, key_length, value ? value : "", value_length, ttl_ms};
+
+    return change(cache, &c, flags, result);
+}
+
+int tier_delete(tandem_cache *cache, const char *key, size_t key_length, int flags,
+                tandem_result *result)
+{
+    struct change c = {key, key_length, NULL, 0, 0};
+
+    return change(cache, &c, flags, result);
+}
+
+/* -- On the I/O thread --------------------------------------------------------------------------- */
+
+enum verdict { APPLIED, NOT_APPLIED, UNCERTAIN };
+
+static enum verdict judge(const struct redis_op *op)
+{
+    switch (op->status) {
+    case REDIS_DONE:
+    case REDIS_ABSENT:
+        return APPLIED;
+    case REDIS_UNSENT:
+    case REDIS_REFUSED:
+        return NOT_APPLIED;
+    case REDIS_TIMEOUT:
+        return op->may_have_run ? UNCERTAIN : NOT_APPLIED;
+    default:
+        return UNCERTAIN;
+    }
+}
+
+static int drop(struct tier *tier, const struct redis_op *op)
+{
+    return memory_drop(tier->memory, op->key, op->key_length, clock_now_ms(), MEMORY_LOCK_IO_US);
+}
+
+static void applied(struct tier *tier, struct request *r, struct outcome *outcome)
+{
+    struct redis_op *op = &r->op;
+    struct memory_attributes a;
+
+    outcome->status = TANDEM_OK;
+    if (op->kind == REDIS_DELETE) {
+        bool was_in_memory = drop(tier, op) == MEMORY_OK;
+
+        if (op->integer == 0 && !was_in_memory)
+            outcome->status = TANDEM_MISS;
+        return;
+    }
+    /* Refused, or too large: then memory has dropped it and Redis will be asked. */
+    a = freshness_attributes(&r->rules, op->sent_ms, op->ttl_ms > 0 ? op->ttl_ms : -1);
+    memory_commit(tier->memory, op->key, op->key_length, op->value, op->value_length, &a, &r->token,
+                  MEMORY_LOCK_IO_US);
+}
+
+static void not_applied(struct tier *tier, struct request *r, struct outcome *outcome)
+{
+    struct redis_op *op = &r->op;
+    struct change c = {op->key, op->key_length, op->value, op->value_length, op->ttl_ms};
+    const char *missing = NULL;
+
+    if (r->degrade)
+        missing = missing_because(change_memory(tier, &c, &r->rules, MEMORY_LOCK_IO_US));
+    request_fail(r, missing, outcome);
+    if (r->degrade && !missing) {
+        outcome->status = TANDEM_DEGRADED;
+        memory_count(tier->memory, COUNT_REDIS_DEGRADED, 1);
+    }
+}
+
+void write_done(struct tier *tier, struct request *r)
+{
+    struct outcome outcome = {0};
+
+    switch (judge(&r->op)) {
+    case APPLIED:
+        applied(tier, r, &outcome);
+        break;
+    case NOT_APPLIED:
+        not_applied(tier, r, &outcome);
+        break;
+    case UNCERTAIN:
+        drop(tier, &r->op);
+        request_fail(r, "; whether the write took place is unknown", &outcome);
+        break;
+    }
+    behind_end(&tier->behind, r->behind);
+    request_finish(r, &outcome);
+}
