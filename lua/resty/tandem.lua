@@ -1,7 +1,7 @@
 --- lua-resty-tandem: a cache in two tiers, memory shared by all processes of a host and Redis.
 --
 --     local tandem = require "resty.tandem"
---     local cache, err = tandem.new("pages", { memory = "128m", redis = "redis://127.0.0.1:6379/0" })
+--     local cache, err = tandem.new("pages", { memory = "128m", redis = "redis://127.0.0.1/0" })
 --
 -- @module resty.tandem
 
@@ -18,9 +18,9 @@ local _M = { _VERSION = ffi.string(lib.C.tandem_version()) }
 
 --- Opens a cache: attaches to the segment of this identity, or makes it.
 --
--- Never contacts Redis, and does not fail because Redis is down.  Cheap when the cache is open already:
--- may be called per request.  In nginx call it in init_by_lua*, so that the workers inherit the segment;
--- workers that call it first meet in a file in `runtime_dir`.
+-- Never contacts Redis, and does not fail because Redis is down.  Cheap when the cache is open
+-- already: may be called per request.  In nginx call it in init_by_lua*, so that the workers
+-- inherit the segment; workers that call it first meet in a file in `runtime_dir`.
 --
 -- @tparam string name 1 to 63 of A-Z a-z 0-9 _ . -
 -- @tparam[opt] table opts see the table of options in the README

@@ -8,8 +8,9 @@ local EXPECTED = {
         "ssl_session_fetch", "proxy_ssl_cert", "proxy_ssl_verify",
     },
     queue = {
-        "init_worker", "set", "header_filter", "body_filter", "log", "balancer", "ssl_session_store",
-        "ssl_client_hello", "exit_worker", "preread", "a phase of the future", "",
+        "init_worker", "set", "header_filter", "body_filter", "log", "balancer",
+        "ssl_session_store", "ssl_client_hello",
+        "exit_worker", "preread", "a phase of the future", "",
     },
 }
 

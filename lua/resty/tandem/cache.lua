@@ -1,12 +1,12 @@
---- A cache object: its methods on one key.  Those on many keys are in many.lua, walks over all keys in
--- walk.lua; this file puts them together.
+--- A cache object: its methods on one key.  Those on many keys are in many.lua, walks over all
+-- keys in walk.lua; this file puts them together.
 --
--- Where a method may be called : everything that memory answers, everywhere.  What
--- needs Redis waits without blocking where the code may yield; elsewhere reads return nil, err and
--- writes are queued.  In init_by_lua* a cache with Redis answers nil, err.
+-- Where a method may be called : everything that memory answers, everywhere.  What needs Redis
+-- waits without blocking where the code may yield; elsewhere reads return nil, err and writes are
+-- queued.  In init_by_lua* a cache with Redis answers nil, err.
 --
--- What is wrong with an argument is raised at the caller's line.  What the world does (network, memory,
--- an error from Redis) is returned as nil, err.
+-- What is wrong with an argument is raised at the caller's line.  What the world does (network,
+-- memory, an error from Redis) is returned as nil, err.
 
 local ffi = require "ffi"
 
@@ -54,7 +54,7 @@ local mt = { __index = _M }
 local result = ffi.new "tandem_result"
 local buffer, size = pending.room_for(1)
 
--- -- Reading ---------------------------------------------------------------------------------------
+-- -- Reading -------------------------------------------------------------------------------------
 
 local function finish_read(self)
     local ticket = result.ticket
@@ -70,7 +70,7 @@ end
 -- Returns the bytes, nil and the tier; or nil and, if it is not a miss, err.
 local function read_on(self, key, flags, status)
     local handle = self.handle
-    local into, into_size = buffer, size
+    local into = buffer
 
     for _ = 1, GROWTHS do
         if status == OK then
@@ -87,6 +87,7 @@ local function read_on(self, key, flags, status)
         elseif status ~= TOO_SMALL then
             return nil, outcome.read_error(status, result)
         end
+        local into_size
         into, into_size = pending.room_for(result.length)
         if not into then
             return nil, "the value is larger than a Lua string"
@@ -108,15 +109,16 @@ end
 
 --- Looks a key up: in memory, then in Redis.
 -- @tparam string key any bytes
--- @return value, nil, tier: "memory", "redis" or "stale" (past its freshness, Redis cannot be asked);
--- or nil, nil, nil when there is no such key; or nil, err when only Redis knows and cannot be asked, or
--- the bytes, written by another program, cannot be decoded
+-- @return value, nil, tier: "memory", "redis" or "stale" (past its freshness, Redis cannot be
+-- asked); or nil, nil, nil when there is no such key; or nil, err when only Redis knows and
+-- cannot be asked, or the bytes, written by another program, cannot be decoded
 function _M.get(self, key)
     local handle = self.handle
     if not handle then
         error(not_open(self), 2)
     end
-    if type(key) ~= "string" or byte(key, 1) == HASH and sub(key, 1, RESERVED_LENGTH) == RESERVED then
+    if type(key) ~= "string"
+       or byte(key, 1) == HASH and sub(key, 1, RESERVED_LENGTH) == RESERVED then
         error(key_problem(self, key), 2)
     end
     local flags = self.flags or read_flags()
@@ -183,8 +185,8 @@ end
 
 --- The time a key has left.
 -- @tparam string key
--- @return seconds, a float; 0 when it never expires; nil when there is no such key; or nil, err when
--- only Redis knows and cannot be asked
+-- @return seconds, a float; 0 when it never expires; nil when there is no such key; or nil, err
+-- when only Redis knows and cannot be asked
 function _M.ttl(self, key)
     if not self.handle then
         error(not_open(self), 2)
@@ -206,7 +208,7 @@ function _M.ttl(self, key)
     return nil, err
 end
 
--- -- Writing ---------------------------------------------------------------------------------------
+-- -- Writing -------------------------------------------------------------------------------------
 
 -- The status of a write in the end, and its sentence.
 local function settle(self, status)
@@ -252,8 +254,8 @@ function _M.set(self, key, value, ttl)
         return nil, outcome.no_wait()
     end
 
-    local status
-    status, err = settle(self, C.tandem_set(self.handle, key, #key, bytes, #bytes, ms, flags, result))
+    local status = C.tandem_set(self.handle, key, #key, bytes, #bytes, ms, flags, result)
+    status, err = settle(self, status)
     return outcome.written(self, status, err, flags)
 end
 
@@ -281,7 +283,7 @@ function _M.delete(self, key)
     return outcome.written(self, status, err, flags)
 end
 
--- -- The rest --------------------------------------------------------------------------------------
+-- -- The rest ------------------------------------------------------------------------------------
 
 _M.get_multi = many.get_multi
 _M.exists_multi = many.exists_multi
@@ -318,7 +320,7 @@ function mt.__tostring(self)
     return format('tandem cache "%s"%s', self.name, self.handle and "" or " (closed)")
 end
 
--- -- Making one ------------------------------------------------------------------------------------
+-- -- Making one ----------------------------------------------------------------------------------
 
 local told = {} -- names of caches whose missing tracking was logged
 
@@ -328,8 +330,8 @@ local function tell_tracking(checked, handle)
         return
     end
     told[checked.name] = true
-    host.log("notice", format('cache "%s": tracking is not active in this version: entries from Redis'
-                              .. " live at most max_stale, %g s", checked.name,
+    host.log("notice", format('cache "%s": tracking is not active in this version: entries from'
+                              .. " Redis live at most max_stale, %g s", checked.name,
                               checked.max_stale / 1000))
 end
 

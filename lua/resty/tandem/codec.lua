@@ -2,13 +2,13 @@
 --
 -- A codec object has
 --   name      part of the cache's identity
---   encode    function(value) -> bytes; nil, err for a value it cannot express; nil, err, true for a
---             value that is no value to it at all, which is a mistake of the caller
+--   encode    function(value) -> bytes; nil, err for a value it cannot express; nil, err, true for
+--             one that is no value to it at all, which is a mistake of the caller
 --   decode    function(bytes) -> value; or nil, err.  nil: bytes are the value
 --
--- A null on its own is not a value (nil says "absent", and ngx.null must not leak), so encode refuses
--- it, and one that another program stored decodes to nil.  Nulls inside a table are left as the codec
--- has them: cjson.null, which in nginx is ngx.null.
+-- A null on its own is not a value (nil says "absent", and ngx.null must not leak), so encode
+-- refuses it, and one that another program stored decodes to nil.  Nulls inside a table are left
+-- as the codec has them: cjson.null, which in nginx is ngx.null.
 
 local text = require "resty.tandem.text"
 
@@ -33,7 +33,7 @@ local function absent(value)
     end
 end
 
--- -- Strings ---------------------------------------------------------------------------------------
+-- -- Strings -------------------------------------------------------------------------------------
 
 local STRING = { name = "string" }
 
@@ -41,11 +41,12 @@ function STRING.encode(value)
     if type(value) == "string" then
         return value
     end
-    return nil, absent(value) or format('value must be a string, got %s: use codec = "json" or "buffer"',
-                                        type(value)), true
+    local problem = absent(value)
+        or format('value must be a string, got %s: use codec = "json" or "buffer"', type(value))
+    return nil, problem, true
 end
 
--- -- JSON ------------------------------------------------------------------------------------------
+-- -- JSON ----------------------------------------------------------------------------------------
 
 -- An instance of its own: what the application sets in cjson does not change what is stored.
 local function make_json()
@@ -87,7 +88,7 @@ local function make_json()
     return codec
 end
 
--- -- string.buffer ---------------------------------------------------------------------------------
+-- -- string.buffer -------------------------------------------------------------------------------
 
 local function make_buffer()
     local found, buffer = pcall(require, "string.buffer")
@@ -127,7 +128,7 @@ local function make_buffer()
     return codec
 end
 
--- -- The user's own --------------------------------------------------------------------------------
+-- -- The user's own ------------------------------------------------------------------------------
 
 local function make_custom(name, user_encode, user_decode)
     local codec = { name = name }
@@ -178,7 +179,8 @@ local function check_custom(given)
         return nil, nil, "opts.codec.name must be 1 to 63 of the characters A-Z a-z 0-9 _ . -, got "
                .. text.show(name)
     elseif BUILT_IN[name] then
-        return nil, nil, format('opts.codec.name must not be that of a built-in codec, got "%s"', name)
+        return nil, nil, "opts.codec.name must not be that of a built-in codec, got "
+               .. text.show(name)
     end
     for _, field in ipairs({ "encode", "decode" }) do
         if type(given[field]) ~= "function" then

@@ -1,8 +1,9 @@
 --- C handles: opening them, sharing them between Lua objects, closing them.
 --
--- A core is one tandem_cache with one set of C options.  Objects with equal options share it, so that
--- `new` in every request costs a table.  It is closed when the last object is, but not while a call is
--- under way; a core whose objects, or calls, were dropped without a word is closed by the collector.
+-- A core is one tandem_cache with one set of C options.  Objects with equal options share it, so
+-- that `new` in every request costs a table.  It is closed when the last object is, but not while
+-- a call is under way; a core whose objects, or calls, were dropped without a word is closed by
+-- the collector.
 
 local ffi = require "ffi"
 
@@ -28,7 +29,7 @@ local _M = {}
 -- name -> { identity = option -> value, text = tandem_identity(), cores = signature -> core }
 local caches = {}
 
--- -- Identity --------------------------------------------------------------------------------------
+-- -- Identity ------------------------------------------------------------------------------------
 
 local IDENTITY = { "memory", "path", "redis", "prefix", "codec" }
 
@@ -73,7 +74,7 @@ local function signature(checked)
     return concat(parts)
 end
 
--- -- Opening ---------------------------------------------------------------------------------------
+-- -- Opening -------------------------------------------------------------------------------------
 
 -- The struct points into Lua strings: checked has to live until tandem_open has returned.
 local function options_struct(checked, mailbox, rendezvous)
@@ -174,8 +175,9 @@ function _M.open(checked)
     end
 
     local wanted = signature(checked)
-    local core, err, misuse = open and open.cores[wanted], nil, nil
+    local core = open and open.cores[wanted]
     if not core or core.closing then
+        local err, misuse
         core, err, misuse = new_core(checked, open, identity, wanted)
         if not core then
             return nil, err, misuse
@@ -185,7 +187,7 @@ function _M.open(checked)
     return core
 end
 
--- -- Using and closing -----------------------------------------------------------------------------
+-- -- Using and closing ---------------------------------------------------------------------------
 
 --- To be called before a stretch that may yield while it uses the handle; leave() after it.
 function _M.enter(core)

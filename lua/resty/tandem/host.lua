@@ -1,7 +1,8 @@
---- The program that Lua runs in: resty.tandem.host.nginx or resty.tandem.host.plain, whichever it is.
+--- The program that Lua runs in: resty.tandem.host.nginx or resty.tandem.host.plain, whichever it
+-- is.
 --
--- A host knows how to wait for pending operations, whether the running code may, and where log lines
--- go.  Both have:
+-- A host knows how to wait for pending operations, whether the running code may, and where log
+-- lines go.  Both have:
 --
 --   name                       "nginx" or "plain"
 --   mailbox()                  where the operations of this Lua VM complete; one for all its caches
@@ -9,8 +10,8 @@
 --   write_flags()              the same for a write
 --   may_wait()                 may the running code wait for Redis?
 --   where()                    for messages: what stands in the way of waiting
---   wait(tickets, n, ms)       waits until the first n tickets have completed, ms at most.  True; false
---                              when the time was over first; false, err when there is no waiting
+--   wait(tickets, n, ms)       waits until the first n tickets have completed, ms at most.  True;
+--                              false when the time was over first; false, err when it cannot wait
 --   breathe(since)             to be called between the steps of a long walk, with what it returned
 --                              before (at first: tandem_now_ms()); lets other requests run
 --   rendezvous()               the word under which the processes of this host program meet, or nil
@@ -25,8 +26,8 @@ local host = require(type(ngx_api) == "table" and ngx_api.get_phase and "resty.t
 local log = host.log
 local logger
 
---- Sends log lines to fn(level, message) instead; nil restores the host's own way.  Plain LuaJIT logs
--- nothing unless there is such a function; nginx logs to its error log.
+--- Sends log lines to fn(level, message) instead; nil restores the host's own way.  Plain LuaJIT
+-- logs nothing unless there is such a function; nginx logs to its error log.
 function host.set_logger(fn)
     logger = fn
 end

@@ -1,7 +1,8 @@
---- Methods on many keys: everything is queued before anything is waited for, so that Redis sees one
--- pipeline and the caller one round trip (one per 1024 keys).
+--- Methods on many keys: everything is queued before anything is waited for, so that Redis sees
+-- one pipeline and the caller one round trip (one per 1024 keys).
 --
--- Arguments are checked, and values encoded, before the first operation: what raises has done nothing.
+-- Arguments are checked, and values encoded, before the first operation: what raises has done
+-- nothing.
 
 local ffi = require "ffi"
 
@@ -38,7 +39,7 @@ local _M = {}
 local result = ffi.new "tandem_result"
 local buffer, size = pending.room_for(65536)
 
--- -- Running ---------------------------------------------------------------------------------------
+-- -- Running -------------------------------------------------------------------------------------
 
 -- Flags for reads; false where a cache with Redis must not be used.
 local function read_flags(self)
@@ -79,8 +80,8 @@ local function run_chunk(self, first, last, submit, outcomes)
     end
 end
 
--- Calls submit(i, cork) for 1 to n: it starts the operation and returns its status, and bytes if there
--- are already.  It must neither yield nor raise, or what is corked would not be sent.
+-- Calls submit(i, cork) for 1 to n: it starts the operation and returns its status, and bytes if
+-- there are already.  It must neither yield nor raise, or what is corked would not be sent.
 -- Returns the outcomes, an array.
 local function run(self, n, submit)
     local core, outcomes = self.core, {}
@@ -111,7 +112,7 @@ local function distinct(keys)
     return list
 end
 
--- -- Reading ---------------------------------------------------------------------------------------
+-- -- Reading -------------------------------------------------------------------------------------
 
 local function start_get(handle, key, flags)
     local status = C.tandem_get(handle, key, #key, flags, buffer, size, result)
@@ -181,8 +182,8 @@ end
 
 --- Which of many keys exist, with one round trip to Redis for all that memory lacks.
 -- @tparam table keys an array of strings
--- @return a table: key -> true or false; and err when some could not be asked, the table then lacking
--- those.  nil, err in init_by_lua* with Redis
+-- @return a table: key -> true or false; and err when some could not be asked, the table then
+-- lacking those.  nil, err in init_by_lua* with Redis
 function _M.exists_multi(self, keys)
     local handle = self.handle
     if not handle then
@@ -218,7 +219,7 @@ function _M.exists_multi(self, keys)
     return there
 end
 
--- -- Writing ---------------------------------------------------------------------------------------
+-- -- Writing -------------------------------------------------------------------------------------
 
 -- Checks and encodes.  Returns the keys and their bytes, two arrays; or nil, the sentence, and true
 -- when it is the caller's mistake.
@@ -261,8 +262,9 @@ function _M.set_multi(self, tbl, ttl)
         end
         return nil, bytes
     end
-    local ms, problem = self.ttl_ms, nil
+    local ms = self.ttl_ms
     if ttl ~= nil then
+        local problem
         ms, problem = arguments.ttl(ttl)
         if problem then
             error(problem, 2)
@@ -295,8 +297,9 @@ end
 
 --- Deletes many keys from both tiers, in one pipeline.
 -- @tparam table keys an array of strings; a key may come twice
--- @return how many keys either tier had; or that and why Redis has not been told yet, the count then
--- being of keys queued or gone from memory; or nil, err when some could not be deleted: the others are
+-- @return how many keys either tier had; or that and why Redis has not been told yet, the count
+-- then being of keys queued or gone from memory; or nil, err when some could not be deleted: the
+-- others are
 function _M.delete_multi(self, keys)
     local handle = self.handle
     if not handle then

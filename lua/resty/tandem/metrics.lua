@@ -57,8 +57,8 @@ function _M.stats(handle)
     redis.server = server ~= nil and str(server) or nil
     stats.tracking.state = str(C.tandem_tracking_state(handle))
 
-    -- One lookup is one hit or one miss, whichever tier answered it.  Those answered by memory as stale
-    -- are also among the unanswered ones of Redis.
+    -- One lookup is one hit or one miss, whichever tier answered it.  Those answered by memory as
+    -- stale are also among the unanswered ones of Redis.
     local hits = memory.hits + memory.stale + redis.hits
     local misses = memory.misses
     if server ~= nil then

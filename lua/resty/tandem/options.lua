@@ -1,8 +1,8 @@
 --- The options of tandem.new: their names, defaults and ranges, in one table.
 --
--- check() turns what the user gave into a flat table with every option set and every duration in whole
--- milliseconds, or says in one sentence what is wrong.  No option is read by name before it has been
--- through here, and nothing here knows of nginx, of C or of Redis.
+-- check() turns what the user gave into a flat table with every option set and every duration in
+-- whole milliseconds, or says in one sentence what is wrong.  No option is read by name before it
+-- has been through here, and nothing here knows of nginx, of C or of Redis.
 
 local codec = require "resty.tandem.codec"
 local text = require "resty.tandem.text"
@@ -31,10 +31,10 @@ local UNAVAILABLE = "is not available in this version"
 
 local _M = {}
 
--- -- Checks ----------------------------------------------------------------------------------------
+-- -- Checks --------------------------------------------------------------------------------------
 --
--- Each is made once, at load, and answers the checked value; or nil and what the value "must be"; or
--- nil, nil and a whole sentence.
+-- Each is made once, at load, and answers the checked value; or nil and what the value "must be";
+-- or nil, nil and a whole sentence.
 
 local function number_problem(value, range)
     if type(value) ~= "number" then
@@ -170,7 +170,7 @@ local function always()
     return true
 end
 
--- -- The table -------------------------------------------------------------------------------------
+-- -- The table -----------------------------------------------------------------------------------
 
 local check_rows
 
@@ -184,7 +184,7 @@ local REDIS = {
 }
 
 local NEAR = {
-    { name = "entries", check = number { least = 1, whole = true, most = 2 ^ 31 }, default = 10000 },
+    { name = "entries", check = number { least = 1, whole = true, most = 1e9 }, default = 10000 },
     { name = "bytes", check = size(1024, "1k"), default = "16m" },
 }
 
@@ -218,8 +218,8 @@ local function is_redis(value)
     return value == "redis"
 end
 
--- identity: handles of one name that differ in it do not share a segment, so one Lua VM refuses them.
--- later: validated, and used once there is `fetch`.
+-- identity: handles of one name that differ in it do not share a segment, so one Lua VM refuses
+-- them. later: validated, and used once there is `fetch`.
 local OPTIONS = {
     { name = "memory", check = size(UNITS.m, "1m"), default = "64m", identity = true },
     { name = "path", check = c_string, identity = true },
@@ -253,7 +253,7 @@ local OPTIONS = {
 --- The rows, for whoever documents them: name, default, identity, later.
 _M.rows = OPTIONS
 
--- -- Unknown options -------------------------------------------------------------------------------
+-- -- Unknown options -----------------------------------------------------------------------------
 
 local function edit_distance(a, b)
     local row = {}
@@ -327,7 +327,7 @@ local function unknown_option(opts, rows, label)
     return meant and format('%s: did you mean "%s"?', sentence, meant) or sentence
 end
 
--- -- One pass --------------------------------------------------------------------------------------
+-- -- One pass ------------------------------------------------------------------------------------
 
 local function problem_sentence(row, label, value, must, sentence)
     if not must then
@@ -365,8 +365,9 @@ function check_rows(rows, given, label)
 end
 
 --- Checks the arguments of tandem.new.
--- @return a table of all options, durations in milliseconds, `codec` as a codec object, `redis` as a
--- table or nil, plus `name`; or nil and a sentence that names the argument and what was given
+-- @return a table of all options, durations in milliseconds, `codec` as a codec object, `redis`
+-- as a table or nil, plus `name`; or nil and a sentence that names the argument and what was
+-- given
 function _M.check(name, opts)
     if type(name) ~= "string" or not match(name, "^[%w_.-]+$") or #name > 63 then
         return nil, "name must be 1 to 63 of the characters A-Z a-z 0-9 _ . -, got " .. show(name)

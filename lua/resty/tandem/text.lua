@@ -1,4 +1,5 @@
---- How values that users and other programs gave are shown in messages: short, printable, no secrets.
+--- How values that users and other programs gave are shown in messages: short, printable, no
+-- secrets.
 
 local byte = string.byte
 local format = string.format

@@ -18,12 +18,11 @@ local not_open = arguments.not_open
 
 local OK = C.TANDEM_OK
 local PENDING = C.TANDEM_PENDING
-local TOO_SMALL = C.TANDEM_TOO_SMALL
 local MORE = C.TANDEM_MORE
 local EBUSY = C.TANDEM_EBUSY
 local RESERVED, RESERVED_LENGTH = arguments.RESERVED, arguments.RESERVED_LENGTH
 
-local BUSY_TRIES = 5 -- a step that finds its lock taken waits 2 ms; so many in a row are given up on
+local BUSY_TRIES = 5 -- a step waits 2 ms for a lock; so many that failed in a row are the end
 local PAGE_BYTES = 65536
 
 local _M = {}
@@ -31,7 +30,7 @@ local _M = {}
 local result = ffi.new "tandem_result"
 local item_length = ffi.new "uint32_t[1]"
 
--- -- Memory ----------------------------------------------------------------------------------------
+-- -- Memory --------------------------------------------------------------------------------------
 
 -- Calls step(cursor) until the walk is over.  It returns a status, and true to end the walk early.
 -- "all" or "enough"; or nil, err.
@@ -68,7 +67,7 @@ local function remove_from_memory(handle, glob)
     return ok and count, err
 end
 
--- -- Redis -----------------------------------------------------------------------------------------
+-- -- Redis ---------------------------------------------------------------------------------------
 
 -- Calls each(string) for the items in length bytes at bytes: a 4-byte length, then so many bytes.
 -- bytes belongs to the caller alone.  Ends early when each returns true.
@@ -89,9 +88,10 @@ end
 -- Goes through the pages of a SCAN; unlink: the keys found go.  Calls page(outcome) for each; it
 -- returns the next cursor, and true to end the scan early.  True; or nil, err.
 local function walk_redis(self, handle, unlink, glob, page)
-    local cursor, enough = "0", nil
+    local cursor = "0"
 
     repeat
+        local enough
         local scan = unlink and C.tandem_scan_unlink or C.tandem_scan
         local status = scan(handle, cursor, #cursor, glob, glob and #glob or 0, 0, result)
         if status ~= PENDING then
@@ -120,7 +120,7 @@ local function unlink_in_redis(self, handle, glob)
     return ok and count, err
 end
 
--- -- Methods ---------------------------------------------------------------------------------------
+-- -- Methods -------------------------------------------------------------------------------------
 
 local function glob_problem(pattern)
     return pattern ~= nil and arguments.glob(pattern, "pattern") or nil
@@ -205,8 +205,8 @@ function _M.clear(self)
     handles.enter(self.core)
     local ok, err = remove_from_memory(handle, nil)
     if self.has_redis then
-        -- Before, so that nobody is served old values while the scan runs; after, for what was filled
-        -- from keys that the scan had not come to.
+        -- Before, so that nobody is served old values while the scan runs; after, for what was
+        -- filled from keys that the scan had not come to.
         local unlinked, redis_err = unlink_in_redis(self, handle, nil)
         local again, memory_err = remove_from_memory(handle, nil)
         if not unlinked then
@@ -222,8 +222,8 @@ function _M.clear(self)
     return true
 end
 
---- Removes the keys that match a pattern from both tiers.  With Redis away those in memory go all the
--- same.
+--- Removes the keys that match a pattern from both tiers.  With Redis away those in memory go all
+-- the same.
 -- @tparam string pattern a Redis glob on the key without prefix
 -- @return how many keys went; or nil, err
 function _M.delete_by_pattern(self, pattern)

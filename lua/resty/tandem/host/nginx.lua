@@ -1,19 +1,22 @@
---- nginx: waiting yields the light thread.  The only file of the library that knows the ngx table.
+--- nginx: waiting yields the light thread.  The only file of the library that knows the ngx
+-- table.
 --
--- A waiting call sleeps on a semaphore.  The waker, one light thread per Lua VM, reads the mailbox's
--- bell over a cosocket and posts the semaphore of each call whose operations have all completed.
+-- A waiting call sleeps on a semaphore.  The waker, one light thread per Lua VM, reads the
+-- mailbox's bell over a cosocket and posts the semaphore of each call whose operations have all
+-- completed.
 --
 -- Life of the waker: started by the first call that waits, then it blocks without end, so an idle
--- worker is never woken.  A worker that exits must not be held up by it: a timer too far away to fire is
--- fired early by nginx at exit, and has C close the bell's other end, which ends the waker.  Calls made
--- later, while the worker is exiting, start it again; it then ends with the last of them.
+-- worker is never woken.  A worker that exits must not be held up by it: a timer too far away to
+-- fire is fired early by nginx at exit, and has C close the bell's other end, which ends the
+-- waker.  Calls made later, while the worker is exiting, start it again; it then ends with the
+-- last of them.
 --
--- While there is no waker (it cannot connect, or nginx has no timer left) waiting calls look into the
--- mailbox themselves, every few milliseconds.
+-- While there is no waker (it cannot connect, or nginx has no timer left) waiting calls look into
+-- the mailbox themselves, every few milliseconds.
 --
--- With lua_code_cache off there is a Lua VM per request, and a blocked waker would keep each of them
--- alive.  In a VM that is not known to serve more than one request the waker therefore ends as soon as
--- nothing is pending.
+-- With lua_code_cache off there is a Lua VM per request, and a blocked waker would keep each of
+-- them alive.  In a VM that is not known to serve more than one request the waker therefore ends
+-- as soon as nothing is pending.
 
 local ffi = require "ffi"
 local semaphore = require "ngx.semaphore"
@@ -22,13 +25,13 @@ local lib = require "resty.tandem.lib"
 local mailbox = require "resty.tandem.host.mailbox"
 local phases = require "resty.tandem.host.phases"
 local process = require "resty.tandem.host.process"
+local waiters = require "resty.tandem.host.waiters"
 
 local ngx = ngx
 local exiting = ngx.worker.exiting
 local get_phase = ngx.get_phase
 local is_yieldable = lib.is_yieldable
 local pcall = pcall
-local timer_at = ngx.timer.at
 local tostring = tostring
 
 local C = lib.C
@@ -44,7 +47,6 @@ local NO_WAKER_SLICE_MS = 5      -- how often a call looks itself while there is
 local PATH_BYTES = 128
 local POOLED = 64                -- semaphores kept for the next calls
 local RETRY_MS = 1000            -- a waker that could not connect is tried again after
-local SWEEP_MS = 5000            -- how often killed calls are looked for
 
 ffi.cdef "int getpid(void);"
 
@@ -57,10 +59,10 @@ for phase, kind in pairs(phases.of) do
     write_flag[phase] = not none and 0
 end
 
--- -- May this code wait? ---------------------------------------------------------------------------
+-- -- May this code wait? -------------------------------------------------------------------------
 
---- On the path of every hit, so without the question whether the code may yield: a read that turns out
--- to need Redis asks it then.
+--- On the path of every hit, so without the question whether the code may yield: a read that
+-- turns out to need Redis asks it then.
 function _M.read_flags()
     local flags = read_flag[get_phase()]
     if flags == nil then
@@ -96,12 +98,9 @@ function _M.where()
            .. " of a module"
 end
 
--- -- What is waiting -------------------------------------------------------------------------------
+-- -- What is waiting -----------------------------------------------------------------------------
 
-local waiting = {}   -- ticket -> waiter = { left = tickets not reported, sema =, deadline = ms }
-local pending = 0    -- how many there are
-local pool, pooled = {}, 0
-local next_sweep = 0
+local pool, pooled = {}, 0 -- semaphores of calls that are over
 local tickets_box = ffi.new("double[?]", AT_ONCE)
 local runtime_dir
 
@@ -115,22 +114,9 @@ local pid = ffi.C.getpid()
 -- A child of fork() inherits this state, but neither the connection nor the light threads.
 local function forget_parent()
     pid = ffi.C.getpid()
-    waiting, pending = {}, 0
+    waiters.forget()
     pool, pooled = {}, 0
     waker, waker_run, waker_retry, far_timer = nil, waker_run + 1, 0, false
-end
-
-local function reported(ticket)
-    local waiter = waiting[ticket]
-    if not waiter then
-        return
-    end
-    waiting[ticket] = nil
-    pending = pending - 1
-    waiter.left = waiter.left - 1
-    if waiter.left == 0 then
-        waiter.sema:post(1)
-    end
 end
 
 local function drain()
@@ -139,28 +125,12 @@ local function drain()
     repeat
         n = C.tandem_drain(box, tickets_box, AT_ONCE)
         for i = 0, n - 1 do
-            reported(tickets_box[i])
+            waiters.report(tickets_box[i])
         end
     until n < AT_ONCE
 end
 
--- A call whose request or light thread was killed never comes back; its tickets are normally reported
--- like all others.  Where C has dropped one unreported, this forgets it.
-local function sweep(now)
-    if now < next_sweep then
-        return
-    end
-    next_sweep = now + SWEEP_MS
-    for ticket, waiter in pairs(waiting) do
-        if now > waiter.deadline + RETRY_MS then
-            waiting[ticket] = nil
-            pending = pending - 1
-            C.tandem_abandon(mailbox(), ticket)
-        end
-    end
-end
-
--- -- The waker -------------------------------------------------------------------------------------
+-- -- The waker -----------------------------------------------------------------------------------
 
 local loaded_in = get_phase()
 local loaded_pid = pid
@@ -184,12 +154,21 @@ local function is_lasting()
     return lasting
 end
 
+-- ngx.timer.at returns nil, err, or raises where nginx has no connection left.
+local function timer_at(delay, fn, argument)
+    local ok, started, err = pcall(ngx.timer.at, delay, fn, argument)
+    if not ok then
+        return nil, started
+    end
+    return started, err
+end
+
 local function far_fired(premature)
     far_timer = false
     if not premature then
         far_timer = timer_at(FAR, far_fired)
     end
-    if pending == 0 then
+    if waiters.pending == 0 then
         C.tandem_bell_hang_up(mailbox())
     end
 end
@@ -232,7 +211,7 @@ local function listen(run)
         waker, complained = "running", false
         drain()
     end
-    while run == waker_run and (pending > 0 or may_idle()) do
+    while run == waker_run and (waiters.pending > 0 or may_idle()) do
         local data, why = sock:receiveany(AT_ONCE)
         if not data and why ~= "timeout" then
             break
@@ -241,18 +220,6 @@ local function listen(run)
     end
     sock:close()
     return true
-end
-
--- Calls that still wait are woken, to see that they have to look for themselves.
-local function wake_all()
-    local woken = {}
-    for _, waiter in pairs(waiting) do
-        if not woken[waiter] then
-            woken[waiter] = true
-            waiter.nudged = true
-            waiter.sema:post(1)
-        end
-    end
 end
 
 local function no_waker(now, err)
@@ -275,9 +242,9 @@ local function run_waker(_, run)
     if not ok or not done then
         no_waker(now, ok and err or done)
     else
-        waker, waker_retry = nil, pending > 0 and now + HUNG_UP_MS or 0
+        waker, waker_retry = nil, waiters.pending > 0 and now + HUNG_UP_MS or 0
     end
-    wake_all()
+    waiters.wake_all()
 end
 
 local function ensure_waker(now)
@@ -295,7 +262,7 @@ local function ensure_waker(now)
     end
 end
 
--- -- Waiting ---------------------------------------------------------------------------------------
+-- -- Waiting -------------------------------------------------------------------------------------
 
 local function wait_for(waiter)
     local clean
@@ -350,22 +317,13 @@ function _M.wait(tickets, n, ms)
     if not sema then
         return false, no_sema
     end
-    sweep(now)
+    waiters.sweep(now)
 
     local waiter = { left = n, sema = sema, deadline = now + ms, nudged = false }
-    for i = 1, n do
-        waiting[tickets[i]] = waiter
-    end
-    pending = pending + n
-
+    waiters.add(waiter, tickets, n)
     local done, err = wait_for(waiter)
     if not done then
-        for i = 1, n do
-            if waiting[tickets[i]] then
-                waiting[tickets[i]] = nil
-                pending = pending - 1
-            end
-        end
+        waiters.remove(tickets, n)
     end
     return done, err
 end
@@ -382,7 +340,7 @@ function _M.breathe(since)
     return C.tandem_now_ms()
 end
 
--- -- The rest --------------------------------------------------------------------------------------
+-- -- The rest ------------------------------------------------------------------------------------
 
 --- In init the workers will inherit the segment; later they meet under their master's name.
 function _M.rendezvous()

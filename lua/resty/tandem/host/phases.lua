@@ -1,4 +1,5 @@
---- What may be done to Redis in the phases of nginx (ngx.get_phase).  Memory is used in all of them.
+--- What may be done to Redis in the phases of nginx (ngx.get_phase).  Memory is used in all of
+-- them.
 --
 --   "wait"   reads and writes wait for Redis, without blocking the worker, if the code may yield
 --   "none"   Redis is not used: what is queued here would be copied by fork into every worker

@@ -1,0 +1,80 @@
+-- The path of a hit in memory is compiled, and stays so.
+
+local jutil = require "jit.util"
+local vmdef = require "jit.vmdef"
+
+local tandem = require "resty.tandem"
+
+-- Runs fn with the compiler's events recorded: aborts, as sentences, and how traces ended.
+local function traced(fn)
+    local aborts, links = {}, {}
+    local function on_trace(what, trace, func, pc, otherwise, extra)
+        if what == "abort" then
+            local where = jutil.funcinfo(func, pc)
+            local reason = vmdef.traceerr[otherwise] or tostring(otherwise)
+            if type(extra) == "number" then
+                reason = reason:gsub("%%d", tostring(extra))
+            elseif extra ~= nil then
+                reason = reason:gsub("%%s", tostring(extra))
+            end
+            aborts[#aborts + 1] = (where.loc or "?") .. ": " .. reason
+        elseif what == "stop" then
+            links[#links + 1] = jutil.traceinfo(trace).linktype
+        end
+    end
+    jit.flush()
+    jit.attach(on_trace, "trace")
+    local ok, err = pcall(fn)
+    jit.attach(on_trace)
+    assert(ok, err)
+    return aborts, links
+end
+
+local function contains(list, word)
+    for _, item in ipairs(list) do
+        if item == word then
+            return true
+        end
+    end
+    return false
+end
+
+describe("a hit in memory", function()
+    it("runs in a compiled loop, without an abort", function()
+        assert.is_true((jit.status()))
+        local cache = assert(tandem.new("unit-jit", { memory = "1m" }))
+        for i = 1, 8 do
+            cache:set("key" .. i, "value" .. i)
+        end
+        local keys = { "key1", "key2", "key3", "key4", "key5", "key6", "key7", "key8" }
+        local hits = 0
+
+        local aborts, links = traced(function()
+            for i = 1, 20000 do
+                local value, err, tier = cache:get(keys[i % 8 + 1])
+                if value and not err and tier == "memory" then
+                    hits = hits + 1
+                end
+            end
+        end)
+
+        assert.are.equal(20000, hits)
+        assert.are.same({}, aborts)
+        assert.is_true(contains(links, "loop"), table.concat(links, " "))
+        for _, link in ipairs(links) do
+            assert.are_not.equal("stitch", link)
+            assert.are_not.equal("interp", link)
+        end
+        cache:close()
+    end)
+
+    it("would be found out by this check if it were not", function()
+        local aborts, links = traced(function()
+            local threads = 0
+            for _ = 1, 200 do
+                threads = threads + (coroutine.running() and 1 or 0)
+            end
+        end)
+        assert.is_true(#aborts > 0 or contains(links, "stitch"), table.concat(links, " "))
+    end)
+end)

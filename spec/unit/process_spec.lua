@@ -1,0 +1,22 @@
+local ffi = require "ffi"
+
+local process = require "resty.tandem.host.process"
+
+describe("the start time of a process", function()
+    it("is what the kernel says, as the same digits each time", function()
+        ffi.cdef "int getpid(void);"
+        local pid = ffi.C.getpid()
+        local first = process.start_time(pid)
+        assert.is_truthy(first:find("^[1-9]%d*$"), first)
+        assert.are.equal(first, process.start_time(pid))
+
+        -- Field 22, counted by somebody else.
+        local awk = io.popen("awk '{ sub(/^.*\\) /, \"\"); print $20 }' /proc/" .. pid .. "/stat")
+        assert.are.equal(awk:read("*l"), first)
+        awk:close()
+    end)
+
+    it("is 0 for a process that there is not", function()
+        assert.are.equal("0", process.start_time(2 ^ 30))
+    end)
+end)
