@@ -6,7 +6,6 @@
 #include "memory/memory.h"
 #include "memory/policy.h"
 #include "memory/seq.h"
-#include "memory/shard.h"
 #include "memory/vlog.h"
 
 enum { READ_ATTEMPTS = 8, WRITE_STEPS = 4096 };
@@ -16,8 +15,8 @@ enum { READ_ATTEMPTS = 8, WRITE_STEPS = 4096 };
 /* A writer was in the way again and again: it may have died or been stopped in its write, or the key
  * may be that busy.  With the lock nothing can be in the way. */
 static enum index_status read_holding(struct memory *m, const struct memory_place *place,
-                                      const void *key, size_t key_length, void *buffer,
-                                      size_t size, struct memory_entry *entry)
+                                      const void *key, size_t key_length, void *buffer, size_t size,
+                                      struct memory_entry *entry)
 {
     enum index_status status;
 
@@ -49,8 +48,8 @@ int memory_get(struct memory *m, const void *key, size_t key_length, int64_t now
     record.attributes = entry->attributes;
     if (!shard_exists(m, &record, now_ms))
         return MEMORY_ABSENT;
-    entry->epoch_holds = entry->attributes.epoch ==
-                         atomic_load_explicit(&m->header->epoch, memory_order_acquire);
+    entry->epoch_holds =
+        entry->attributes.epoch == atomic_load_explicit(&m->header->epoch, memory_order_acquire);
     if (!peek)
         policy_touch(m, entry->slot);
     return status == INDEX_SMALL ? MEMORY_SMALL : MEMORY_OK;
@@ -68,11 +67,12 @@ struct write {
     const struct memory_attributes *attributes;
     const struct memory_token *token;
     int64_t now_ms;
+    uint32_t log; /* chosen for the new record, or LOGS */
 };
 
 static struct layout_bucket *home(const struct memory *m, const struct memory_place *place)
 {
-    return m->buckets + place->bucket[0];
+    return view_bucket(m, place->slot[0]);
 }
 
 static void count_own_write_locked(struct memory *m, const struct memory_place *place)
@@ -106,14 +106,18 @@ static bool token_holds_locked(struct memory *m, const struct write *w)
 
 static struct record record_of(struct memory *m, const struct write *w)
 {
-    struct record record = {*w->attributes, w->key_length, w->value_length, INDEX_NONE, 0};
+    struct record record = {*w->attributes,
+                            w->key_length,
+                            w->value_length,
+                            INDEX_NONE,
+                            policy_used_now_locked(m, w->place.shard),
+                            0};
     struct memory_attributes *a = &record.attributes;
 
     if (a->expires_ms > LAYOUT_EXPIRES_MAX)
         a->expires_ms = LAYOUT_EXPIRES_MAX;
-    a->epoch = w->kind == WRITE_PUT
-                   ? atomic_load_explicit(&m->header->epoch, memory_order_acquire)
-                   : w->token->epoch;
+    a->epoch = w->kind == WRITE_PUT ? atomic_load_explicit(&m->header->epoch, memory_order_acquire)
+                                    : w->token->epoch;
     record.units = record_units(w->key_length, w->value_length, a->flags);
     return record;
 }
@@ -124,14 +128,15 @@ static bool overwrite_locked(struct memory *m, const struct write *w, uint32_t s
 {
     struct layout_bucket *bucket = view_bucket(m, slot);
     _Atomic uint32_t *version = bucket->version + slot % LAYOUT_SLOTS;
+    struct index_word word = index_word_load(m, slot);
+    uint64_t slack = old->units - record->units;
 
-    if (old->units < record->units || old->units - record->units > record->units / 4 + 1)
+    if (old->units < record->units || slack > record->units / 4 + 1 || slack > LAYOUT_SLACK_UNITS)
         return false;
     record->units = old->units;
     record->slot = slot;
     seq_write_begin(version);
-    record_store(view_log(m, w->place.shard) + index_word_load(m, slot).offset, record, w->key,
-                 w->value);
+    record_store(m, &word.place, record, w->key, w->value);
     seq_write_end(version);
     return true;
 }
@@ -151,36 +156,50 @@ static uint32_t slot_for_new_locked(struct memory *m, const struct write *w)
     return slot;
 }
 
-static int store_locked(struct memory *m, const struct write *w)
+/* Writes a new record and lets the key's slot stand for it; the old one, if any, is dead then. */
+static void append_locked(struct memory *m, const struct write *w, struct record *record,
+                          const struct pages_place *at)
 {
     struct layout_shard *s = view_shard(m, w->place.shard);
+    struct record old;
+    uint32_t slot = index_find_locked(m, &w->place, w->key, w->key_length, &old);
+
+    if (slot != INDEX_NONE) {
+        vlog_count_live_locked(s, index_word_load(m, slot).place.log, 0, old.units);
+    } else {
+        slot = slot_for_new_locked(m, w);
+        policy_new_slot_locked(m, slot);
+        shard_set(&s->entries, shard_get(&s->entries) + 1);
+    }
+    record->slot = slot;
+    record_store(m, at, record, w->key, w->value);
+    index_publish_locked(m, slot, at, record->units, w->place.tag);
+    vlog_count_live_locked(s, at->log, record->units, 0);
+}
+
+static int store_locked(struct memory *m, struct write *w)
+{
     struct record record = record_of(m, w), old;
     uint32_t slot = index_find_locked(m, &w->place, w->key, w->key_length, &old);
-    uint64_t offset;
+    struct pages_place at;
 
     if (slot == INDEX_NONE || !overwrite_locked(m, w, slot, &old, &record)) {
-        switch (vlog_reserve_locked(m, w->place.shard, record.units, w->now_ms, &offset)) {
-        case VLOG_MORE:
+        if (w->log == LOGS)
+            w->log = slot == INDEX_NONE
+                         ? policy_choose_locked(m, &w->place, record.units, w->now_ms)
+                         : index_word_load(m, slot).place.log;
+        switch (policy_make_room_locked(m, w->place.shard, w->log, record.units, w->now_ms, &at)) {
+        case POLICY_MORE:
             return MEMORY_MORE;
-        case VLOG_DAMAGED:
+        case POLICY_DAMAGED:
             memory_count(m, COUNT_MEMORY_RESETS, 1);
             shard_reset_locked(m, w->place.shard);
             return MEMORY_MORE;
-        case VLOG_ROOM:
-            break;
+        case POLICY_ROOM:
+            append_locked(m, w, &record, &at);
         }
-        /* Making room may have evicted the very entry. */
-        slot = index_find_locked(m, &w->place, w->key, w->key_length, &old);
-        if (slot != INDEX_NONE)
-            shard_set(&s->live, shard_get(&s->live) - old.units);
-        else
-            slot = slot_for_new_locked(m, w);
-        if (index_word_load(m, slot).empty)
-            shard_set(&s->entries, shard_get(&s->entries) + 1);
-        record.slot = slot;
-        record_store(view_log(m, w->place.shard) + offset, &record, w->key, w->value);
-        index_publish_locked(m, slot, offset, record.units, w->place.tag);
-        shard_set(&s->live, shard_get(&s->live) + record.units);
+    } else {
+        policy_touch(m, slot);
     }
     memory_count(m, COUNT_MEMORY_SETS, 1);
     return MEMORY_OK;
@@ -199,7 +218,7 @@ static int forget_locked(struct memory *m, const struct memory_place *place, con
     return shard_exists(m, &record, now_ms) ? MEMORY_OK : MEMORY_ABSENT;
 }
 
-static int write_locked(struct memory *m, const struct write *w)
+static int write_locked(struct memory *m, struct write *w)
 {
     int status = MEMORY_REFUSED;
 
@@ -222,7 +241,7 @@ static int write_locked(struct memory *m, const struct write *w)
 }
 
 /* Room for a large value is made in several holds of the lock, each of them short. */
-static int write_in_steps(struct memory *m, const struct write *w, int64_t lock_us)
+static int write_in_steps(struct memory *m, struct write *w, int64_t lock_us)
 {
     for (int i = 0; i < WRITE_STEPS; i++) {
         int status;
@@ -242,11 +261,16 @@ static struct write write_of(struct memory *m, enum write_kind kind, const void 
                              const struct memory_attributes *attributes,
                              const struct memory_token *token)
 {
-    struct write w = {kind,         index_place(m, key, key_length),
-                      key,          value,
-                      key_length,   value_length,
-                      attributes,   token,
-                      clock_now_ms()};
+    struct write w = {kind,
+                      index_place(m, key, key_length),
+                      key,
+                      value,
+                      key_length,
+                      value_length,
+                      attributes,
+                      token,
+                      clock_now_ms(),
+                      LOGS};
 
     return w;
 }
@@ -254,8 +278,7 @@ static struct write write_of(struct memory *m, enum write_kind kind, const void 
 int memory_put(struct memory *m, const void *key, size_t key_length, const void *value,
                size_t value_length, const struct memory_attributes *attributes, int64_t lock_us)
 {
-    struct write w =
-        write_of(m, WRITE_PUT, key, key_length, value, value_length, attributes, NULL);
+    struct write w = write_of(m, WRITE_PUT, key, key_length, value, value_length, attributes, NULL);
 
     return write_in_steps(m, &w, lock_us);
 }

@@ -1,7 +1,7 @@
 /*
  * index.h: from a key to the slot that stands for it.
  *
- * A key may be in any of the eight slots of its two buckets and never moves between slots, so that a
+ * A key may be in any of the sixteen slots of its two groups and never moves between slots, so that a
  * slot's version word, once found, stays the one to watch.
  */
 #ifndef TANDEM_MEMORY_INDEX_H
@@ -33,20 +33,24 @@ enum index_status index_read_slot(const struct memory *m, uint32_t slot, struct 
 uint32_t index_find_locked(const struct memory *m, const struct memory_place *place,
                            const void *key, size_t key_length, struct record *record);
 
-/* A slot for a new key: an empty one, or INDEX_NONE when all eight are taken. */
+/* A slot for a new key: an empty one, or INDEX_NONE when all sixteen are taken. */
 uint32_t index_empty_locked(const struct memory *m, const struct memory_place *place);
 
-/* Where a slot's record is: the word's offset and length in units. */
+/* What a slot's word says. */
 struct index_word {
-    uint64_t offset, units;
+    struct pages_place place;
+    uint64_t units;
     uint16_t tag;
     bool empty;
 };
 struct index_word index_word_load(const struct memory *m, uint32_t slot);
 
+/* The head of the record that a word stands for.  False when there is none that makes sense. */
+bool index_record(const struct memory *m, const struct index_word *w, struct record *record);
+
 /* Makes a slot stand for a record that has been written, or for none. */
-void index_publish_locked(const struct memory *m, uint32_t slot, uint64_t offset, uint64_t units,
-                          uint16_t tag);
-void index_empty_slot_locked(const struct memory *m, uint32_t slot);
+void index_publish_locked(struct memory *m, uint32_t slot, const struct pages_place *place,
+                          uint64_t units, uint16_t tag);
+void index_empty_slot_locked(struct memory *m, uint32_t slot);
 
 #endif

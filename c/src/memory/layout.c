@@ -24,7 +24,9 @@ static uint32_t shards_for(uint64_t bytes)
         return 16;
     if (bytes < 2048 * mib)
         return 32;
-    return bytes < 16384 * mib ? 64 : 128;
+    if (bytes < 16384 * mib)
+        return 64;
+    return bytes < 65536 * mib ? 256 : 1024;
 }
 
 /* A 64th of the segment, but never more than 1 MiB unless a 1024th is more than that. */
@@ -40,26 +42,60 @@ static uint64_t value_limit_for(uint64_t bytes)
     return limit;
 }
 
+/* About a thousand pages a shard, so that little is lost where a log begins and ends; none below 1 KiB,
+ * so that most records lie within one. */
+static uint32_t page_shift_for(uint64_t shard_bytes)
+{
+    uint32_t shift = 7;
+
+    while (shard_bytes >> shift > 8 * UINT64_C(1400))
+        shift++;
+    return shift;
+}
+
+static uint32_t power_above(uint64_t n)
+{
+    uint32_t power = 1;
+
+    while (power <= n)
+        power *= 2;
+    return power;
+}
+
+static void place_parts(struct layout *l)
+{
+    uint64_t shards = l->shards;
+
+    l->counters_at = LAYOUT_PAGE;
+    l->shards_at = page_up(l->counters_at + LAYOUT_COUNTER_BLOCKS * sizeof(struct layout_counters));
+    l->buckets_at = page_up(l->shards_at + shards * sizeof(struct layout_shard));
+    l->ghosts_at = page_up(l->buckets_at + shards * l->buckets * sizeof(struct layout_bucket));
+    l->tables_at = page_up(l->ghosts_at + shards * l->ghosts * sizeof(uint32_t));
+    l->pages_at = page_up(l->tables_at + shards * layout_table_words(l) * sizeof(uint16_t));
+}
+
 void layout_compute(uint64_t bytes, struct layout *layout)
 {
-    uint64_t shard_bytes;
+    uint64_t shard_bytes, page_bytes, slot_bytes;
 
     memset(layout, 0, sizeof(*layout));
     layout->bytes = bytes;
     layout->shards = shards_for(bytes);
-    layout->counters_at = LAYOUT_PAGE;
-    layout->shards_at =
-        page_up(layout->counters_at + LAYOUT_COUNTER_BLOCKS * sizeof(struct layout_counters));
-    layout->buckets_at =
-        page_up(layout->shards_at + layout->shards * sizeof(struct layout_shard));
-    shard_bytes = (bytes - layout->buckets_at - LAYOUT_PAGE) / layout->shards;
+    place_parts(layout);
+    shard_bytes = (bytes - layout->pages_at) / layout->shards;
+    slot_bytes = sizeof(struct layout_bucket) / LAYOUT_SLOTS +
+                 LAYOUT_GHOSTS_PER_SLOT * sizeof(uint32_t) + LAYOUT_LOG_PER_SLOT;
     layout->buckets =
-        (uint32_t)(shard_bytes / (sizeof(struct layout_bucket) + LAYOUT_LOG_PER_BUCKET));
-    layout->logs_at = page_up(layout->buckets_at + (uint64_t)layout->shards * layout->buckets *
-                                                       sizeof(struct layout_bucket));
-    layout->units = (bytes - layout->logs_at) / layout->shards / LAYOUT_UNIT;
-    if (layout->units > LAYOUT_OFFSET_UNITS)
-        layout->units = LAYOUT_OFFSET_UNITS;
+        (uint32_t)(shard_bytes / slot_bytes / (LAYOUT_SLOTS * LAYOUT_GROUP)) * LAYOUT_GROUP;
+    layout->ghosts = layout->buckets * LAYOUT_SLOTS * LAYOUT_GHOSTS_PER_SLOT;
+    layout->page_shift = page_shift_for(shard_bytes);
+    page_bytes = (uint64_t)LAYOUT_UNIT << layout->page_shift;
+    /* The tables take a little of what the pages could have: 6 bytes a page at most. */
+    layout->pages = (uint32_t)(shard_bytes / (page_bytes + 6));
+    layout->table_length = power_above(layout->pages);
+    place_parts(layout);
+    layout->pages = (uint32_t)((bytes - layout->pages_at) / layout->shards / page_bytes);
+    layout->capacity = (uint64_t)(layout->pages - LAYOUT_PAGES_KEPT) << layout->page_shift;
     layout->value_limit = value_limit_for(bytes);
 }
 
@@ -90,5 +126,5 @@ void layout_fingerprint(char *text, size_t size)
     read_boot_id(boot, sizeof(boot));
     snprintf(text, size, "%d:%s%zu:%zu.%zu.%zu.%d.%d:%s", LAYOUT_VERSION, LIBC,
              sizeof(pthread_mutex_t), sizeof(struct layout_header), sizeof(struct layout_shard),
-             sizeof(struct layout_bucket), COUNT_COUNTERS, LAYOUT_LOG_PER_BUCKET, boot);
+             sizeof(struct layout_bucket), COUNT_COUNTERS, LAYOUT_LOG_PER_SLOT, boot);
 }

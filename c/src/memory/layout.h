@@ -2,13 +2,20 @@
  * layout.h: every byte of a segment.  Whatever changes what another process would see changes here,
  * and the fingerprint (layout.c) with it.
  *
- *   +--------+-----------+----------+---------------------------+------------------------------+
- *   | header | counters  | shards   | buckets of shard 0, 1, .. | log of shard 0, 1, ..        |
- *   +--------+-----------+----------+---------------------------+------------------------------+
- *   0        page        page       page                        page                           bytes
+ *   +--------+----------+--------+---------+--------+--------+----------------------------------+
+ *   | header | counters | shards | buckets | ghosts | tables | pages                            |
+ *   +--------+----------+--------+---------+--------+--------+----------------------------------+
+ *   0        page       page     page      page     page     page                               bytes
  *
- * A key's hash chooses a shard, and in it two buckets of four slots.  A slot says where in the shard's
- * log the key's record is.  Nothing in a segment is a pointer.
+ * and in each part but the first two what belongs to shard 0, then to shard 1, and so on.  A key's hash
+ * chooses a shard, and in it two groups of two buckets of four slots.  A slot says where in which of
+ * the shard's two logs the key's record is.  Nothing in a segment is a pointer.
+ *
+ * A log is a stream of units that only ever grows at its head and shrinks at its tail; its table says
+ * which page holds each stretch of it, so the two logs of a shard share its pages freely, and neither
+ * wraps nor fragments.
+ *
+ *   table          [ pages of log 0, by offset / page, modulo ][ the same of log 1 ][ free pages, a stack ]
  *
  *   bucket, one cache line
  *   +--------+--------+--------+--------+-----+-----+-----+-----+----+----+----+----+----+---+-----+----+
@@ -16,21 +23,24 @@
  *   +--------+--------+--------+--------+-----+-----+-----+-----+----+----+----+----+----+---+-----+----+
  *   0        8        16       24       32                      48                  52       56     60
  *
- *   slot word      63            36 35           16 15          0      0: the slot is empty
- *                  [ offset / 8    ][ length / 8   ][ tag        ]     tag: 16 bits of the hash
+ *   slot word      63   62        36 35           16 15          0     0: the slot is empty
+ *                  [log][ offset / 8][ length / 8   ][ tag        ]    tag: 16 bits of the hash
  *
  *   record         63                        16 15          0
- *        word 0    [ expiry, monotonic ms      ][ key length ]        all ones: filler, up to the log's end
+ *        word 0    [ expiry, monotonic ms      ][ key length ]
  *        word 1    [ value length (24) ][flags 8][ slot  (32) ]
- *        word 2    [ epoch              (32)    ][ length / 8 (32) ]
+ *        word 2    [ epoch     (32)    ][ slack / 8 (8) ][ used (24) ]
  *        word 3    [ fresh until, monotonic ms               ]        only with MEMORY_FROM_REDIS
- *        then the key's bytes, then the value's, then up to 7 bytes of nothing
+ *        then the key's bytes, then the value's, then up to 7 bytes of nothing, then the slack
+ *
+ *   ghost          31           16    15    14            0
+ *                  [ fingerprint  ][ log ][ when it left  ]            0: none
  *
  * Words are little-endian; x86-64 and arm64 are, and memory orders are written for the weaker one.
  *
  * Who may write what
- *   - log, slot words, versions, policy bytes, inval, wseq, and a shard's counts: only the holder of
- *     the shard's lock, with atomic stores where readers look without it.
+ *   - pages, tables, ghosts, slot words, versions, policy bytes, inval, wseq, and all of a shard but its
+ *     mutex: only the holder of the shard's lock, with atomic stores where readers look without it.
  *   - marks: anybody, at any time.  A mark is a byte of its own, so that this can hurt nobody.
  *   - epoch, floor, counters: anybody, by atomic addition.
  *   - all else: whoever made the segment, before anyone else could see it.
@@ -53,16 +63,23 @@ enum {
     LAYOUT_VERSION = 1,
     LAYOUT_PAGE = 4096,
     LAYOUT_SLOTS = 4,           /* per bucket */
+    LAYOUT_GROUP = 2,           /* buckets side by side that a key may be in */
     LAYOUT_COUNTER_BLOCKS = 64, /* chosen by pid */
     LAYOUT_UNIT = 8,            /* offsets and lengths in a slot word count these */
     LAYOUT_HEAD_WORDS = 3,      /* of a record without freshness */
-    LAYOUT_LOG_PER_BUCKET = 488 /* bytes of log for each bucket: 122 an entry, a 16-byte key with a
-                                   100-byte value needs 144 */
+    LAYOUT_LOG_PER_SLOT =
+        118, /* bytes: a 16-byte key with a 100-byte value needs 144, and up to four
+                                  slots of five in use hardly any key finds all of its own taken */
+    LAYOUT_GHOSTS_PER_SLOT = 2,
+    LAYOUT_GHOST_GROUP = 8,  /* ghosts that a fingerprint may be among: 32 bytes */
+    LAYOUT_PAGES_KEPT = 5,   /* per shard: two logs begin and end within a page, and one moves */
+    LAYOUT_SLACK_UNITS = 255 /* most that an entry may shrink in place */
 };
 
+enum { LOG_SMALL, LOG_MAIN, LOGS };
+
 #define LAYOUT_MAGIC "tandem segment\n"
-#define LAYOUT_FILLER UINT64_MAX
-#define LAYOUT_OFFSET_UNITS (UINT64_C(1) << 28) /* a shard's log is at most 2 GiB */
+#define LAYOUT_OFFSET_UNITS (UINT64_C(1) << 27) /* of a log; it has half of them at most */
 #define LAYOUT_LENGTH_UNITS (UINT64_C(1) << 20) /* a record is below 8 MiB */
 #define LAYOUT_EXPIRES_MAX ((INT64_C(1) << 47) - 1)
 
@@ -71,18 +88,29 @@ struct layout_bucket {
     _Atomic uint32_t version[LAYOUT_SLOTS]; /* odd while a writer is at it */
     _Atomic uint8_t mark[LAYOUT_SLOTS];     /* read since the policy last looked */
     uint8_t policy[LAYOUT_SLOTS];           /* the policy's, under the lock */
-    _Atomic uint32_t inval;                 /* invalidations of keys whose first bucket this is */
-    _Atomic uint32_t wseq;                  /* own writes of such keys */
+    _Atomic uint32_t inval; /* invalidations of keys whose first group begins with this bucket */
+    _Atomic uint32_t wseq;  /* own writes of such keys */
+};
+
+struct layout_log {
+    _Atomic uint64_t head, tail; /* units ever appended, ever dropped */
+    _Atomic uint64_t live;       /* units of records that a slot stands for */
 };
 
 struct layout_shard {
     alignas(128) pthread_mutex_t mutex;
     _Atomic uint32_t out_of_service; /* its lock is beyond repair */
-    uint32_t unused;
-    /* The log is a ring of units: used of them from tail on, the next record goes to head. */
-    _Atomic uint64_t head, tail, used;
-    _Atomic uint64_t live; /* units of records that a slot points to */
+    uint32_t free_pages;
+    struct layout_log log[LOGS];
     _Atomic uint64_t entries;
+
+    /* The policy's; the units of the small log's head are its clock. */
+    uint64_t small_share; /* units that the small log should have */
+    uint64_t judged;      /* marks of what is before this offset of the small log count */
+    uint64_t small_stay;  /* how long what was last evicted from the small log had been there */
+    uint64_t main_gone;   /* units ever evicted from the main log */
+    uint32_t useless;     /* promotions in a row that were never read again */
+    uint32_t unused;
 };
 
 struct layout_counters {
@@ -110,17 +138,27 @@ struct layout_header {
 /* Where things are in a segment of so many bytes. */
 struct layout {
     uint64_t bytes;
-    uint32_t shards;           /* a power of two */
-    uint32_t buckets;          /* per shard */
-    uint64_t units;            /* of a shard's log */
-    uint64_t counters_at, shards_at, buckets_at, logs_at;
+    uint32_t shards;       /* a power of two */
+    uint32_t buckets;      /* per shard, a multiple of LAYOUT_GROUP */
+    uint32_t ghosts;       /* per shard */
+    uint32_t pages;        /* per shard */
+    uint32_t page_shift;   /* units of a page, as a power of two */
+    uint32_t table_length; /* entries of a log's table, a power of two */
+    uint64_t capacity;     /* units that the records of a shard may take */
+    uint64_t counters_at, shards_at, buckets_at, ghosts_at, tables_at, pages_at;
     uint64_t value_limit;
 };
 
 _Static_assert(sizeof(struct layout_bucket) == 64, "a bucket is a cache line");
-_Static_assert(sizeof(struct layout_shard) == 128, "a shard is two");
+_Static_assert(sizeof(struct layout_shard) == 256, "a shard is four");
 _Static_assert(sizeof(struct layout_header) <= LAYOUT_PAGE, "the header is a page");
 _Static_assert(ATOMIC_LLONG_LOCK_FREE == 2 && ATOMIC_INT_LOCK_FREE == 2, "plain atomics");
+
+/* 16-bit words of a shard's tables. */
+static inline uint64_t layout_table_words(const struct layout *layout)
+{
+    return LOGS * (uint64_t)layout->table_length + layout->pages;
+}
 
 /* The layout of a segment of that size, which is 1 MiB at least. */
 void layout_compute(uint64_t bytes, struct layout *layout);

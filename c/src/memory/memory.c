@@ -22,13 +22,6 @@
 static pthread_mutex_t registry_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct memory *registry;
 
-static void choose_counters(struct memory *m)
-{
-    struct layout_counters *blocks = (void *)((char *)m->header + m->layout.counters_at);
-
-    m->counters = blocks + (unsigned)getpid() % LAYOUT_COUNTER_BLOCKS;
-}
-
 static void before_fork(void)
 {
     pthread_mutex_lock(&registry_lock);
@@ -43,7 +36,7 @@ static void after_fork(void)
 static void in_child(void)
 {
     for (struct memory *m = registry; m; m = m->next)
-        choose_counters(m);
+        view_choose_counters(m);
     pthread_mutex_unlock(&registry_lock);
 }
 
@@ -112,8 +105,8 @@ static struct layout_header *meet(struct memory *m, const struct memory_config *
 static char *full_identity(const struct memory_config *config)
 {
     char text[4096];
-    int n = snprintf(text, sizeof(text), "%s\n%s", config->identity,
-                     config->path ? config->path : "");
+    int n =
+        snprintf(text, sizeof(text), "%s\n%s", config->identity, config->path ? config->path : "");
 
     return n < (int)sizeof(text) ? alloc_copy(text, (size_t)n) : NULL;
 }
@@ -148,12 +141,7 @@ static struct memory *make_view(const struct memory_config *config, char *error,
         free_view(m);
         return NULL;
     }
-    layout_compute(config->bytes, &m->layout);
-    m->shards = (void *)((char *)m->header + m->layout.shards_at);
-    m->buckets = (void *)((char *)m->header + m->layout.buckets_at);
-    m->logs = (unsigned char *)m->header + m->layout.logs_at;
-    m->seed = m->header->seed;
-    choose_counters(m);
+    view_init(m, m->header, config->bytes);
     return m;
 }
 
@@ -188,8 +176,9 @@ int memory_open(const struct memory_config *config, struct memory **memory, char
     char *identity;
 
     if (strlen(config->identity) >= sizeof(((struct layout_header *)0)->identity)) {
-        snprintf(error, error_size, "the names of the cache, its server and its prefix are too "
-                                    "long together");
+        snprintf(error, error_size,
+                 "the names of the cache, its server and its prefix are too "
+                 "long together");
         return MEMORY_SYSTEM;
     }
     identity = full_identity(config);

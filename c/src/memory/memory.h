@@ -24,13 +24,13 @@ enum { MEMORY_KEY_MAX = 4096, MEMORY_LOCK_US = 2000, MEMORY_LOCK_IO_US = 20000 }
 
 enum memory_status {
     MEMORY_OK = 0,
-    MEMORY_ABSENT,    /* no such entry, or expired */
-    MEMORY_SMALL,     /* the caller's buffer is too small: the length needed is said */
-    MEMORY_REFUSED,   /* memory_fill: the token no longer holds */
-    MEMORY_MORE,      /* a step of a walk is done, and there is more */
-    MEMORY_BUSY,      /* the lock could not be had within its bound; nothing was changed */
-    MEMORY_TOO_BIG,   /* larger than memory_value_limit; an older entry of the key is gone */
-    MEMORY_SYSTEM     /* memory_open only: error says what */
+    MEMORY_ABSENT,  /* no such entry, or expired */
+    MEMORY_SMALL,   /* the caller's buffer is too small: the length needed is said */
+    MEMORY_REFUSED, /* memory_fill: the token no longer holds */
+    MEMORY_MORE,    /* a step of a walk is done, and there is more */
+    MEMORY_BUSY,    /* the lock could not be had within its bound; nothing was changed */
+    MEMORY_TOO_BIG, /* larger than memory_value_limit; an older entry of the key is gone */
+    MEMORY_SYSTEM   /* memory_open only: error says what */
 };
 
 /* -- Segments ---------------------------------------------------------------------------------- */
@@ -70,9 +70,9 @@ struct memory_attributes {
 
 struct memory_entry {
     struct memory_attributes attributes;
-    size_t length;     /* of the value */
-    bool epoch_holds;  /* the segment's epoch is still the entry's */
-    uint32_t slot;     /* where it is, and the version word it was read under */
+    size_t length;    /* of the value */
+    bool epoch_holds; /* the segment's epoch is still the entry's */
+    uint32_t slot;    /* where it is, and the version word it was read under */
     uint32_t version;
 };
 
@@ -145,8 +145,8 @@ int memory_remove(struct memory *memory, double *cursor, const char *glob, size_
                   int64_t now_ms, int64_t lock_us, size_t *count);
 
 /* Removes expired entries, at most max (0: no limit) a call.  count: how many. */
-int memory_cleanup(struct memory *memory, double *cursor, size_t max, int64_t now_ms, int64_t lock_us,
-                   size_t *count);
+int memory_cleanup(struct memory *memory, double *cursor, size_t max, int64_t now_ms,
+                   int64_t lock_us, size_t *count);
 
 /* -- Numbers ------------------------------------------------------------------------------------ */
 

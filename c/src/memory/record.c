@@ -2,18 +2,6 @@
 
 #include <string.h>
 
-#include "memory/layout.h"
-
-static uint64_t load(const _Atomic uint64_t *word)
-{
-    return atomic_load_explicit(word, memory_order_relaxed);
-}
-
-static void store(_Atomic uint64_t *word, uint64_t value)
-{
-    atomic_store_explicit(word, value, memory_order_relaxed);
-}
-
 static size_t head_words(uint32_t flags)
 {
     return LAYOUT_HEAD_WORDS + (flags & MEMORY_FROM_REDIS ? 1u : 0u);
@@ -24,101 +12,185 @@ uint64_t record_units(size_t key_length, size_t value_length, uint32_t flags)
     return head_words(flags) + (key_length + value_length + LAYOUT_UNIT - 1) / LAYOUT_UNIT;
 }
 
-bool record_load(const _Atomic uint64_t *words, uint64_t units, struct record *record)
-{
-    uint64_t w0, w1, w2;
+/* -- A walk over words, page by page --------------------------------------------------------------- */
 
-    if (units < LAYOUT_HEAD_WORDS)
-        return false;
-    w0 = load(words);
-    w1 = load(words + 1);
-    w2 = load(words + 2);
+struct walk {
+    const struct memory *m;
+    struct pages_place next; /* where the following run begins */
+    _Atomic uint64_t *word, *end;
+};
+
+static inline void walk_on(struct walk *w)
+{
+    struct pages_run run = pages_run_at(w->m, &w->next);
+
+    w->word = run.words;
+    w->end = run.words + run.units;
+    w->next.offset += run.units;
+}
+
+static inline struct walk walk_from(const struct memory *m, const struct pages_place *place,
+                                    uint64_t units)
+{
+    struct walk w = {m, *place, NULL, NULL};
+
+    w.next.offset += units;
+    walk_on(&w);
+    return w;
+}
+
+static inline uint64_t walk_load(struct walk *w)
+{
+    if (w->word == w->end)
+        walk_on(w);
+    return atomic_load_explicit(w->word++, memory_order_relaxed);
+}
+
+static inline void walk_store(struct walk *w, uint64_t value)
+{
+    if (w->word == w->end)
+        walk_on(w);
+    atomic_store_explicit(w->word++, value, memory_order_relaxed);
+}
+
+/* -- Reading -------------------------------------------------------------------------------------- */
+
+static inline bool load_head(struct walk *w, struct record *record)
+{
+    uint64_t w0 = walk_load(w), w1 = walk_load(w), w2 = walk_load(w);
+
     record->attributes.expires_ms = (int64_t)(w0 >> 16);
     record->key_length = w0 & 0xffff;
     record->slot = (uint32_t)w1;
     record->attributes.flags = (uint32_t)(w1 >> 32) & 0xff;
     record->value_length = (size_t)(w1 >> 40);
-    record->units = (uint32_t)w2;
     record->attributes.epoch = (uint32_t)(w2 >> 32);
+    record->used = (uint32_t)w2 & 0xffffff;
+    record->units =
+        record_units(record->key_length, record->value_length, record->attributes.flags) +
+        ((w2 >> 24) & 0xff);
     record->attributes.fresh_until_ms = 0;
-    if (record->units != units ||
-        record_units(record->key_length, record->value_length, record->attributes.flags) > units)
-        return false;
     if (record->attributes.flags & MEMORY_FROM_REDIS)
-        record->attributes.fresh_until_ms = (int64_t)load(words + LAYOUT_HEAD_WORDS);
-    return true;
+        record->attributes.fresh_until_ms = (int64_t)walk_load(w);
+    return record->units < LAYOUT_LENGTH_UNITS;
 }
 
-bool record_has_key(const _Atomic uint64_t *words, const struct record *record, const void *key,
-                    size_t key_length)
+bool record_load(const struct memory *m, const struct pages_place *place, struct record *record)
 {
-    const unsigned char *bytes = key;
+    struct walk w = walk_from(m, place, 0);
 
-    if (record->key_length != key_length)
-        return false;
-    words += head_words(record->attributes.flags);
-    for (; key_length >= 8; key_length -= 8, bytes += 8, words++) {
-        uint64_t expected;
+    return load_head(&w, record);
+}
 
-        memcpy(&expected, bytes, 8);
-        if (load(words) != expected)
+/* Compares the key.  What its last word holds of the value goes to rest, in the low bits. */
+static inline bool same_key(struct walk *w, const unsigned char *key, size_t length, uint64_t *rest)
+{
+    uint64_t expected;
+
+    for (; length >= 8; length -= 8, key += 8) {
+        memcpy(&expected, key, 8);
+        if (walk_load(w) != expected)
             return false;
     }
-    if (key_length) {
-        uint64_t expected = 0;
-
-        memcpy(&expected, bytes, key_length);
-        return ((load(words) ^ expected) & ((UINT64_C(1) << key_length * 8) - 1)) == 0;
-    }
+    if (!length)
+        return true;
+    expected = 0;
+    memcpy(&expected, key, length);
+    *rest = walk_load(w) ^ expected;
+    if (*rest & ((UINT64_C(1) << length * 8) - 1))
+        return false;
+    *rest >>= length * 8;
     return true;
 }
 
-/* Copies length bytes that begin skip bytes after a word's start. */
-static void copy_out(const _Atomic uint64_t *words, size_t skip, unsigned char *to, size_t length)
+/* Copies whole words, as many as lie side by side at a time. */
+static inline void copy_words(struct walk *w, unsigned char *to, size_t words)
 {
-    unsigned shift = (unsigned)(skip % 8) * 8;
-    uint64_t low, high;
+    while (words) {
+        size_t run = (size_t)(w->end - w->word);
+        const _Atomic uint64_t *from = w->word;
 
-    if (!length)
-        return;
-    words += skip / 8;
-    if (shift == 0) {
-        for (; length >= 8; length -= 8, to += 8) {
-            low = load(words++);
-            memcpy(to, &low, 8);
+        if (run == 0) {
+            walk_on(w);
+            continue;
         }
-        if (length) {
-            low = load(words);
-            memcpy(to, &low, length);
+        run = run < words ? run : words;
+        for (size_t i = 0; i < run; i++) {
+            uint64_t word = atomic_load_explicit(from + i, memory_order_relaxed);
+
+            memcpy(to + i * 8, &word, 8);
         }
-        return;
+        w->word += run;
+        to += run * 8;
+        words -= run;
     }
-    low = load(words++) >> shift;
+}
+
+/* Copies length bytes, the first of which are the bytes of low below have bits. */
+static inline void copy_shifted(struct walk *w, uint64_t low, unsigned have, unsigned char *to,
+                                size_t length)
+{
+    uint64_t high;
+
     for (; length >= 8; length -= 8, to += 8) {
-        high = load(words++);
-        low |= high << (64 - shift);
+        high = walk_load(w);
+        low |= high << have;
         memcpy(to, &low, 8);
-        low = high >> shift;
+        low = high >> (64 - have);
     }
-    if (length > 8 - skip % 8)
-        low |= load(words) << (64 - shift);
+    if (length > have / 8)
+        low |= walk_load(w) << have;
     memcpy(to, &low, length);
 }
 
-void record_copy_key(const _Atomic uint64_t *words, const struct record *record, void *key)
+static inline void copy_value(struct walk *w, size_t key_length, uint64_t rest, unsigned char *to,
+                              size_t length)
 {
-    copy_out(words + head_words(record->attributes.flags), 0, key, record->key_length);
+    if (!length)
+        return;
+    if (key_length % 8) {
+        copy_shifted(w, rest, 64 - (unsigned)(key_length % 8) * 8, to, length);
+        return;
+    }
+    copy_words(w, to, length / 8);
+    if (length % 8) {
+        uint64_t word = walk_load(w);
+
+        memcpy(to + length / 8 * 8, &word, length % 8);
+    }
 }
 
-void record_copy_value(const _Atomic uint64_t *words, const struct record *record, void *value)
+enum record_status record_read(const struct memory *m, const struct pages_place *place,
+                               uint64_t units, const void *key, size_t key_length, void *buffer,
+                               size_t size, struct record *record)
 {
-    copy_out(words + head_words(record->attributes.flags), record->key_length, value,
-             record->value_length);
+    struct walk w = walk_from(m, place, 0);
+    uint64_t rest = 0;
+
+    if (!load_head(&w, record) || record->units != units || record->key_length != key_length ||
+        !same_key(&w, key, key_length, &rest))
+        return RECORD_OTHER;
+    if (!buffer)
+        return RECORD_FOUND;
+    if (record->value_length > size)
+        return RECORD_SMALL;
+    copy_value(&w, key_length, rest, buffer, record->value_length);
+    return RECORD_FOUND;
 }
+
+void record_copy_key(const struct memory *m, const struct pages_place *place,
+                     const struct record *record, void *key)
+{
+    struct walk w = walk_from(m, place, head_words(record->attributes.flags));
+
+    copy_value(&w, 0, 0, key, record->key_length);
+}
+
+/* -- Writing -------------------------------------------------------------------------------------- */
 
 /* A word being put together from bytes. */
 struct packer {
-    _Atomic uint64_t *to;
+    struct walk w;
     uint64_t word;
     unsigned bits;
 };
@@ -130,7 +202,7 @@ static void pack(struct packer *p, const void *data, size_t length)
 
     for (; length >= 8; length -= 8, bytes += 8) {
         memcpy(&next, bytes, 8);
-        store(p->to++, p->word | next << p->bits);
+        walk_store(&p->w, p->word | next << p->bits);
         p->word = p->bits ? next >> (64 - p->bits) : 0;
     }
     if (!length)
@@ -140,32 +212,42 @@ static void pack(struct packer *p, const void *data, size_t length)
     p->word |= next << p->bits;
     p->bits += (unsigned)length * 8;
     if (p->bits >= 64) {
-        store(p->to++, p->word);
+        walk_store(&p->w, p->word);
         p->bits -= 64;
         p->word = p->bits ? next >> ((unsigned)length * 8 - p->bits) : 0;
     }
 }
 
-void record_store(_Atomic uint64_t *words, const struct record *record, const void *key,
-                  const void *value)
+static uint64_t third_word(const struct record *record)
+{
+    uint64_t slack = record->units - record_units(record->key_length, record->value_length,
+                                                  record->attributes.flags);
+
+    return (uint64_t)record->attributes.epoch << 32 | slack << 24 | (record->used & 0xffffff);
+}
+
+void record_store(struct memory *m, const struct pages_place *place, const struct record *record,
+                  const void *key, const void *value)
 {
     const struct memory_attributes *a = &record->attributes;
-    struct packer p = {words + head_words(a->flags), 0, 0};
+    struct packer p = {walk_from(m, place, 0), 0, 0};
 
-    store(words, (uint64_t)a->expires_ms << 16 | record->key_length);
-    store(words + 1, (uint64_t)record->value_length << 40 | (uint64_t)(a->flags & 0xff) << 32 |
+    walk_store(&p.w, (uint64_t)a->expires_ms << 16 | record->key_length);
+    walk_store(&p.w, (uint64_t)record->value_length << 40 | (uint64_t)(a->flags & 0xff) << 32 |
                          record->slot);
-    store(words + 2, (uint64_t)a->epoch << 32 | record->units);
+    walk_store(&p.w, third_word(record));
     if (a->flags & MEMORY_FROM_REDIS)
-        store(words + LAYOUT_HEAD_WORDS, (uint64_t)a->fresh_until_ms);
+        walk_store(&p.w, (uint64_t)a->fresh_until_ms);
     pack(&p, key, record->key_length);
     pack(&p, value, record->value_length);
     if (p.bits)
-        store(p.to, p.word);
+        walk_store(&p.w, p.word);
 }
 
-void record_move(_Atomic uint64_t *to, const _Atomic uint64_t *from, uint64_t units)
+void record_store_used(struct memory *m, const struct pages_place *place,
+                       const struct record *record)
 {
-    for (uint64_t i = 0; i < units; i++)
-        store(to + i, load(from + i));
+    struct walk w = walk_from(m, place, 2);
+
+    walk_store(&w, third_word(record));
 }

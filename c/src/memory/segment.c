@@ -13,8 +13,8 @@
 #include <unistd.h>
 
 #include "base/hash.h"
-#include "memory/layout.h"
 #include "memory/lock.h"
+#include "memory/shard.h"
 
 enum { ATTEMPTS = 20 };
 
@@ -33,26 +33,9 @@ static uint64_t draw(void)
  * at the same address does not fit this one. */
 static int initialise(struct layout_header *header, const struct segment_config *config)
 {
-    struct layout layout;
-    struct layout_shard *shards;
-    struct layout_bucket *buckets;
+    struct memory view = {0};
     uint32_t start = (uint32_t)draw() & ~1u;
 
-    layout_compute(config->bytes, &layout);
-    shards = (void *)((char *)header + layout.shards_at);
-    buckets = (void *)((char *)header + layout.buckets_at);
-    for (uint32_t i = 0; i < layout.shards; i++) {
-        int rc = lock_init(&shards[i].mutex);
-
-        if (rc)
-            return rc;
-    }
-    for (uint64_t i = 0; i < (uint64_t)layout.shards * layout.buckets; i++) {
-        for (int slot = 0; slot < LAYOUT_SLOTS; slot++)
-            atomic_init(buckets[i].version + slot, start);
-        atomic_init(&buckets[i].inval, start);
-        atomic_init(&buckets[i].wseq, start);
-    }
     header->bytes = config->bytes;
     header->seed = draw();
     header->identity_hash = hash_bytes(config->identity, strlen(config->identity), 0);
@@ -60,6 +43,20 @@ static int initialise(struct layout_header *header, const struct segment_config 
     snprintf(header->identity, sizeof(header->identity), "%s", config->identity);
     atomic_init(&header->epoch, start);
     atomic_init(&header->floor, start);
+    view_init(&view, header, config->bytes);
+    for (uint64_t i = 0; i < (uint64_t)view.layout.shards * view.layout.buckets; i++) {
+        for (int slot = 0; slot < LAYOUT_SLOTS; slot++)
+            atomic_init(view.buckets[i].version + slot, start);
+        atomic_init(&view.buckets[i].inval, start);
+        atomic_init(&view.buckets[i].wseq, start);
+    }
+    for (uint32_t shard = 0; shard < view.layout.shards; shard++) {
+        int rc = lock_init(&view_shard(&view, shard)->mutex);
+
+        if (rc)
+            return rc;
+        shard_reset_locked(&view, shard);
+    }
     layout_fingerprint(header->fingerprint, sizeof(header->fingerprint));
     memcpy(header->magic, LAYOUT_MAGIC, sizeof(LAYOUT_MAGIC));
     return 0;

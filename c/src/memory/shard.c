@@ -2,7 +2,9 @@
 
 #include "memory/index.h"
 #include "memory/lock.h"
+#include "memory/policy.h"
 #include "memory/seq.h"
+#include "memory/vlog.h"
 
 bool shard_hold(struct memory *m, uint32_t shard, int64_t wait_us)
 {
@@ -41,10 +43,8 @@ void shard_reset_locked(struct memory *m, uint32_t shard)
         lost += !index_word_load(m, slot).empty;
         index_empty_slot_locked(m, slot);
     }
-    shard_set(&s->head, 0);
-    shard_set(&s->tail, 0);
-    shard_set(&s->used, 0);
-    shard_set(&s->live, 0);
+    vlog_reset_locked(m, shard);
+    policy_reset_locked(m, shard);
     shard_set(&s->entries, 0);
     seq_write_fence();
     memory_count(m, COUNT_MEMORY_LOST, lost);
@@ -54,9 +54,7 @@ bool shard_record_locked(const struct memory *m, uint32_t slot, struct record *r
 {
     struct index_word w = index_word_load(m, slot);
 
-    return !w.empty && w.offset < m->layout.units && w.units <= m->layout.units - w.offset &&
-           record_load(view_log(m, slot / LAYOUT_SLOTS / m->layout.buckets) + w.offset, w.units,
-                       record);
+    return index_record(m, &w, record);
 }
 
 bool shard_exists(const struct memory *m, const struct record *record, int64_t now_ms)
@@ -69,10 +67,10 @@ bool shard_exists(const struct memory *m, const struct record *record, int64_t n
 
 void shard_forget_locked(struct memory *m, uint32_t slot)
 {
-    struct layout_shard *s = view_shard(m, slot / LAYOUT_SLOTS / m->layout.buckets);
-    uint64_t units = index_word_load(m, slot).units;
+    struct layout_shard *s = view_shard(m, view_shard_of(m, slot));
+    struct index_word w = index_word_load(m, slot);
 
     index_empty_slot_locked(m, slot);
-    shard_set(&s->live, shard_get(&s->live) - units);
+    vlog_count_live_locked(s, w.place.log, 0, w.units);
     shard_set(&s->entries, shard_get(&s->entries) - 1);
 }

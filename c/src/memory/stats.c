@@ -2,7 +2,7 @@
  * stats.c: counting, and reading the counts.
  */
 #include "memory/memory.h"
-#include "memory/shard.h"
+#include "memory/vlog.h"
 
 void memory_count(struct memory *m, enum memory_counter counter, uint64_t n)
 {
@@ -32,16 +32,16 @@ static double shard_gauge(const struct memory *m, uint32_t shard, int gauge)
     case COUNT_MEMORY_OUT_OF_SERVICE:
         return atomic_load_explicit(&s->out_of_service, memory_order_relaxed);
     case COUNT_MEMORY_CAPACITY:
-        units = m->layout.units;
+        units = m->layout.capacity;
         break;
     case COUNT_MEMORY_LIVE:
-        units = shard_get(&s->live);
+        units = shard_get(&s->log[LOG_SMALL].live) + shard_get(&s->log[LOG_MAIN].live);
         break;
     case COUNT_MEMORY_DEAD:
-        units = shard_get(&s->used) - shard_get(&s->live);
+        units = vlog_dead(s, LOG_SMALL) + vlog_dead(s, LOG_MAIN);
         break;
     case COUNT_MEMORY_FREE:
-        units = m->layout.units - shard_get(&s->used);
+        units = m->layout.capacity - vlog_used(s, LOG_SMALL) - vlog_used(s, LOG_MAIN);
         break;
     default:
         return 0;

@@ -15,10 +15,12 @@ struct memory {
     struct layout_header *header;
     struct layout_shard *shards;
     struct layout_bucket *buckets;
-    unsigned char *logs;
+    _Atomic uint32_t *ghosts;
+    _Atomic uint16_t *tables;
+    unsigned char *pages;
     struct layout layout;
     uint64_t seed;
-    struct layout_counters *counters; /* the block of the process that opened the view */
+    struct layout_counters *counters; /* this process's block */
 
     struct memory *next; /* the registry's, in memory.c */
     unsigned references;
@@ -27,11 +29,19 @@ struct memory {
     char *meeting_path;
 };
 
+/* Fills in where everything is in a mapping of that size. */
+void view_init(struct memory *m, struct layout_header *header, uint64_t bytes);
+
+/* This process's block of counters; again after a fork. */
+void view_choose_counters(struct memory *m);
+
 /* Where a key belongs. */
 struct memory_place {
     uint32_t shard;
-    uint32_t bucket[2]; /* numbers over all shards */
+    uint32_t slot[2]; /* the first slots of its two groups, over all shards */
     uint16_t tag;
+    uint16_t fingerprint; /* 16 other bits of the hash */
+    uint32_t ghosts;      /* the group of ghosts it may be among, within the shard */
 };
 
 static inline struct layout_shard *view_shard(const struct memory *m, uint32_t shard)
@@ -39,14 +49,16 @@ static inline struct layout_shard *view_shard(const struct memory *m, uint32_t s
     return m->shards + shard;
 }
 
-static inline _Atomic uint64_t *view_log(const struct memory *m, uint32_t shard)
-{
-    return (_Atomic uint64_t *)(void *)(m->logs + (uint64_t)shard * m->layout.units * LAYOUT_UNIT);
-}
+enum { VIEW_GROUP_SLOTS = LAYOUT_SLOTS * LAYOUT_GROUP };
 
 static inline struct layout_bucket *view_bucket(const struct memory *m, uint32_t slot)
 {
     return m->buckets + slot / LAYOUT_SLOTS;
+}
+
+static inline uint32_t view_shard_of(const struct memory *m, uint32_t slot)
+{
+    return slot / LAYOUT_SLOTS / m->layout.buckets;
 }
 
 static inline uint32_t view_slot_count(const struct memory *m)

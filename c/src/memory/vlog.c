@@ -1,155 +1,184 @@
 #include "memory/vlog.h"
 
 #include "memory/index.h"
-#include "memory/policy.h"
-#include "memory/record.h"
 #include "memory/seq.h"
-#include "memory/shard.h"
 
-/* What one hold of the lock may do: about 50 us of work. */
-enum { STEP_DROPS = 256, STEP_MOVES = 16, STEP_MOVED_UNITS = 4096 };
+/* -- Pages ---------------------------------------------------------------------------------------- */
 
-struct budget {
-    int drops, moves;
-    uint64_t moved_units;
-};
+static _Atomic uint16_t *table_entry(const struct memory *m, uint32_t shard, uint32_t log,
+                                     uint64_t offset)
+{
+    uint32_t entry = (uint32_t)(offset >> m->layout.page_shift) & (m->layout.table_length - 1);
 
-/* Is there a run of so many units at the head?  Wraps the head when the run is at the log's start. */
-static bool find_run(struct memory *m, uint32_t shard, uint64_t units, uint64_t *offset)
+    return pages_table(m, shard) + log * m->layout.table_length + entry;
+}
+
+static _Atomic uint16_t *free_pages(const struct memory *m, uint32_t shard)
+{
+    return pages_table(m, shard) + LOGS * m->layout.table_length;
+}
+
+static void page_free(struct memory *m, uint32_t shard, uint16_t page)
 {
     struct layout_shard *s = view_shard(m, shard);
-    uint64_t head = shard_get(&s->head), tail = shard_get(&s->tail), used = shard_get(&s->used);
-    uint64_t end = m->layout.units;
 
-    if (used == 0) {
-        shard_set(&s->head, 0);
-        shard_set(&s->tail, 0);
-        head = tail = 0;
-    }
-    if (used && head <= tail) { /* wrapped: what is free lies between */
-        *offset = head;
-        return tail - head >= units;
-    }
-    if (end - head >= units) {
-        *offset = head;
+    if (s->free_pages < m->layout.pages)
+        atomic_store_explicit(free_pages(m, shard) + s->free_pages++, page, memory_order_relaxed);
+}
+
+static bool page_take(struct memory *m, uint32_t shard, uint16_t *page)
+{
+    struct layout_shard *s = view_shard(m, shard);
+
+    if (s->free_pages == 0 || s->free_pages > m->layout.pages)
+        return false;
+    *page = atomic_load_explicit(free_pages(m, shard) + --s->free_pages, memory_order_relaxed);
+    return true;
+}
+
+/* -- Head and tail -------------------------------------------------------------------------------- */
+
+bool vlog_has_room_locked(const struct memory *m, uint32_t shard, uint64_t units)
+{
+    const struct layout_shard *s = view_shard(m, shard);
+
+    return vlog_used(s, LOG_SMALL) + vlog_used(s, LOG_MAIN) + units <= m->layout.capacity;
+}
+
+/* Makes sure that there is a page at the head, and says how far it goes. */
+static bool page_at_head(struct memory *m, uint32_t shard, uint32_t log, uint64_t *left)
+{
+    uint64_t head = vlog_head(view_shard(m, shard), log);
+    uint64_t length = UINT64_C(1) << m->layout.page_shift, within = head & (length - 1);
+    uint16_t page;
+
+    *left = length - within;
+    if (within)
         return true;
-    }
-    if (tail < units)
+    if (!page_take(m, shard, &page))
         return false;
-    if (head < end)
-        atomic_store_explicit(view_log(m, shard) + head, LAYOUT_FILLER, memory_order_relaxed);
-    shard_set(&s->used, used + (end - head));
-    shard_set(&s->head, 0);
-    *offset = 0;
+    atomic_store_explicit(table_entry(m, shard, log, head), page, memory_order_relaxed);
     return true;
 }
 
-/* Takes a run that find_run has found. */
-static void take_run(struct memory *m, uint32_t shard, uint64_t units)
+static void advance_head(struct layout_shard *s, uint32_t log, uint64_t units)
+{
+    shard_set(&s->log[log].head, vlog_head(s, log) + units);
+}
+
+/* Pages that the tail leaves behind are free; so is the one it stands in, if the log is empty then and
+ * the head would take a new one. */
+static void advance_tail(struct memory *m, uint32_t shard, uint32_t log, uint64_t units)
 {
     struct layout_shard *s = view_shard(m, shard);
-    uint64_t head = shard_get(&s->head) + units;
+    uint64_t length = UINT64_C(1) << m->layout.page_shift;
+    uint64_t tail = vlog_tail(s, log), end = tail + units;
 
-    shard_set(&s->head, head == m->layout.units ? 0 : head);
-    shard_set(&s->used, shard_get(&s->used) + units);
+    for (tail -= tail & (length - 1); tail + length <= end; tail += length)
+        page_free(m, shard,
+                  atomic_load_explicit(table_entry(m, shard, log, tail), memory_order_relaxed));
+    shard_set(&s->log[log].tail, end);
 }
 
-static void pop_tail(struct memory *m, uint32_t shard, uint64_t units)
+bool vlog_append_locked(struct memory *m, uint32_t shard, uint32_t log, uint64_t units,
+                        struct pages_place *place)
 {
     struct layout_shard *s = view_shard(m, shard);
-    uint64_t tail = shard_get(&s->tail) + units;
+    uint64_t left;
 
-    shard_set(&s->tail, tail == m->layout.units ? 0 : tail);
-    shard_set(&s->used, shard_get(&s->used) - units);
-}
-
-/* Appends the record anew that has just left the tail.  False when there is no run for it; then it has
- * to go.  The run may overlap where the record was, but only from below. */
-static bool append_again(struct memory *m, uint32_t shard, uint32_t slot, uint64_t from,
-                         const struct record *record)
-{
-    struct layout_bucket *bucket = view_bucket(m, slot);
-    _Atomic uint32_t *version = bucket->version + slot % LAYOUT_SLOTS;
-    uint16_t tag = index_word_load(m, slot).tag;
-    uint64_t to;
-
-    if (!find_run(m, shard, record->units, &to))
-        return false;
-    seq_write_begin(version);
-    if (to != from)
-        record_move(view_log(m, shard) + to, view_log(m, shard) + from, record->units);
-    take_run(m, shard, record->units);
-    index_publish_locked(m, slot, to, record->units, tag);
-    return true;
-}
-
-static void give_up(struct memory *m, uint32_t slot, bool existed)
-{
-    shard_forget_locked(m, slot);
-    memory_count(m, existed ? COUNT_MEMORY_EVICTIONS : COUNT_MEMORY_EXPIRED, 1);
-}
-
-static bool spares(struct memory *m, uint32_t slot, const struct record *record,
-                   struct budget *budget)
-{
-    if (budget->moves == 0 || (budget->moved_units && budget->moved_units + record->units >
-                                                          STEP_MOVED_UNITS))
-        return false;
-    if (!policy_spares_locked(m, slot))
-        return false;
-    budget->moves--;
-    budget->moved_units += record->units;
-    return true;
-}
-
-/* Takes one record from the tail.  False when the log is damaged. */
-static bool drop_tail(struct memory *m, uint32_t shard, int64_t now_ms, struct budget *budget)
-{
-    struct layout_shard *s = view_shard(m, shard);
-    uint64_t tail = shard_get(&s->tail), used = shard_get(&s->used), end = m->layout.units;
-    const _Atomic uint64_t *words = view_log(m, shard) + tail;
-    struct index_word w;
-    struct record record;
-    uint64_t units;
-
-    if (used == 0 || tail >= end)
-        return false;
-    if (atomic_load_explicit(words, memory_order_relaxed) == LAYOUT_FILLER) {
-        if (used < end - tail)
+    *place = (struct pages_place){shard, log, vlog_head(s, log)};
+    while (units) {
+        if (!page_at_head(m, shard, log, &left))
             return false;
-        pop_tail(m, shard, end - tail);
-        return true;
+        left = left < units ? left : units;
+        advance_head(s, log, left);
+        units -= left;
     }
-    if (end - tail < LAYOUT_HEAD_WORDS)
-        return false;
-    units = atomic_load_explicit(words + 2, memory_order_relaxed) & UINT32_MAX;
-    if (units > end - tail || units > used || !record_load(words, units, &record) ||
-        record.slot / LAYOUT_SLOTS / m->layout.buckets != shard)
-        return false;
-    w = index_word_load(m, record.slot);
-    pop_tail(m, shard, units);
-    if (!w.empty && w.offset == tail) {
-        bool exists = shard_exists(m, &record, now_ms);
-
-        if (!exists || !spares(m, record.slot, &record, budget) ||
-            !append_again(m, shard, record.slot, tail, &record))
-            give_up(m, record.slot, exists);
-    }
+    seq_write_fence();
     return true;
 }
 
-enum vlog_status vlog_reserve_locked(struct memory *m, uint32_t shard, uint64_t units,
-                                     int64_t now_ms, uint64_t *offset)
-{
-    struct budget budget = {STEP_DROPS, STEP_MOVES, 0};
+/* -- Records -------------------------------------------------------------------------------------- */
 
-    while (!find_run(m, shard, units, offset)) {
-        if (budget.drops-- == 0)
-            return VLOG_MORE;
-        if (!drop_tail(m, shard, now_ms, &budget))
-            return VLOG_DAMAGED;
+bool vlog_look_locked(const struct memory *m, uint32_t shard, uint32_t log, uint64_t offset,
+                      struct vlog_record *found)
+{
+    const struct layout_shard *s = view_shard(m, shard);
+    uint64_t head = vlog_head(s, log);
+    struct index_word w;
+
+    found->place = (struct pages_place){shard, log, offset};
+    if (offset < vlog_tail(s, log) || offset >= head ||
+        !record_load(m, &found->place, &found->record) || found->record.units > head - offset ||
+        found->record.slot >= view_slot_count(m) || view_shard_of(m, found->record.slot) != shard)
+        return false;
+    w = index_word_load(m, found->record.slot);
+    found->live =
+        !w.empty && w.place.log == log && w.place.offset == (offset & (LAYOUT_OFFSET_UNITS - 1));
+    return true;
+}
+
+void vlog_drop_locked(struct memory *m, uint32_t shard, const struct vlog_record *tail)
+{
+    advance_tail(m, shard, tail->place.log, tail->record.units);
+}
+
+/* Moves so many units, all within one page on either side. */
+static void move_run(struct memory *m, const struct pages_place *from, const struct pages_place *to,
+                     uint64_t units)
+{
+    struct pages_run source = pages_run_at(m, from), target = pages_run_at(m, to);
+
+    for (uint64_t i = 0; i < units; i++) {
+        uint64_t word = atomic_load_explicit(source.words + i, memory_order_relaxed);
+
+        atomic_store_explicit(target.words + i, word, memory_order_relaxed);
     }
-    take_run(m, shard, units);
-    seq_write_fence();
-    return VLOG_ROOM;
+}
+
+/* Page by page, giving pages back on the way, so that moving needs no room to speak of. */
+bool vlog_move_locked(struct memory *m, uint32_t shard, const struct vlog_record *tail,
+                      uint32_t to_log)
+{
+    struct layout_shard *s = view_shard(m, shard);
+    uint32_t slot = tail->record.slot;
+    _Atomic uint32_t *version = view_bucket(m, slot)->version + slot % LAYOUT_SLOTS;
+    uint16_t tag = index_word_load(m, slot).tag;
+    struct pages_place from = tail->place, to = {shard, to_log, vlog_head(s, to_log)};
+    struct pages_place start = to;
+    uint64_t rest = tail->record.units;
+
+    seq_write_begin(version);
+    while (rest) {
+        uint64_t units = pages_run_at(m, &from).units, left;
+
+        if (!page_at_head(m, shard, to_log, &left))
+            return false;
+        units = units < left ? units : left;
+        units = units < rest ? units : rest;
+        move_run(m, &from, &to, units);
+        advance_head(s, to_log, units);
+        advance_tail(m, shard, from.log, units);
+        from.offset += units;
+        to.offset += units;
+        rest -= units;
+    }
+    index_publish_locked(m, slot, &start, tail->record.units, tag);
+    vlog_count_live_locked(s, tail->place.log, 0, tail->record.units);
+    vlog_count_live_locked(s, to_log, tail->record.units, 0);
+    return true;
+}
+
+void vlog_reset_locked(struct memory *m, uint32_t shard)
+{
+    struct layout_shard *s = view_shard(m, shard);
+
+    for (uint32_t log = 0; log < LOGS; log++) {
+        shard_set(&s->log[log].head, 0);
+        shard_set(&s->log[log].tail, 0);
+        shard_set(&s->log[log].live, 0);
+    }
+    s->free_pages = 0;
+    for (uint32_t page = m->layout.pages; page-- > 0;)
+        page_free(m, shard, (uint16_t)page);
 }

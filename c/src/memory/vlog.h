@@ -1,24 +1,71 @@
 /*
- * vlog.h: a shard's log of records, a ring.
+ * vlog.h: a shard's two logs of records, first in, first out.
  *
- * Records are appended at the head.  Room is made at the tail: what is dead or expired there is
- * dropped, what the policy spares is appended anew, the rest is evicted.  So there is no
- * fragmentation, and making room never looks anywhere but at the tail.
+ * Records are appended at a log's head and leave at its tail.  Pages go to a log as its head needs them
+ * and return when its tail has passed, so that the logs share the shard in whatever proportion the
+ * policy likes, and no space is lost to fragments.  All functions are for the holder of the lock.
  */
 #ifndef TANDEM_MEMORY_VLOG_H
 #define TANDEM_MEMORY_VLOG_H
 
-#include "memory/view.h"
+#include "memory/record.h"
+#include "memory/shard.h"
 
-enum vlog_status {
-    VLOG_ROOM,
-    VLOG_MORE,   /* a bounded step is done, and there is not room enough yet */
-    VLOG_DAMAGED /* the log makes no sense: the shard is to be reset */
+static inline uint64_t vlog_head(const struct layout_shard *s, uint32_t log)
+{
+    return shard_get(&s->log[log].head);
+}
+
+static inline uint64_t vlog_tail(const struct layout_shard *s, uint32_t log)
+{
+    return shard_get(&s->log[log].tail);
+}
+
+static inline uint64_t vlog_used(const struct layout_shard *s, uint32_t log)
+{
+    return vlog_head(s, log) - vlog_tail(s, log);
+}
+
+static inline uint64_t vlog_dead(const struct layout_shard *s, uint32_t log)
+{
+    return vlog_used(s, log) - shard_get(&s->log[log].live);
+}
+
+/* Slots stand for so many units more, and so many fewer, of a log. */
+static inline void vlog_count_live_locked(struct layout_shard *s, uint32_t log, uint64_t more,
+                                          uint64_t fewer)
+{
+    shard_set(&s->log[log].live, shard_get(&s->log[log].live) + more - fewer);
+}
+
+/* Is there room for so many units more? */
+bool vlog_has_room_locked(const struct memory *m, uint32_t shard, uint64_t units);
+
+/* Lengthens a log by so many units, for which there is room.  False when there is none after all, which
+ * only a damaged shard can be the cause of. */
+bool vlog_append_locked(struct memory *m, uint32_t shard, uint32_t log, uint64_t units,
+                        struct pages_place *place);
+
+/* The record at a place, its slot and whether the slot stands for it. */
+struct vlog_record {
+    struct pages_place place;
+    struct record record;
+    bool live;
 };
 
-/* Makes room for a record of so many units, which then begin at offset.  Entries may have gone: slots
- * found before must be looked up again. */
-enum vlog_status vlog_reserve_locked(struct memory *m, uint32_t shard, uint64_t units,
-                                     int64_t now_ms, uint64_t *offset);
+/* Looks at the record at an offset between tail and head.  False when there is none or it makes no
+ * sense. */
+bool vlog_look_locked(const struct memory *m, uint32_t shard, uint32_t log, uint64_t offset,
+                      struct vlog_record *found);
+
+/* Drops the record at a log's tail, which no slot stands for any more. */
+void vlog_drop_locked(struct memory *m, uint32_t shard, const struct vlog_record *tail);
+
+/* Moves the live record at a log's tail to the head of either log.  False as vlog_append_locked. */
+bool vlog_move_locked(struct memory *m, uint32_t shard, const struct vlog_record *tail,
+                      uint32_t to_log);
+
+/* Both logs empty, all pages free. */
+void vlog_reset_locked(struct memory *m, uint32_t shard);
 
 #endif

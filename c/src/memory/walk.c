@@ -99,7 +99,7 @@ static int remove_slot(const struct walk *w, const struct record *seen, const ch
     if (index_find_locked(w->m, &place, key, seen->key_length, &record) == w->slot) {
         existed = shard_exists(w->m, &record, now_ms);
         shard_forget_locked(w->m, w->slot);
-        atomic_fetch_add_explicit(&w->m->buckets[place.bucket[0]].wseq, 1, memory_order_release);
+        atomic_fetch_add_explicit(&view_bucket(w->m, place.slot[0])->wseq, 1, memory_order_release);
     }
     shard_release(w->m, place.shard);
     if (existed) {
@@ -112,7 +112,7 @@ static int remove_slot(const struct walk *w, const struct record *seen, const ch
 /* Removes what the slot stands for if that does not exist any more. */
 static int reclaim_slot(const struct walk *w, int64_t now_ms, int64_t lock_us, size_t *count)
 {
-    uint32_t shard = w->slot / LAYOUT_SLOTS / w->m->layout.buckets;
+    uint32_t shard = view_shard_of(w->m, w->slot);
     struct record record;
 
     if (!shard_hold(w->m, shard, lock_us))

@@ -5,8 +5,8 @@
 
 static pthread_mutex_t *shared_lock(void)
 {
-    pthread_mutex_t *lock = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
-                                 -1, 0);
+    pthread_mutex_t *lock =
+        mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
     REQUIRE(lock != MAP_FAILED);
     CHECK_INT(0, lock_init(lock));

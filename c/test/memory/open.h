@@ -44,8 +44,8 @@ CHECK_UNUSED const char *get(struct memory *m, const char *key)
 {
     static _Thread_local char buffer[65536];
     struct memory_entry entry;
-    int rc = memory_get(m, key, strlen(key), clock_now_ms(), false, buffer, sizeof(buffer) - 1,
-                        &entry);
+    int rc =
+        memory_get(m, key, strlen(key), clock_now_ms(), false, buffer, sizeof(buffer) - 1, &entry);
 
     if (rc != MEMORY_OK)
         return NULL;

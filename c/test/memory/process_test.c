@@ -28,7 +28,8 @@ static uint64_t random_next(uint64_t *state)
 
 static size_t value_make(struct value *v, uint32_t key, uint32_t serial, uint64_t *state)
 {
-    size_t rest = random_next(state) % 8 ? random_next(state) % 300 : random_next(state) % VALUE_MAX;
+    size_t rest =
+        random_next(state) % 8 ? random_next(state) % 300 : random_next(state) % VALUE_MAX;
 
     v->key = key;
     v->serial = serial;
@@ -134,8 +135,8 @@ struct scene {
 
 static struct scene *scene_make(void)
 {
-    struct scene *scene = mmap(NULL, sizeof(*scene), PROT_READ | PROT_WRITE,
-                               MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    struct scene *scene =
+        mmap(NULL, sizeof(*scene), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
     REQUIRE(scene != MAP_FAILED);
     return scene;
@@ -219,8 +220,8 @@ TEST(killed_and_stopped_processes_hurt_nobody)
     CHECK_INT(MEMORY_OK, put(m, "still", "in service"));
     CHECK_STR("in service", get(m, "still"));
     CHECK_INT(0, metric(m, COUNT_MEMORY_OUT_OF_SERVICE));
-    printf("%d kills, %.0f resets, %.0f lock time-outs, %.0f lost entries, %llu operations\n", kills,
-           metric(m, COUNT_MEMORY_RESETS), metric(m, COUNT_MEMORY_LOCK_TIMEOUTS),
+    printf("%d kills, %.0f resets, %.0f lock time-outs, %.0f lost entries, %llu operations\n",
+           kills, metric(m, COUNT_MEMORY_RESETS), metric(m, COUNT_MEMORY_LOCK_TIMEOUTS),
            metric(m, COUNT_MEMORY_LOST), (unsigned long long)atomic_load(&scene->operations));
 }
 
@@ -237,13 +238,15 @@ static void die_writing(struct memory *m, const char *key, int signal_number)
 
     if (pid == 0) {
         struct memory_place place = index_place(m, key, strlen(key));
+        struct index_word word;
         struct record record;
         uint32_t slot;
 
         shard_hold(m, place.shard, MEMORY_LOCK_US);
         slot = index_find_locked(m, &place, key, strlen(key), &record);
         seq_write_begin(view_bucket(m, slot)->version + slot % LAYOUT_SLOTS);
-        view_log(m, place.shard)[index_word_load(m, slot).offset] = 0x1234567;
+        word = index_word_load(m, slot);
+        *pages_run_at(m, &word.place).words = 0x1234567;
         kill(getpid(), signal_number);
     }
     waitpid(pid, NULL, WUNTRACED);

@@ -54,15 +54,19 @@ static void write_file(const void *bytes, size_t length)
 
 TEST(layouts_fit_their_size)
 {
-    for (uint64_t bytes = 1 << 20; bytes <= UINT64_C(1) << 38; bytes += bytes / 3 + 4097) {
+    for (uint64_t bytes = 1 << 20; bytes <= UINT64_C(1) << 37; bytes += bytes / 3 + 4097) {
         struct layout l;
 
         layout_compute(bytes, &l);
-        CHECK(l.logs_at + l.shards * l.units * LAYOUT_UNIT <= bytes);
-        CHECK(l.units <= LAYOUT_OFFSET_UNITS);
+        CHECK(l.pages_at + ((uint64_t)l.shards * l.pages * LAYOUT_UNIT << l.page_shift) <= bytes);
+        CHECK(l.pages_at + ((uint64_t)l.shards * (l.pages + 2) * LAYOUT_UNIT << l.page_shift) >
+              bytes);
+        CHECK(l.pages > 100 && l.pages < UINT16_MAX && l.pages < l.table_length);
+        CHECK((uint64_t)l.table_length << l.page_shift <= LAYOUT_OFFSET_UNITS);
         CHECK((l.value_limit + MEMORY_KEY_MAX) / LAYOUT_UNIT + 8 < LAYOUT_LENGTH_UNITS);
-        CHECK((l.value_limit + MEMORY_KEY_MAX) * 3 < l.units * LAYOUT_UNIT);
-        CHECK(l.logs_at >= l.buckets_at + (uint64_t)l.shards * l.buckets * 64);
+        CHECK((l.value_limit + MEMORY_KEY_MAX) * 3 < l.capacity * LAYOUT_UNIT);
+        CHECK(l.ghosts_at >= l.buckets_at + (uint64_t)l.shards * l.buckets * 64);
+        CHECK(l.ghosts % LAYOUT_GHOST_GROUP == 0);
         CHECK(l.shards * (uint64_t)l.buckets * LAYOUT_SLOTS < UINT32_MAX);
     }
 }

@@ -1,0 +1,25 @@
+#include "memory/view.h"
+
+#include <unistd.h>
+
+void view_init(struct memory *m, struct layout_header *header, uint64_t bytes)
+{
+    char *base = (char *)header;
+
+    layout_compute(bytes, &m->layout);
+    m->header = header;
+    m->shards = (void *)(base + m->layout.shards_at);
+    m->buckets = (void *)(base + m->layout.buckets_at);
+    m->ghosts = (void *)(base + m->layout.ghosts_at);
+    m->tables = (void *)(base + m->layout.tables_at);
+    m->pages = (unsigned char *)base + m->layout.pages_at;
+    m->seed = header->seed;
+    view_choose_counters(m);
+}
+
+void view_choose_counters(struct memory *m)
+{
+    struct layout_counters *blocks = (void *)((char *)m->header + m->layout.counters_at);
+
+    m->counters = blocks + (unsigned)getpid() % LAYOUT_COUNTER_BLOCKS;
+}
