@@ -90,6 +90,44 @@ describe("get and set", function()
         big:close()
     end)
 
+    it("are not disturbed by a __gc of the application that uses the cache", function()
+        local own = fresh({ memory = "8m" })
+        own:set("collected", ("c"):rep(3000))
+        own:set("collected too", "cc")
+        local values, keys, runs = {}, {}, 0
+        for i = 1, 64 do
+            keys[i], values[i] = "key" .. i, ("%d-"):format(i):rep(i)
+            own:set(keys[i], values[i])
+        end
+        local function collected()
+            runs = runs + 1
+            own:get(runs % 2 == 0 and "collected" or "collected too")
+            own:get_multi({ "collected", "collected too" })
+            own:ttl("collected")
+        end
+        local function litter()
+            getmetatable(newproxy(true)).__gc = collected
+        end
+        for round = 1, 20000 do
+            local i = round % 64 + 1
+            litter()
+            if own:get(keys[i]) ~= values[i] then
+                error("a wrong value for " .. keys[i])
+            end
+            if round % 50 == 0 then
+                local found = own:get_multi(keys)
+                for j = 1, 64 do
+                    assert(found[keys[j]] == values[j], keys[j])
+                end
+                assert(#own:keys("key*") == 64)
+                assert(own:ttl(keys[i]) == 0)
+            end
+        end
+        collectgarbage()
+        collectgarbage()
+        assert.are.equal(20000, runs)
+    end)
+
     it("refuse a value larger than memory takes, saying how large it may be", function()
         local limit = C.tandem_value_limit(cache.handle)
         local ok, err = cache:set("big", ("x"):rep(limit + 1))

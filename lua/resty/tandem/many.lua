@@ -51,10 +51,13 @@ end
 
 -- What an operation that did not have to wait has said.
 local function immediate(status)
-    if status == OK or status == MISS then
-        return { status = status, tier = result.tier }
+    local message
+    if status == TOO_SMALL then
+        message = "the value is larger than a Lua string"
+    elseif status ~= OK and status ~= MISS then
+        message = outcome.read_error(status, result)
     end
-    return { status = status, error = outcome.read_error(status, result) }
+    return { status = status, error = message }
 end
 
 local function run_chunk(self, first, last, submit, outcomes)

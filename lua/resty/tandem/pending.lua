@@ -66,11 +66,15 @@ function _M.take(ticket, err)
         return { status = ETIMEOUT, error = err or "Redis did not answer in time" }
     end
 
+    -- All of it before the table is made, which may run a __gc.
     local length, tier, ttl, count = result.length, result.tier, result.ttl, result.count
+    local bytes, message
     if status == OK then
-        return { status = status, bytes = str(into, length), tier = tier, ttl = ttl, count = count }
+        bytes = str(into, length)
+    else
+        message = str(result.error, result.error_length)
     end
-    return { status = status, error = str(result.error, result.error_length), tier = tier,
+    return { status = status, bytes = bytes, error = message, tier = tier, ttl = ttl,
              count = count }
 end
 
