@@ -36,6 +36,7 @@ CFLAGS ?= -O2 -g
 our_cppflags = -D_GNU_SOURCE -Ic/include -Ic/src
 our_cflags = -std=c11 -fPIC -pthread -fvisibility=hidden \
     -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes \
+             -Wno-format-truncation \
     $(if $(filter-out 0,$(WERROR)),-Werror)
 # nodelete: LuaJIT unloads a library whose handle it has collected, under the library's own thread.
 our_soflags = -shared -Wl,-soname,libtandem.so -Wl,-z,defs -Wl,-z,nodelete -Wl,-z,now

@@ -19,23 +19,23 @@
 struct redis_client;
 
 enum redis_kind {
-    REDIS_GET,        /* GET and PTTL in one pipeline: reply = value, pttl_ms */
-    REDIS_EXISTS,     /* integer = 0 or 1 */
-    REDIS_PTTL,       /* pttl_ms: -2 absent, -1 no expiry */
-    REDIS_SET,        /* SET key value [PX ttl_ms] */
-    REDIS_DELETE,     /* DEL key: integer = 0 or 1 */
-    REDIS_SCAN,       /* SCAN cursor MATCH prefix+glob COUNT n: items = next cursor, keys (prefix off) */
+    REDIS_GET,    /* GET and PTTL in one pipeline: reply = value, pttl_ms */
+    REDIS_EXISTS, /* integer = 0 or 1 */
+    REDIS_PTTL,   /* pttl_ms: -2 absent, -1 no expiry */
+    REDIS_SET,    /* SET key value [PX ttl_ms] */
+    REDIS_DELETE, /* DEL key: integer = 0 or 1 */
+    REDIS_SCAN, /* SCAN cursor MATCH prefix+glob COUNT n: items = next cursor, keys (prefix off) */
     REDIS_SCAN_UNLINK /* as REDIS_SCAN, then one UNLINK of the page's keys: integer = keys that went */
 };
 
 enum redis_status {
-    REDIS_DONE = 0,     /* answered; for REDIS_GET present */
-    REDIS_ABSENT,       /* REDIS_GET: no such key */
-    REDIS_UNSENT,       /* failed before a byte of it was sent: certainly not carried out */
-    REDIS_UNKNOWN,      /* sent, and the connection broke: may have been carried out or not */
-    REDIS_TIMEOUT,      /* its deadline passed; may_have_run says whether it had been sent */
-    REDIS_REFUSED,      /* the server answered with an error: error holds its text */
-    REDIS_GARBAGE       /* the peer broke the protocol, or answered with a type that makes no sense */
+    REDIS_DONE = 0, /* answered; for REDIS_GET present */
+    REDIS_ABSENT,   /* REDIS_GET: no such key */
+    REDIS_UNSENT,   /* failed before a byte of it was sent: certainly not carried out */
+    REDIS_UNKNOWN,  /* sent, and the connection broke: may have been carried out or not */
+    REDIS_TIMEOUT,  /* its deadline passed; may_have_run says whether it had been sent */
+    REDIS_REFUSED,  /* the server answered with an error: error holds its text */
+    REDIS_GARBAGE   /* the peer broke the protocol, or answered with a type that makes no sense */
 };
 
 /*
@@ -43,27 +43,30 @@ enum redis_status {
  * they belong to the room from an accepted redis_submit() until the done hook, which gets them back.
  */
 struct redis_op {
-    struct redis_op *next; /* the room's while queued */
-    void *owner;           /* the submitter's; the room never looks at it */
+    struct redis_op *next; /* the room's, and the two below, from submission to done */
+    uint64_t first_reply;  /* number of the first reply it expects on its connection */
+    uint32_t replies_due;
+    void *owner; /* the submitter's; the room never looks at it */
     enum redis_kind kind;
-    char *key;             /* without prefix, or the glob (NULL: all) of a scan */
+    char *key; /* without prefix, or the glob (NULL: all) of a scan */
     size_t key_length;
-    char *value;           /* REDIS_SET; the cursor of a scan */
+    char *value; /* REDIS_SET; the cursor of a scan */
     size_t value_length;
-    int64_t ttl_ms;        /* REDIS_SET; 0: none */
-    int64_t deadline_ms;   /* clock_now_ms() time after which it is given up */
+    int64_t ttl_ms;      /* REDIS_SET; 0: none */
+    int64_t deadline_ms; /* clock_now_ms() time after which it is given up */
 
     /* Filled in before the done hook. */
     enum redis_status status;
-    bool may_have_run;  /* at least one byte of it may have reached the server */
-    int64_t sent_ms;    /* when it was handed to the socket */
-    char *reply;        /* REDIS_GET: the value; scans: items, each a 4-byte length in host order and
+    bool may_have_run; /* at least one byte of it may have reached the server */
+    int64_t sent_ms;   /* when it was handed to the socket */
+    char *reply;       /* REDIS_GET: the value; scans: items, each a 4-byte length in host order and
                            its bytes; NULL otherwise.  To be freed with alloc_free by the done hook */
     size_t reply_length;
     size_t reply_count; /* scans: how many items */
     int64_t pttl_ms;
     int64_t integer;
-    char error[200]; /* a sentence naming the server, without secrets, unless REDIS_DONE/REDIS_ABSENT */
+    char error
+        [256]; /* a sentence naming the server, without secrets, unless REDIS_DONE/REDIS_ABSENT */
 };
 
 /* Frees an operation and its strings, reply included.  NULL is fine. */
@@ -71,7 +74,7 @@ void redis_op_free(struct redis_op *op);
 
 /* What the room counts, reported by the count hook. */
 enum redis_counter {
-    REDIS_COUNT_COMMANDS,     /* commands handed to the socket */
+    REDIS_COUNT_COMMANDS, /* commands handed to the socket */
     REDIS_COUNT_BYTES_OUT,
     REDIS_COUNT_BYTES_IN,
     REDIS_COUNT_CONNECTS,     /* connections that became usable */
@@ -96,7 +99,7 @@ struct redis_hooks {
 };
 
 struct redis_config {
-    const char *url; /* redis://, unix:// */
+    const char *url;                               /* redis://, unix:// */
     const char *username, *password, *client_name; /* NULL, or instead of the URL's */
     const char *prefix;
     size_t prefix_length;

@@ -1,0 +1,112 @@
+/*
+ * client.h: one server as the I/O thread sees it: operations wait, are sent, are answered.
+ *
+ *   redis_submit ─► queued ─► waiting ─► sent ─► done hook
+ *   any thread      lock      the I/O thread's alone
+ *
+ * Phases:  idle ─► resolving ─► connecting ─► greeting ─► up
+ *                       └────────────┴───────────┴─────────┴──► resting (the breaker is open) ─► resolving
+ *
+ * While resting every operation is refused, until a try of the client's own has succeeded: users' requests
+ * never probe.  A connection that is lost while nothing is due, and had been up, is first made anew
+ * without opening the breaker: servers close idle connections.
+ */
+#ifndef TANDEM_REDIS_CLIENT_H
+#define TANDEM_REDIS_CLIENT_H
+
+#include <pthread.h>
+
+#include "redis/breaker.h"
+#include "redis/conn.h"
+#include "redis/redis.h"
+#include "redis/resolve.h"
+
+enum client_phase {
+    CLIENT_IDLE,
+    CLIENT_RESOLVING,
+    CLIENT_CONNECTING,
+    CLIENT_GREETING,
+    CLIENT_UP,
+    CLIENT_RESTING
+};
+
+enum client_greeting {
+    GREETING_NONE,
+    GREETING_AUTH,
+    GREETING_SELECT,
+    GREETING_NAME,
+    GREETING_PING
+};
+
+struct client_list {
+    struct redis_op *first, **end;
+};
+
+struct redis_client {
+    /* Constant. */
+    struct url url;
+    char *name; /* CLIENT SETNAME, or NULL */
+    char *prefix, *prefix_glob;
+    struct command_prefix command_prefix;
+    char server[160];
+    struct redis_hooks hooks;
+    int64_t connect_timeout_ms, timeout_ms;
+    size_t max_ops, max_bytes;
+
+    /* Under the lock. */
+    pthread_mutex_t lock;
+    struct client_list queued;
+    size_t ops, bytes; /* accepted and not yet over */
+    enum redis_state state;
+    char why[256];
+    bool released;
+    bool in_loop; /* the loop knows it */
+
+    /* The I/O thread's. */
+    struct client_list waiting, sent;
+    enum client_phase phase;
+    struct conn conn;
+    struct breaker breaker;
+    struct resolve *resolve;
+    struct resolve_answer addresses;
+    int next_address;
+    int64_t give_up_ms;       /* on connecting */
+    int64_t progress_ms;      /* when a byte last came, or a reply became due */
+    int64_t next_deadline_ms; /* of any operation waiting or sent; 0: none */
+    uint64_t replies_sent;    /* due on this connection so far, for first_reply */
+    int64_t up_since_ms;
+    int watched_fd; /* what the loop's epoll has, or -1 */
+    uint32_t watched_events;
+    struct redis_client *next;        /* in the loop's list */
+    struct redis_client *next_of_all; /* in redis.c's list */
+};
+
+void client_list_init(struct client_list *list);
+void client_list_append(struct client_list *list, struct redis_op *op);
+
+/* One round of the I/O thread: takes what is queued, sends, reads if readable, keeps deadlines.  Says when
+ * it wants the next round at the latest (INT64_MAX: only on events), and what to watch for: the
+ * connection's descriptor (-1: none) and epoll events. */
+struct client_wish {
+    int64_t at_ms;
+    int fd;
+    uint32_t events;
+};
+struct client_wish client_round(struct redis_client *client, uint32_t events, int64_t now_ms);
+
+/* Released, and nothing of it under way: it can go. */
+bool client_is_over(struct redis_client *client);
+
+/* Nothing of it is under way. */
+bool client_is_quiet(struct redis_client *client);
+
+/* Ends it: closes, calls the gone hook, frees. */
+void client_destroy(struct redis_client *client);
+
+/* As client_destroy, for one that the face knows; in redis.c. */
+void redis_client_over(struct redis_client *client);
+
+/* In a child whose parent had it under way: all that is the parent's is forgotten. */
+void client_after_fork(struct redis_client *client);
+
+#endif

@@ -1,0 +1,68 @@
+/*
+ * conn.h: one connection: hiredis's context in its non-blocking form, and the replies that are due on
+ * it, in order.  The I/O thread's alone.
+ */
+#ifndef TANDEM_REDIS_CONN_H
+#define TANDEM_REDIS_CONN_H
+
+#include <hiredis/hiredis.h>
+
+#include "redis/reply.h"
+#include "redis/url.h"
+
+/* Whom the next reply is for. */
+struct conn_due {
+    struct redis_op *op; /* NULL: nobody any more, or the handshake */
+    uint8_t part;        /* enum reply_part */
+    uint8_t handshake;   /* enum client_greeting, 0: none */
+};
+
+struct conn {
+    redisContext *context; /* NULL: closed */
+    struct conn_due *due;  /* a ring */
+    size_t due_size;       /* a power of two */
+    uint64_t due_first, due_end;
+    bool output; /* there is something left to send */
+};
+
+enum conn_status { CONN_OK, CONN_LOST, CONN_GARBAGE };
+
+/* Starts to connect.  False with the reason in error. */
+bool conn_open(struct conn *conn, const struct url *url, const char *address, char *error,
+               size_t error_size);
+
+int conn_fd(const struct conn *conn);
+
+/* Is the connection made?  CONN_LOST with the reason: refused, unreachable, ... */
+enum conn_status conn_finish(struct conn *conn, char *error, size_t error_size);
+
+/* Closes, forgetting what is due.  With reset the peer gets no chance to carry out what it has not read
+ * yet. */
+void conn_close(struct conn *conn, bool reset);
+
+/* In a child: the parent's connection.  Closes the child's copy of the socket and touches nothing else. */
+void conn_forget(struct conn *conn);
+
+/* Notes that a reply is due.  False: no memory. */
+bool conn_expect(struct conn *conn, struct conn_due due);
+
+static inline size_t conn_due_count(const struct conn *conn)
+{
+    return (size_t)(conn->due_end - conn->due_first);
+}
+
+static inline struct conn_due *conn_due_at(const struct conn *conn, uint64_t number)
+{
+    return conn->due + (number & (conn->due_size - 1));
+}
+
+/* Sends what it can of what was appended. */
+enum conn_status conn_write(struct conn *conn, char *error, size_t error_size);
+
+/* Reads what has come; sets bytes.  CONN_LOST also at the stream's end. */
+enum conn_status conn_read(struct conn *conn, size_t *bytes, char *error, size_t error_size);
+
+/* The next whole reply, to be freed with freeReplyObject, or NULL.  CONN_GARBAGE: not Redis's protocol. */
+enum conn_status conn_next(struct conn *conn, redisReply **reply, char *error, size_t error_size);
+
+#endif

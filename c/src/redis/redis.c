@@ -1,0 +1,261 @@
+/*
+ * redis.c: the room's face: making clients, submitting operations.
+ */
+#include "redis/redis.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/glob.h"
+#include "redis/client.h"
+#include "redis/loop.h"
+
+enum { DEFAULT_MAX_OPS = 20000, DEFAULT_MAX_BYTES = 64 << 20 };
+
+static pthread_mutex_t all_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct redis_client *all;
+
+void redis_op_free(struct redis_op *op)
+{
+    if (!op)
+        return;
+    alloc_free(op->key);
+    alloc_free(op->value);
+    alloc_free(op->reply);
+    alloc_free(op);
+}
+
+/* -- Fork ------------------------------------------------------------------------------------------ */
+
+/* Lock order: all_lock, then each client's, then the loop's. */
+static void before_fork(void)
+{
+    pthread_mutex_lock(&all_lock);
+    for (struct redis_client *c = all; c; c = c->next_of_all)
+        pthread_mutex_lock(&c->lock);
+    loop_before_fork();
+}
+
+static void after_fork(void)
+{
+    loop_after_fork();
+    for (struct redis_client *c = all; c; c = c->next_of_all)
+        pthread_mutex_unlock(&c->lock);
+    pthread_mutex_unlock(&all_lock);
+}
+
+static void in_child(void)
+{
+    loop_in_child();
+    for (struct redis_client *c = all; c; c = c->next_of_all)
+        client_after_fork(c);
+    pthread_mutex_init(&all_lock, NULL);
+}
+
+static void watch_forks(void)
+{
+    pthread_atfork(before_fork, after_fork, in_child);
+}
+
+/* -- Clients --------------------------------------------------------------------------------------- */
+
+static void leave_all(struct redis_client *client)
+{
+    struct redis_client **link = &all;
+
+    pthread_mutex_lock(&all_lock);
+    while (*link && *link != client)
+        link = &(*link)->next_of_all;
+    if (*link)
+        *link = client->next_of_all;
+    pthread_mutex_unlock(&all_lock);
+}
+
+void redis_client_over(struct redis_client *client)
+{
+    leave_all(client);
+    client_destroy(client);
+}
+
+static bool override(char *field, size_t size, const char *value, const char *what, char *error,
+                     size_t error_size)
+{
+    if (!value)
+        return true;
+    if (strlen(value) >= size) {
+        snprintf(error, error_size, "the %s is too long", what);
+        return false;
+    }
+    snprintf(field, size, "%s", value);
+    return true;
+}
+
+static bool fill_url(struct url *url, const struct redis_config *config, char *error, size_t size)
+{
+    return url_parse(config->url, url, error, size) == 0 &&
+           override(url->username, sizeof(url->username), config->username, "user name", error,
+                    size) &&
+           override(url->password, sizeof(url->password), config->password, "password", error,
+                    size);
+}
+
+static bool fill_prefix(struct redis_client *c, const struct redis_config *config)
+{
+    size_t length = config->prefix_length;
+
+    c->prefix = alloc_copy(config->prefix, length);
+    c->prefix_glob = alloc_bytes(2 * length);
+    if (!c->prefix || !c->prefix_glob)
+        return false;
+    c->command_prefix.text = c->prefix;
+    c->command_prefix.length = length;
+    c->command_prefix.glob = c->prefix_glob;
+    c->command_prefix.glob_length = glob_escape(c->prefix, length, c->prefix_glob);
+    return true;
+}
+
+static void fill_rest(struct redis_client *c, const struct redis_config *config,
+                      const struct redis_hooks *hooks)
+{
+    c->hooks = *hooks;
+    c->connect_timeout_ms = config->connect_timeout_ms;
+    c->timeout_ms = config->timeout_ms;
+    c->max_ops = config->max_ops ? config->max_ops : DEFAULT_MAX_OPS;
+    c->max_bytes = config->max_bytes ? config->max_bytes : DEFAULT_MAX_BYTES;
+    c->watched_fd = -1;
+    client_list_init(&c->queued);
+    client_list_init(&c->waiting);
+    client_list_init(&c->sent);
+    pthread_mutex_init(&c->lock, NULL);
+    url_server(&c->url, c->server, sizeof(c->server));
+}
+
+struct redis_client *redis_client_create(const struct redis_config *config,
+                                         const struct redis_hooks *hooks, char *error,
+                                         size_t error_size)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    struct redis_client *c = alloc_zeroed(sizeof(*c));
+
+    if (c && !fill_url(&c->url, config, error, error_size)) {
+        alloc_free(c);
+        return NULL;
+    }
+    if (c && config->client_name)
+        c->name = alloc_copy(config->client_name, strlen(config->client_name));
+    if (!c || (config->client_name && !c->name) || !fill_prefix(c, config)) {
+        snprintf(error, error_size, "no memory");
+        if (c) {
+            alloc_free(c->name);
+            alloc_free(c->prefix);
+            alloc_free(c->prefix_glob);
+        }
+        alloc_free(c);
+        return NULL;
+    }
+    fill_rest(c, config, hooks);
+    pthread_once(&once, watch_forks);
+    pthread_mutex_lock(&all_lock);
+    c->next_of_all = all;
+    all = c;
+    pthread_mutex_unlock(&all_lock);
+    return c;
+}
+
+void redis_client_release(struct redis_client *client)
+{
+    bool in_loop;
+
+    pthread_mutex_lock(&client->lock);
+    client->released = true;
+    in_loop = client->in_loop;
+    pthread_mutex_unlock(&client->lock);
+    if (in_loop)
+        loop_wake();
+    else
+        redis_client_over(client);
+}
+
+const char *redis_client_server(const struct redis_client *client)
+{
+    return client->server;
+}
+
+enum redis_state redis_client_state(struct redis_client *client, char *why, size_t why_size)
+{
+    enum redis_state state;
+
+    pthread_mutex_lock(&client->lock);
+    state = client->state;
+    if (why)
+        snprintf(why, why_size, "%s", client->why);
+    pthread_mutex_unlock(&client->lock);
+    return state;
+}
+
+/* -- Operations ------------------------------------------------------------------------------------ */
+
+static enum redis_submit admit_locked(struct redis_client *c, struct redis_op *op, size_t bytes)
+{
+    char reason[120];
+
+    if (c->state == REDIS_STATE_DOWN) {
+        snprintf(op->error, sizeof(op->error), "%s", c->why);
+        return REDIS_DOWN;
+    }
+    if (c->ops >= c->max_ops || (c->ops && c->bytes + bytes > c->max_bytes)) {
+        snprintf(op->error, sizeof(op->error), "%s: %zu operations of %zu bytes are queued already",
+                 c->server, c->ops, c->bytes);
+        return REDIS_QUEUE_FULL;
+    }
+    if (!c->in_loop) {
+        if (!loop_add(c, reason, sizeof(reason))) {
+            snprintf(op->error, sizeof(op->error), "%s: %s", c->server, reason);
+            return REDIS_NO_THREAD;
+        }
+        c->in_loop = true;
+    }
+    return REDIS_ACCEPTED;
+}
+
+enum redis_submit redis_submit(struct redis_client *client, struct redis_op *op, bool cork)
+{
+    size_t bytes = op->key_length + op->value_length + 64;
+    enum redis_submit rc;
+
+    op->status = REDIS_DONE;
+    op->may_have_run = false;
+    op->replies_due = 0;
+    op->reply = NULL;
+    op->reply_length = op->reply_count = 0;
+    op->pttl_ms = op->integer = op->sent_ms = 0;
+    op->error[0] = '\0';
+    pthread_mutex_lock(&client->lock);
+    rc = admit_locked(client, op, bytes);
+    if (rc == REDIS_ACCEPTED) {
+        client->ops++;
+        client->bytes += bytes;
+        client_list_append(&client->queued, op);
+    }
+    pthread_mutex_unlock(&client->lock);
+    if (rc == REDIS_ACCEPTED && !cork)
+        loop_wake();
+    return rc;
+}
+
+void redis_uncork(struct redis_client *client)
+{
+    bool in_loop;
+
+    pthread_mutex_lock(&client->lock);
+    in_loop = client->in_loop;
+    pthread_mutex_unlock(&client->lock);
+    if (in_loop)
+        loop_wake();
+}
+
+void redis_set_periodic(int64_t interval_ms, void (*fn)(void))
+{
+    loop_set_periodic(interval_ms, fn);
+}
