@@ -118,7 +118,7 @@ CHECK_UNUSED bool check_str(const char *expected, const char *actual, const char
 
     if (expected == actual || (expected && actual && strcmp(expected, actual) == 0))
         return true;
-    snprintf(detail, sizeof(detail), ": expected \"%s\", got \"%s\"",
+    snprintf(detail, sizeof(detail), ": expected \"%.480s\", got \"%.480s\"",
              expected ? expected : "(NULL)", actual ? actual : "(NULL)");
     check_failed(file, line, what, detail);
     return false;
