@@ -31,10 +31,10 @@ ifeq ($(CI),true)
 WERROR ?= 1
 endif
 
-# Sentences that do not fit are meant to be cut short; clang has no such warning to turn off.
 # CFLAGS, CPPFLAGS, LDFLAGS and LDLIBS are the user's, after ours.
 CFLAGS ?= -O2 -g
 our_cppflags = -D_GNU_SOURCE -Ic/include -Ic/src
+# Sentences that do not fit are meant to be cut short; clang has no such warning to turn off.
 our_cflags = -std=c11 -fPIC -pthread -fvisibility=hidden \
     -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes \
     -Wno-unknown-warning-option -Wno-format-truncation \
