@@ -72,13 +72,14 @@ end
 -- Calls each(string) for the items in length bytes at bytes: a 4-byte length, then so many bytes.
 -- bytes belongs to the caller alone.  Ends early when each returns true.
 local function for_items(bytes, length, each)
-    local at = ffi.cast("const char *", bytes)
-    local stop = at + length
+    local first, at = ffi.cast("const char *", bytes), 0
 
-    while at < stop do
-        ffi.copy(item_length, at, 4)
+    -- at is a number: a pointer that changes from turn to turn of a compiled loop comes out of it
+    -- wrong now and then, when the loop is left for a garbage collection (LuaJIT 2.1-20230119).
+    while at < length do
+        ffi.copy(item_length, first + at, 4)
         local n = item_length[0]
-        if each(str(at + 4, n)) then
+        if each(str(first + at + 4, n)) then
             return true
         end
         at = at + 4 + n
