@@ -25,7 +25,7 @@
 enum {
     MAILBOX_TICKETS = 65536, /* at most, at once */
     MAILBOX_GRACE_MS = 1000, /* an outcome waits this long past its deadline to be taken */
-    MAILBOX_SWEEP_MS = 250   /* how often mailbox_sweep should run */
+    MAILBOX_SWEEP_MS = 1000  /* how often mailbox_sweep should run */
 };
 
 struct mailbox_core;
