@@ -134,8 +134,7 @@ sanitizers = -O1 -g -fno-omit-frame-pointer -fno-sanitize-recover=all
 
 .PHONY: sanitize
 sanitize: ## run the C tests under ASan with UBSan, and under TSan
-	$(again) sanitize-asan
-	$(again) sanitize-tsan
+	$(again) -k sanitize-asan sanitize-tsan
 
 SANITIZE_CC ?= clang
 

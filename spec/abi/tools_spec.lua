@@ -115,12 +115,14 @@ describe("the C test harness", function()
         build()
         shell.write_file(folder .. "/silent", "#!/bin/sh\nexit 0\n")
         shell.write_file(folder .. "/dead", "#!/bin/sh\necho 'x: 5 passed, 0 failed'\nkill -9 $$\n")
-        shell.must("chmod +x %s/silent %s/dead", folder, folder)
+        shell.write_file(folder .. "/reported", "#!/bin/sh\n"
+            .. "echo 'SUMMARY: ThreadSanitizer: data race'\necho 'x: 2 passed, 0 failed'\n")
+        shell.must("cd %s && chmod +x silent dead reported", folder)
         local output, status = shell.run("TANDEM_RESULTS=%s/results tools/test-unit"
-            .. " %s/some_test %s/silent %s/dead", folder, folder, folder, folder)
+            .. " %s/some_test %s/silent %s/dead %s/reported", folder, folder, folder, folder, folder)
         assert.equal(1, status)
-        assert.equal("C tests: 6 passed, 8 failed\n", output:match("[^\n]*\n$"))
-        assert.equal("unit 6 8\n", shell.read_file(folder .. "/results"))
+        assert.equal("C tests: 8 passed, 9 failed\n", output:match("[^\n]*\n$"))
+        assert.equal("unit 8 9\n", shell.read_file(folder .. "/results"))
     end)
 end)
 
