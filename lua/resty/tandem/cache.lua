@@ -346,7 +346,7 @@ function _M.open(checked)
     tell_tracking(checked, core.handle)
 
     -- handle is the core's, until close; flags is nil when the phase has a say.
-    return setmetatable({
+    local object = setmetatable({
         name = checked.name,
         core = core,
         handle = core.handle,
@@ -359,6 +359,8 @@ function _M.open(checked)
         wait_ms = checked.timeout + checked.connect_timeout + 1000,
         key_limit = C.tandem_key_limit(core.handle),
     }, mt)
+    core.objects[object] = true
+    return object
 end
 
 return _M

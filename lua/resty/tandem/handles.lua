@@ -105,7 +105,20 @@ local function options_struct(checked, mailbox, rendezvous)
     return o
 end
 
-local function close_handle(handle)
+-- Only to find the core while it is there: a finalizer that refers to what owns its cdata would
+-- keep that for ever.
+local core_of = setmetatable({}, { __mode = "kv" })
+
+-- The collector's way of closing.  When the Lua VM is closed, this runs while the objects are still
+-- there, and before the __gc of the application's userdata, which may use the cache.
+local function collect_handle(handle)
+    local core = core_of[handle]
+    if core then
+        core.handle = nil
+        for object in pairs(core.objects) do
+            object.handle = nil
+        end
+    end
     C.tandem_close(handle)
 end
 
@@ -123,7 +136,7 @@ local function open_handle(checked)
     if status ~= OK then
         return nil, str(err), status == EINVAL
     end
-    return ffi.gc(out[0], close_handle)
+    return ffi.gc(out[0], collect_handle)
 end
 
 local function close_core(core)
@@ -155,13 +168,15 @@ local function new_core(checked, open, identity, wanted)
         return nil, conflict(checked.name, "redis", open.text, identity_text), true
     end
     local core = { handle = handle, open = open, signature = wanted, users = 0, busy = 0,
-                   closing = false }
+                   closing = false, objects = setmetatable({}, { __mode = "k" }) }
     open.cores[wanted] = core
+    core_of[handle] = core
     return core
 end
 
 --- The core for these checked options, with one user more.
--- @return a core; or nil, err, and true when it is the caller's mistake
+-- @return a core: its `handle`, and `objects`, a set of the tables with a copy of that; or nil,
+-- err, and true when it is the caller's mistake
 function _M.open(checked)
     local open, identity = caches[checked.name], identity_of(checked)
     if open and not next(open.cores) then

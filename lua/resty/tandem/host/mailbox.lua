@@ -4,16 +4,19 @@ local ffi = require "ffi"
 
 local C = require("resty.tandem.lib").C
 
-local mailbox
+local mailbox, gone
 
 local function release(box)
+    mailbox, gone = nil, true
     C.tandem_mailbox_release(box)
 end
 
 --- Made when first asked for; given up with the VM.
 -- @return the mailbox; or nil, err
 return function()
-    if not mailbox then
+    if gone then
+        return nil, "the Lua VM is being closed"
+    elseif not mailbox then
         local made = C.tandem_mailbox_create()
         if made == nil then
             return nil, "no memory for a mailbox"
