@@ -119,7 +119,8 @@ describe("the C test harness", function()
             .. "echo 'SUMMARY: ThreadSanitizer: data race'\necho 'x: 2 passed, 0 failed'\n")
         shell.must("cd %s && chmod +x silent dead reported", folder)
         local output, status = shell.run("TANDEM_RESULTS=%s/results tools/test-unit"
-            .. " %s/some_test %s/silent %s/dead %s/reported", folder, folder, folder, folder, folder)
+            .. " %s/some_test %s/silent %s/dead %s/reported", folder, folder, folder, folder,
+            folder)
         assert.equal(1, status)
         assert.equal("C tests: 8 passed, 9 failed\n", output:match("[^\n]*\n$"))
         assert.equal("unit 8 9\n", shell.read_file(folder .. "/results"))
