@@ -152,12 +152,12 @@ static uint32_t draw(void)
 }
 
 static void begin(struct redis_client *c, int64_t now_ms);
+static void send_more(struct redis_client *c, int64_t now_ms);
 
 static void drop_connection(struct redis_client *c)
 {
     conn_close(&c->conn, c->sent.first != NULL);
-    resolve_release(c->resolve);
-    c->resolve = NULL;
+    dial_end(&c->dial);
 }
 
 /* The connection, or the attempt at one, has failed. */
@@ -181,51 +181,14 @@ static void fail(struct redis_client *c, bool garbage, const char *reason, int64
 
 /* -- Connecting ------------------------------------------------------------------------------------ */
 
-/* Tries the addresses in turn until one takes the call. */
-static void connect_next(struct redis_client *c, int64_t now_ms, const char *reason)
-{
-    char error[160];
-
-    snprintf(error, sizeof(error), "%s", reason);
-    while (c->url.is_unix ? c->next_address == 0 : c->next_address < c->addresses.count) {
-        const char *address = c->url.is_unix ? NULL : c->addresses.address[c->next_address];
-
-        c->next_address++;
-        if (conn_open(&c->conn, &c->url, address, error, sizeof(error))) {
-            c->phase = CLIENT_CONNECTING;
-            c->watched_fd = -1; /* the number may be an old one's, the socket is not */
-            return;
-        }
-    }
-    fail(c, false, error, now_ms);
-}
+static void dialled(struct redis_client *c, enum dial_status status, int64_t now_ms);
 
 static void begin(struct redis_client *c, int64_t now_ms)
 {
-    c->give_up_ms = now_ms + c->connect_timeout_ms;
-    c->next_address = 0;
-    c->phase = CLIENT_RESOLVING;
+    c->phase = CLIENT_DIALLING;
     if (!c->breaker.open)
         set_state(c, REDIS_STATE_CONNECTING, NULL);
-    if (c->url.is_unix || resolve_numeric(c->url.host, &c->addresses)) {
-        connect_next(c, now_ms, "no address");
-        return;
-    }
-    c->resolve = resolve_start(c->url.host, loop_wake);
-    if (!c->resolve)
-        fail(c, false, "cannot start a thread to look the host up", now_ms);
-}
-
-static void check_resolved(struct redis_client *c, int64_t now_ms)
-{
-    char reason[200];
-
-    if (!resolve_poll(c->resolve, &c->addresses))
-        return;
-    resolve_release(c->resolve);
-    c->resolve = NULL;
-    snprintf(reason, sizeof(reason), "cannot look the host up: %s", c->addresses.error);
-    connect_next(c, now_ms, reason);
+    dialled(c, dial_begin(&c->dial, &c->url, &c->conn, c->connect_timeout_ms, now_ms), now_ms);
 }
 
 static bool greet(struct redis_client *c, enum client_greeting greeting, int words,
@@ -252,24 +215,18 @@ static bool append_greeting(struct redis_client *c)
            (!c->name || greet(c, GREETING_NAME, 3, name)) && greet(c, GREETING_PING, 1, ping);
 }
 
-static void send_more(struct redis_client *c, int64_t now_ms);
-
-static void check_connected(struct redis_client *c, int64_t now_ms)
+static void dialled(struct redis_client *c, enum dial_status status, int64_t now_ms)
 {
-    char reason[160];
-
-    if (conn_finish(&c->conn, reason, sizeof(reason)) != CONN_OK) {
-        conn_close(&c->conn, false);
-        connect_next(c, now_ms, reason);
-        return;
+    if (status == DIAL_FAILED) {
+        fail(c, false, c->dial.reason, now_ms);
+    } else if (status == DIAL_CONNECTED) {
+        c->phase = CLIENT_GREETING;
+        c->progress_ms = now_ms;
+        if (append_greeting(c))
+            send_more(c, now_ms);
+        else
+            fail(c, false, "no memory", now_ms);
     }
-    if (!append_greeting(c)) {
-        fail(c, false, "no memory", now_ms);
-        return;
-    }
-    c->phase = CLIENT_GREETING;
-    c->progress_ms = now_ms;
-    send_more(c, now_ms);
 }
 
 static void is_up(struct redis_client *c, int64_t now_ms)
@@ -512,12 +469,6 @@ static void keep_time(struct redis_client *c, int64_t now_ms)
 
     if (c->phase == CLIENT_RESTING && now_ms >= c->breaker.retry_at_ms)
         begin(c, now_ms);
-    if ((c->phase == CLIENT_RESOLVING || c->phase == CLIENT_CONNECTING) &&
-        now_ms >= c->give_up_ms) {
-        snprintf(reason, sizeof(reason), "no connection in %lld ms",
-                 (long long)c->connect_timeout_ms);
-        fail(c, false, reason, now_ms);
-    }
     if (is_stalled(c, now_ms)) {
         snprintf(reason, sizeof(reason), "no answer in %lld ms", (long long)c->timeout_ms);
         fail(c, false, reason, now_ms);
@@ -533,19 +484,20 @@ static void sooner(int64_t *at, int64_t other)
 
 static struct client_wish wish_of(const struct redis_client *c)
 {
-    struct client_wish wish = {INT64_MAX, -1, 0};
+    struct client_wish wish = {INT64_MAX, -1, 0, 0};
 
     sooner(&wish.at_ms, c->next_deadline_ms);
     if (c->phase == CLIENT_RESTING)
         sooner(&wish.at_ms, c->breaker.retry_at_ms);
-    if (c->phase == CLIENT_RESOLVING || c->phase == CLIENT_CONNECTING)
-        sooner(&wish.at_ms, c->give_up_ms);
+    if (c->phase == CLIENT_DIALLING)
+        sooner(&wish.at_ms, c->dial.give_up_ms);
     if (c->conn.context) {
         wish.fd = conn_fd(&c->conn);
+        wish.serial = c->conn.serial;
         wish.events = EPOLLIN;
-        if (c->phase == CLIENT_CONNECTING || c->conn.output)
+        if (c->phase == CLIENT_DIALLING || c->conn.output)
             wish.events |= EPOLLOUT;
-        if (c->phase != CLIENT_CONNECTING && conn_due_count(&c->conn))
+        if (c->phase != CLIENT_DIALLING && conn_due_count(&c->conn))
             sooner(&wish.at_ms, c->progress_ms + c->timeout_ms);
     }
     return wish;
@@ -572,10 +524,9 @@ struct client_wish client_round(struct redis_client *c, uint32_t events, int64_t
     take_queued(c);
     if (c->phase == CLIENT_IDLE && c->waiting.first)
         begin(c, now_ms);
-    if (c->phase == CLIENT_RESOLVING && c->resolve)
-        check_resolved(c, now_ms);
-    if (c->phase == CLIENT_CONNECTING && (events & (EPOLLOUT | EPOLLERR | EPOLLHUP)))
-        check_connected(c, now_ms);
+    if (c->phase == CLIENT_DIALLING)
+        dialled(c, dial_continue(&c->dial, events & (EPOLLOUT | EPOLLERR | EPOLLHUP), now_ms),
+                now_ms);
     else if (c->phase >= CLIENT_GREETING && c->phase <= CLIENT_UP &&
              (events & (EPOLLIN | EPOLLERR | EPOLLHUP)))
         receive(c, now_ms);
@@ -627,7 +578,7 @@ void client_after_fork(struct redis_client *c)
     client_list_init(&c->waiting);
     client_list_init(&c->sent);
     conn_forget(&c->conn);
-    c->resolve = NULL; /* its thread is the parent's */
+    c->dial.resolve = NULL; /* its thread is the parent's */
     c->ops = c->bytes = 0;
     c->phase = CLIENT_IDLE;
     c->state = REDIS_STATE_IDLE;

@@ -4,8 +4,8 @@
  *   redis_submit ─► queued ─► waiting ─► sent ─► done hook
  *   any thread      lock      the I/O thread's alone
  *
- * Phases:  idle ─► resolving ─► connecting ─► greeting ─► up
- *                       └────────────┴───────────┴─────────┴──► resting (the breaker is open) ─► resolving
+ * Phases:  idle ─► dialling ─► greeting ─► up
+ *                       └───────────┴────────┴──► resting (the breaker is open) ─► dialling
  *
  * While resting every operation is refused, until a try of the client's own has succeeded: users' requests
  * never probe.  A connection that is lost while nothing is due, and had been up, is first made anew
@@ -18,13 +18,12 @@
 
 #include "redis/breaker.h"
 #include "redis/conn.h"
+#include "redis/dial.h"
 #include "redis/redis.h"
-#include "redis/resolve.h"
 
 enum client_phase {
     CLIENT_IDLE,
-    CLIENT_RESOLVING,
-    CLIENT_CONNECTING,
+    CLIENT_DIALLING,
     CLIENT_GREETING,
     CLIENT_UP,
     CLIENT_RESTING
@@ -67,16 +66,12 @@ struct redis_client {
     enum client_phase phase;
     struct conn conn;
     struct breaker breaker;
-    struct resolve *resolve;
-    struct resolve_answer addresses;
-    int next_address;
-    int64_t give_up_ms;       /* on connecting */
+    struct dial dial;
     int64_t progress_ms;      /* when a byte last came, or a reply became due */
     int64_t next_deadline_ms; /* of any operation waiting or sent; 0: none */
-    uint64_t replies_sent;    /* due on this connection so far, for first_reply */
     int64_t up_since_ms;
     int watched_fd; /* what the loop's epoll has, or -1 */
-    uint32_t watched_events;
+    uint32_t watched_events, watched_serial;
     struct redis_client *next;        /* in the loop's list */
     struct redis_client *next_of_all; /* in redis.c's list */
 };
@@ -91,6 +86,7 @@ struct client_wish {
     int64_t at_ms;
     int fd;
     uint32_t events;
+    uint32_t serial; /* of the connection: descriptors' numbers come back */
 };
 struct client_wish client_round(struct redis_client *client, uint32_t events, int64_t now_ms);
 

@@ -38,6 +38,7 @@ bool conn_open(struct conn *conn, const struct url *url, const char *address, ch
     fcntl(c->fd, F_SETFD, FD_CLOEXEC);
     conn->context = c;
     conn->output = false;
+    conn->serial++;
     conn->due_first = conn->due_end = 0;
     return true;
 }
@@ -80,7 +81,10 @@ void conn_forget(struct conn *conn)
 {
     if (conn->context)
         close(conn->context->fd);
-    memset(conn, 0, sizeof(*conn));
+    conn->context = NULL;
+    conn->due = NULL;
+    conn->due_size = 0;
+    conn->due_first = conn->due_end = 0;
 }
 
 static bool grow(struct conn *conn)

@@ -23,6 +23,7 @@ struct conn {
     size_t due_size;       /* a power of two */
     uint64_t due_first, due_end;
     bool output; /* there is something left to send */
+    uint32_t serial; /* how many connections this has been */
 };
 
 enum conn_status { CONN_OK, CONN_LOST, CONN_GARBAGE };

@@ -58,16 +58,14 @@ static void watch(struct redis_client *client, const struct client_wish *wish)
 {
     struct epoll_event event = {wish->events, {.ptr = client}};
 
-    /* A closed descriptor has left epoll by itself, and its number may have come back. */
-    if (wish->fd < 0 ||
-        (wish->fd == client->watched_fd && wish->events == client->watched_events)) {
-        client->watched_fd = wish->fd;
+    if (wish->fd < 0 || (wish->fd == client->watched_fd && wish->events == client->watched_events &&
+                         wish->serial == client->watched_serial))
         return;
-    }
     if (epoll_ctl(loop.epoll, EPOLL_CTL_MOD, wish->fd, &event) != 0)
         epoll_ctl(loop.epoll, EPOLL_CTL_ADD, wish->fd, &event);
     client->watched_fd = wish->fd;
     client->watched_events = wish->events;
+    client->watched_serial = wish->serial;
 }
 
 static bool take_added(struct redis_client **clients)
