@@ -300,7 +300,7 @@ TEST(a_child_of_fork_starts_anew_and_leaves_the_parent_alone)
         CHECK_INT(0, tandem_pending(o.mailbox));
         tandem_close(failing);
         close_all(degrading, &o);
-        exit(0);
+        _exit(0); /* what it had of the parent's operations is a leak, in the sanitizers' eyes */
     }
     REQUIRE(waitpid(child, &status, 0) == child);
     CHECK_INT(0, status);
@@ -309,6 +309,37 @@ TEST(a_child_of_fork_starts_anew_and_leaves_the_parent_alone)
     CHECK_INT(TANDEM_OK, finish(&o, TANDEM_PENDING));
     CHECK_INT(TANDEM_OK, get(degrading, &o, "behind"));
     CHECK_STR("parent", server_command(server, "GET outage:key"));
+    end();
+}
+
+/* What a child has of its parent's connections and operations is never freed, by design: the leak
+ * sanitizer asks this, and then looks for none. */
+static bool is_child;
+
+int __lsan_is_turned_off(void);
+int __lsan_is_turned_off(void)
+{
+    return is_child;
+}
+
+TEST(a_child_may_exit_in_peace)
+{
+    int status = 0;
+    pid_t child;
+
+    begin();
+    child = fork();
+    REQUIRE(child >= 0);
+    if (child == 0) {
+        CHECK_INT(TANDEM_OK, set(degrading, &o, "key", "child", 0));
+        CHECK_INT(TANDEM_OK, set_now(degrading, "last", "child", 0, TANDEM_NOWAIT));
+        is_child = true;
+        exit(0);
+    }
+    REQUIRE(waitpid(child, &status, 0) == child);
+    CHECK_INT(0, status);
+    CHECK_INT(TANDEM_OK, get(degrading, &o, "key"));
+    CHECK_STR("child", server_command(server, "GET outage:last")); /* sent before it went */
     end();
 }
 
