@@ -41,7 +41,7 @@ our_cflags = -std=c11 -fPIC -pthread -fvisibility=hidden \
     $(if $(filter-out 0,$(WERROR)),-Werror)
 # nodelete: LuaJIT unloads a library whose handle it has collected, under the library's own thread.
 our_soflags = -shared -Wl,-soname,libtandem.so -Wl,-z,defs -Wl,-z,nodelete -Wl,-z,now
-our_libs = -lhiredis -lpthread
+our_libs = -lhiredis -lpthread -lm
 compile = $(CC) $(our_cppflags) $(CPPFLAGS) $(our_cflags) $(CFLAGS)
 link = $(CC) -pthread $(CFLAGS) $(LDFLAGS)
 

@@ -3,11 +3,9 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/random.h>
 
 #include "base/alloc.h"
-#include "base/clock.h"
-#include "redis/loop.h"
+#include "redis/random.h"
 
 enum {
     SEND_MOST_BYTES = 4 << 20, /* appended before the socket has taken it */
@@ -142,15 +140,6 @@ static void fail_waiting(struct redis_client *c, const char *reason)
         finish_as(c, op, REDIS_UNSENT, reason);
 }
 
-static uint32_t draw(void)
-{
-    uint32_t n = 0;
-
-    if (getrandom(&n, sizeof(n), GRND_NONBLOCK) != sizeof(n))
-        n = (uint32_t)clock_now_us() * 2654435761u;
-    return n;
-}
-
 static void begin(struct redis_client *c, int64_t now_ms);
 static void send_more(struct redis_client *c, int64_t now_ms);
 
@@ -172,7 +161,7 @@ static void fail(struct redis_client *c, bool garbage, const char *reason, int64
         begin(c, now_ms);
         return;
     }
-    breaker_failure(&c->breaker, now_ms, draw());
+    breaker_failure(&c->breaker, now_ms, random_32());
     c->phase = CLIENT_RESTING;
     set_state(c, REDIS_STATE_DOWN, reason);
     fail_sent(c, garbage, reason, now_ms);
@@ -482,24 +471,35 @@ static void sooner(int64_t *at, int64_t other)
         *at = other;
 }
 
-static struct client_wish wish_of(const struct redis_client *c)
+static struct client_watch watch_of(const struct conn *conn, uint32_t events)
 {
-    struct client_wish wish = {INT64_MAX, -1, 0, 0};
+    struct client_watch watch = {-1, 0, 0};
+
+    if (conn->context) {
+        watch.fd = conn_fd(conn);
+        watch.events = events;
+        watch.serial = conn->serial;
+    }
+    return watch;
+}
+
+static struct client_wish wish_of(const struct redis_client *c, const struct link_wish *link)
+{
+    struct client_wish wish = {link->at_ms, {{-1, 0, 0}, {-1, 0, 0}}};
+    uint32_t events = EPOLLIN;
 
     sooner(&wish.at_ms, c->next_deadline_ms);
+    sooner(&wish.at_ms, c->next_tick_ms);
     if (c->phase == CLIENT_RESTING)
         sooner(&wish.at_ms, c->breaker.retry_at_ms);
     if (c->phase == CLIENT_DIALLING)
         sooner(&wish.at_ms, c->dial.give_up_ms);
-    if (c->conn.context) {
-        wish.fd = conn_fd(&c->conn);
-        wish.serial = c->conn.serial;
-        wish.events = EPOLLIN;
-        if (c->phase == CLIENT_DIALLING || c->conn.output)
-            wish.events |= EPOLLOUT;
-        if (c->phase != CLIENT_DIALLING && conn_due_count(&c->conn))
-            sooner(&wish.at_ms, c->progress_ms + c->timeout_ms);
-    }
+    else if (c->conn.context && conn_due_count(&c->conn))
+        sooner(&wish.at_ms, c->progress_ms + c->timeout_ms);
+    if (c->phase == CLIENT_DIALLING || c->conn.output)
+        events |= EPOLLOUT;
+    wish.watch[CLIENT_DATA] = watch_of(&c->conn, events);
+    wish.watch[CLIENT_LINK] = watch_of(&c->link.conn, link->events);
     return wish;
 }
 
@@ -519,7 +519,7 @@ static void take_queued(struct redis_client *c)
     append_all(&c->waiting, &taken);
 }
 
-struct client_wish client_round(struct redis_client *c, uint32_t events, int64_t now_ms)
+static void serve_data(struct redis_client *c, uint32_t events, int64_t now_ms)
 {
     take_queued(c);
     if (c->phase == CLIENT_IDLE && c->waiting.first)
@@ -535,7 +535,20 @@ struct client_wish client_round(struct redis_client *c, uint32_t events, int64_t
     if (c->phase == CLIENT_UP || (c->phase == CLIENT_GREETING && c->conn.output))
         send_more(c, now_ms);
     keep_time(c, now_ms);
-    return wish_of(c);
+}
+
+struct client_wish client_round(struct redis_client *c, const uint32_t events[CLIENT_WATCHES],
+                                int64_t now_ms)
+{
+    struct link_wish link;
+
+    /* What is known of changes comes before answers that are older or newer than them: either order is
+     * right, since tokens are compared, but this one rejects less. */
+    link = link_round(&c->link, c->link_wanted, events[CLIENT_LINK], now_ms);
+    serve_data(c, events[CLIENT_DATA], now_ms);
+    if (c->hooks.tick)
+        c->next_tick_ms = c->hooks.tick(c->hooks.context, now_ms);
+    return wish_of(c, &link);
 }
 
 bool client_is_quiet(struct redis_client *c)
@@ -563,6 +576,7 @@ void client_destroy(struct redis_client *c)
     struct redis_hooks hooks = c->hooks;
 
     drop_connection(c);
+    link_close(&c->link);
     pthread_mutex_destroy(&c->lock);
     alloc_free(c->name);
     alloc_free(c->prefix);
@@ -585,6 +599,7 @@ void client_after_fork(struct redis_client *c)
     c->breaker = (struct breaker){0};
     c->next_deadline_ms = 0;
     c->in_loop = false;
-    c->watched_fd = -1;
-    c->watched_events = 0;
+    c->link_wanted = false;
+    link_after_fork(&c->link);
+    c->watch[CLIENT_DATA].fd = c->watch[CLIENT_LINK].fd = -1;
 }

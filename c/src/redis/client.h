@@ -19,15 +19,10 @@
 #include "redis/breaker.h"
 #include "redis/conn.h"
 #include "redis/dial.h"
+#include "redis/link.h"
 #include "redis/redis.h"
 
-enum client_phase {
-    CLIENT_IDLE,
-    CLIENT_DIALLING,
-    CLIENT_GREETING,
-    CLIENT_UP,
-    CLIENT_RESTING
-};
+enum client_phase { CLIENT_IDLE, CLIENT_DIALLING, CLIENT_GREETING, CLIENT_UP, CLIENT_RESTING };
 
 enum client_greeting {
     GREETING_NONE,
@@ -39,6 +34,15 @@ enum client_greeting {
 
 struct client_list {
     struct redis_op *first, **end;
+};
+
+/* What the loop's epoll has of a connection. */
+enum { CLIENT_DATA, CLIENT_LINK, CLIENT_WATCHES };
+
+struct client_watch {
+    int fd; /* -1: nothing */
+    uint32_t events;
+    uint32_t serial; /* of the connection: descriptors' numbers come back */
 };
 
 struct redis_client {
@@ -70,8 +74,11 @@ struct redis_client {
     int64_t progress_ms;      /* when a byte last came, or a reply became due */
     int64_t next_deadline_ms; /* of any operation waiting or sent; 0: none */
     int64_t up_since_ms;
-    int watched_fd; /* what the loop's epoll has, or -1 */
-    uint32_t watched_events, watched_serial;
+    struct link_config link_config;
+    struct link link;
+    bool link_wanted;
+    int64_t next_tick_ms;
+    struct client_watch watch[CLIENT_WATCHES];
     struct redis_client *next;        /* in the loop's list */
     struct redis_client *next_of_all; /* in redis.c's list */
 };
@@ -79,16 +86,15 @@ struct redis_client {
 void client_list_init(struct client_list *list);
 void client_list_append(struct client_list *list, struct redis_op *op);
 
-/* One round of the I/O thread: takes what is queued, sends, reads if readable, keeps deadlines.  Says when
- * it wants the next round at the latest (INT64_MAX: only on events), and what to watch for: the
- * connection's descriptor (-1: none) and epoll events. */
+/* One round of the I/O thread: takes what is queued, sends, reads if readable, keeps deadlines.  events:
+ * what happened on each connection.  Says when it wants the next round at the latest (INT64_MAX: only on
+ * events), and what to watch for. */
 struct client_wish {
     int64_t at_ms;
-    int fd;
-    uint32_t events;
-    uint32_t serial; /* of the connection: descriptors' numbers come back */
+    struct client_watch watch[CLIENT_WATCHES];
 };
-struct client_wish client_round(struct redis_client *client, uint32_t events, int64_t now_ms);
+struct client_wish client_round(struct redis_client *client, const uint32_t events[CLIENT_WATCHES],
+                                int64_t now_ms);
 
 /* Released, and nothing of it under way: it can go. */
 bool client_is_over(struct redis_client *client);

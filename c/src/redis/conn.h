@@ -22,7 +22,7 @@ struct conn {
     struct conn_due *due;  /* a ring */
     size_t due_size;       /* a power of two */
     uint64_t due_first, due_end;
-    bool output; /* there is something left to send */
+    bool output;     /* there is something left to send */
     uint32_t serial; /* how many connections this has been */
 };
 

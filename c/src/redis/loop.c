@@ -54,18 +54,16 @@ static void answer_bell(void)
 
 /* -- The thread ------------------------------------------------------------------------------------ */
 
-static void watch(struct redis_client *client, const struct client_wish *wish)
+static void watch(struct client_watch *have, const struct client_watch *want)
 {
-    struct epoll_event event = {wish->events, {.ptr = client}};
+    struct epoll_event event = {want->events, {.ptr = have}};
 
-    if (wish->fd < 0 || (wish->fd == client->watched_fd && wish->events == client->watched_events &&
-                         wish->serial == client->watched_serial))
-        return;
-    if (epoll_ctl(loop.epoll, EPOLL_CTL_MOD, wish->fd, &event) != 0)
-        epoll_ctl(loop.epoll, EPOLL_CTL_ADD, wish->fd, &event);
-    client->watched_fd = wish->fd;
-    client->watched_events = wish->events;
-    client->watched_serial = wish->serial;
+    /* A closed descriptor has left epoll by itself, and its number may have come back. */
+    if (want->fd >= 0 &&
+        (want->fd != have->fd || want->events != have->events || want->serial != have->serial) &&
+        epoll_ctl(loop.epoll, EPOLL_CTL_MOD, want->fd, &event) != 0)
+        epoll_ctl(loop.epoll, EPOLL_CTL_ADD, want->fd, &event);
+    *have = *want;
 }
 
 static bool take_added(struct redis_client **clients)
@@ -85,6 +83,22 @@ static bool take_added(struct redis_client **clients)
     return stopping;
 }
 
+static struct client_wish serve_client(struct redis_client *client,
+                                       const struct epoll_event *events, int count, int64_t now_ms)
+{
+    uint32_t happened[CLIENT_WATCHES] = {0};
+    struct client_wish wish;
+
+    for (int i = 0; i < count; i++)
+        for (int which = 0; which < CLIENT_WATCHES; which++)
+            if (events[i].data.ptr == client->watch + which)
+                happened[which] |= events[i].events;
+    wish = client_round(client, happened, now_ms);
+    for (int which = 0; which < CLIENT_WATCHES; which++)
+        watch(client->watch + which, wish.watch + which);
+    return wish;
+}
+
 /* One round of every client.  Says when the next is due, and whether all is quiet. */
 static bool serve(struct redis_client **clients, const struct epoll_event *events, int count,
                   int64_t *next_ms)
@@ -95,14 +109,8 @@ static bool serve(struct redis_client **clients, const struct epoll_event *event
     *next_ms = INT64_MAX;
     for (struct redis_client **link = clients; *link;) {
         struct redis_client *client = *link;
-        struct client_wish wish;
-        uint32_t happened = 0;
+        struct client_wish wish = serve_client(client, events, count, now_ms);
 
-        for (int i = 0; i < count; i++)
-            if (events[i].data.ptr == client)
-                happened |= events[i].events;
-        wish = client_round(client, happened, now_ms);
-        watch(client, &wish);
         *next_ms = wish.at_ms < *next_ms ? wish.at_ms : *next_ms;
         if (client_is_over(client)) {
             *link = client->next;

@@ -123,7 +123,12 @@ static void fill_rest(struct redis_client *c, const struct redis_config *config,
     c->timeout_ms = config->timeout_ms;
     c->max_ops = config->max_ops ? config->max_ops : DEFAULT_MAX_OPS;
     c->max_bytes = config->max_bytes ? config->max_bytes : DEFAULT_MAX_BYTES;
-    c->watched_fd = -1;
+    c->watch[CLIENT_DATA].fd = c->watch[CLIENT_LINK].fd = -1;
+    c->next_tick_ms = INT64_MAX;
+    c->link_config = (struct link_config){&c->url,       c->name,   &c->command_prefix,
+                                          c->server,     &c->hooks, c->connect_timeout_ms,
+                                          c->timeout_ms, 1000};
+    c->link.config = &c->link_config;
     client_list_init(&c->queued);
     client_list_init(&c->waiting);
     client_list_init(&c->sent);
@@ -196,6 +201,32 @@ enum redis_state redis_client_state(struct redis_client *client, char *why, size
 
 /* -- Operations ------------------------------------------------------------------------------------ */
 
+static bool join_loop_locked(struct redis_client *c, char *reason, size_t size)
+{
+    if (!c->in_loop)
+        c->in_loop = loop_add(c, reason, size);
+    return c->in_loop;
+}
+
+int redis_client_attend(struct redis_client *client)
+{
+    char reason[120];
+    bool joined;
+
+    pthread_mutex_lock(&client->lock);
+    joined = join_loop_locked(client, reason, sizeof(reason));
+    pthread_mutex_unlock(&client->lock);
+    if (joined)
+        loop_wake();
+    return joined ? 0 : -1;
+}
+
+void redis_want_link(struct redis_client *client, bool wanted, int64_t beat_ms)
+{
+    client->link_wanted = wanted;
+    client->link_config.beat_ms = beat_ms;
+}
+
 static enum redis_submit admit_locked(struct redis_client *c, struct redis_op *op, size_t bytes)
 {
     char reason[120];
@@ -209,12 +240,9 @@ static enum redis_submit admit_locked(struct redis_client *c, struct redis_op *o
                  c->server, c->ops, c->bytes);
         return REDIS_QUEUE_FULL;
     }
-    if (!c->in_loop) {
-        if (!loop_add(c, reason, sizeof(reason))) {
-            snprintf(op->error, sizeof(op->error), "%s: %s", c->server, reason);
-            return REDIS_NO_THREAD;
-        }
-        c->in_loop = true;
+    if (!join_loop_locked(c, reason, sizeof(reason))) {
+        snprintf(op->error, sizeof(op->error), "%s: %s", c->server, reason);
+        return REDIS_NO_THREAD;
     }
     return REDIS_ACCEPTED;
 }

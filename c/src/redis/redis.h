@@ -86,6 +86,14 @@ enum redis_counter {
     REDIS_COUNTERS
 };
 
+/* What the tracking link reports. */
+enum redis_link_event {
+    REDIS_LINK_LIVE,   /* subscribed: every change from at_ms on is reported */
+    REDIS_LINK_ALIVE,  /* every change up to at_ms has been reported */
+    REDIS_LINK_LOST,   /* not connected any more, or not yet: why; it is tried again */
+    REDIS_LINK_REFUSED /* the server does not track for us: why; it is tried again, seldom */
+};
+
 /* Called on the I/O thread (gone may also be called by redis_client_release itself, when the thread
  * never ran).  They must not wait long, and must not call back into this room but for redis_op_free. */
 struct redis_hooks {
@@ -94,6 +102,13 @@ struct redis_hooks {
      * one client that are answered complete in the order in which they were submitted. */
     void (*done)(void *context, struct redis_op *op);
     void (*count)(void *context, enum redis_counter counter, uint64_t n);
+    /* Another client, or this one, has changed a key in Redis (NULL: any of them may have changed).  Only
+     * while there is a link. */
+    void (*invalidate)(void *context, const char *key, size_t key_length);
+    void (*link)(void *context, enum redis_link_event event, int64_t at_ms, const char *why);
+    /* Called now and then, in any case not long after the time it answered last time (INT64_MAX: never).
+     * NULL: not at all. */
+    int64_t (*tick)(void *context, int64_t now_ms);
     /* The last call for a released client: nothing of it is left. */
     void (*gone)(void *context);
 };
@@ -136,6 +151,13 @@ enum redis_submit redis_submit(struct redis_client *client, struct redis_op *op,
 
 /* Wakes the I/O thread for what was submitted corked. */
 void redis_uncork(struct redis_client *client);
+
+/* Starts the I/O thread for this client, if it does not run yet, so that ticks come.  0, or -1. */
+int redis_client_attend(struct redis_client *client);
+
+/* Whether there shall be a tracking link, from the next round on, with a heartbeat every beat_ms.  For the
+ * tick hook. */
+void redis_want_link(struct redis_client *client, bool wanted, int64_t beat_ms);
 
 enum redis_state { REDIS_STATE_IDLE, REDIS_STATE_CONNECTING, REDIS_STATE_UP, REDIS_STATE_DOWN };
 

@@ -84,7 +84,8 @@ static int make(const struct registry_config *config, struct tier **made, char *
                 size_t error_size)
 {
     struct tier *tier = alloc_zeroed(sizeof(*tier));
-    struct redis_hooks hooks = {tier, tier_done, tier_count, tier_gone};
+    struct redis_hooks hooks = {
+        .context = tier, .done = tier_done, .count = tier_count, .gone = tier_gone};
     struct identity identity = {
         .name = config->memory.name,
         .memory_bytes = config->memory.bytes,
