@@ -8,7 +8,7 @@ local ANSWER_SECONDS = 5  -- a request that takes longer is lost
 local _M = {}
 
 -- A lane sends one request after the other:
---   fd, used, path, out (still to be sent), input, started, deadline; path nil: it has nothing to do
+--   fd, used, path (nil: it has nothing to do), out (still to be sent), input, started, deadline
 
 local function hang_up(lane)
     if lane.fd then

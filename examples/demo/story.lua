@@ -214,10 +214,11 @@ local function redis_stopped(self)
         return elapsed > MAX_STALE + 1 and so_far:count("stale") >= 300 or elapsed > PATIENCE
     end, true)
     show(result)
-    say("   %d requests in %.1f s, none lost.  Memory answers: fresh at first, then past max_stale"
-        .. "\n   and served all the same, as \"stale\".  What memory has not got is rendered.  Who asks"
-        .. "\n   Redis in vain waits for `timeout`, 0.25 s, until the breaker opens; nobody else"
-        .. "\n   waits: see /ping, which needs no cache.", result.all, system.now() - started)
+    say("   %d requests in %.1f s, none lost.  Memory answers: fresh at first, then past"
+        .. "\n   max_stale and served all the same, as \"stale\".  What memory has not got is"
+        .. "\n   rendered.  Who asks Redis in vain waits for `timeout`, 0.25 s, until the breaker"
+        .. "\n   opens; nobody else waits: see /ping, which needs no cache.", result.all,
+        system.now() - started)
     expect(result:count("memory") > 0, "memory did not answer")
     expect(result:count("stale") > 0, "nothing was served as stale")
     expect(result:client_us("(/ping)", 0.5) < 100000, "/ping was held up by Redis")

@@ -77,13 +77,13 @@ function Tally:client_us(name, fraction)
     return percentile(row.client, fraction)
 end
 
-local LINE = "     %-10s %8s   %10s %10s   %10s %10s"
+local LINE = "     %-10s %8s   %9s %9s   %9s %9s %9s"
 
 --- The lines of a table.
 function Tally:lines()
     local lines = {
-        format("     %-10s %8s   %21s   %21s", "", "", "in the handler", "at the client"),
-        format(LINE, "from", "answers", "p50", "p99", "p50", "p99"),
+        format("     %-10s %8s   %19s   %29s", "", "", "in the handler", "at the client"),
+        format(LINE, "from", "answers", "p50", "p99", "p50", "p99", "max"),
     }
     for _, name in ipairs(self.order) do
         local row = self.rows[name]
@@ -91,7 +91,8 @@ function Tally:lines()
         table.sort(row.client)
         lines[#lines + 1] = format(LINE, name, row.count,
             time(percentile(row.took, 0.5)), time(percentile(row.took, 0.99)),
-            time(percentile(row.client, 0.5)), time(percentile(row.client, 0.99)))
+            time(percentile(row.client, 0.5)), time(percentile(row.client, 0.99)),
+            time(row.client[#row.client]))
     end
     return lines
 end
