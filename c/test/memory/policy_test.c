@@ -214,8 +214,10 @@ static void ask_recent(struct run *r, uint32_t first, double mean, unsigned requ
     uint32_t depth = 0, next = first;
     double weight = 1;
 
-    for (uint32_t i = 0; i < STACK; i++, weight *= 1 - 1 / mean)
+    for (uint32_t i = 0; i < STACK; i++) {
         sums[i] = (i ? sums[i - 1] : 0) + weight;
+        weight *= 1 - 1 / mean;
+    }
     for (unsigned i = 0; i < requests; i++) {
         uint32_t at = draw(sums, STACK), object;
 
