@@ -1,190 +1,309 @@
 #include "redis/url.h"
 
+#include <arpa/inet.h>
+#include <stdbool.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
-struct span {
+enum {
+    DEFAULT_PORT = 6379,
+    MOST_DB = 2147483647,
+    ZONE_BYTES = 15 /* of an interface's name */
+};
+
+/* A part of the URL. */
+struct part {
     const char *begin, *end;
 };
 
-static int fail(char *error, size_t size, const char *what)
+struct parser {
+    struct url *url;
+    char *error;
+    size_t error_size;
+};
+
+static int fail(struct parser *p, const char *what)
 {
-    snprintf(error, size, "redis URL: %s", what);
+    snprintf(p->error, p->error_size, "redis URL: %s", what);
     return -1;
+}
+
+/* -- Parts --------------------------------------------------------------------------------------- */
+
+static size_t length_of(struct part in)
+{
+    return (size_t)(in.end - in.begin);
+}
+
+/* Where c is for the first time, or the end. */
+static const char *find(struct part in, char c)
+{
+    const char *at = in.begin;
+
+    while (at < in.end && *at != c)
+        at++;
+    return at;
+}
+
+/* Where c is for the last time, or NULL. */
+static const char *find_last(struct part in, char c)
+{
+    for (const char *at = in.end; at > in.begin; at--) {
+        if (at[-1] == c)
+            return at - 1;
+    }
+    return NULL;
 }
 
 static int hex(char c)
 {
     if (c >= '0' && c <= '9')
         return c - '0';
-    c |= 0x20;
+    c = (char)(c | 0x20);
     return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-/* Decodes %-escapes.  -1: a broken escape, a NUL, or too long. */
-static int decode(struct span in, char *out, size_t size)
+/* Decodes %-escapes.  what names the part. */
+static int decode(struct parser *p, struct part in, char *out, size_t size, const char *what)
 {
+    char text[80];
     size_t n = 0;
 
     while (in.begin < in.end) {
         int c = (unsigned char)*in.begin++;
 
         if (c == '%') {
-            if (in.end - in.begin < 2 || hex(in.begin[0]) < 0 || hex(in.begin[1]) < 0)
-                return -1;
-            c = hex(in.begin[0]) * 16 + hex(in.begin[1]);
+            c = length_of(in) >= 2 && hex(in.begin[0]) >= 0 && hex(in.begin[1]) >= 0
+                    ? hex(in.begin[0]) * 16 + hex(in.begin[1])
+                    : 0;
             in.begin += 2;
         }
-        if (c == 0 || n + 1 >= size)
-            return -1;
+        if (c == 0) { /* a broken escape, or %00, which no C string holds */
+            snprintf(text, sizeof(text), "%s holds a broken %%-escape", what);
+            return fail(p, text);
+        }
+        if (n + 1 == size) {
+            snprintf(text, sizeof(text), "%s is longer than %zu bytes", what, size - 1);
+            return fail(p, text);
+        }
         out[n++] = (char)c;
     }
     out[n] = '\0';
     return 0;
 }
 
-/* A decimal number of digits only.  -1: it is not one, or above most. */
-static int number(struct span in, int most)
+/* A number written in digits only.  -1: it is not one, or not within bounds. */
+static int64_t number(struct part in, int64_t least, int64_t most)
 {
-    long n = 0;
+    int64_t n = 0;
 
-    if (in.begin == in.end || in.end - in.begin > 9)
+    if (in.begin == in.end)
         return -1;
     for (; in.begin < in.end; in.begin++) {
         if (*in.begin < '0' || *in.begin > '9')
             return -1;
         n = n * 10 + (*in.begin - '0');
+        if (n > most)
+            return -1;
     }
-    return n > most ? -1 : (int)n;
+    return n < least ? -1 : n;
 }
 
-static const char *find(struct span in, char c)
+/* -- Host ---------------------------------------------------------------------------------------- */
+
+static bool is_name(const char *text, size_t most)
 {
-    const char *at = in.begin < in.end ? memchr(in.begin, c, (size_t)(in.end - in.begin)) : NULL;
+    size_t n = 0;
 
-    return at ? at : in.end;
+    for (; text[n]; n++) {
+        char c = text[n], lower = (char)(c | 0x20);
+
+        if (!((lower >= 'a' && lower <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '.' ||
+              c == '_'))
+            return false;
+    }
+    return n > 0 && n <= most;
 }
 
-static const char *find_last(struct span in, char c)
+/* With an interface behind a %, as link-local addresses need it. */
+static bool is_v6(const char *text)
 {
-    for (const char *at = in.end; at > in.begin; at--)
-        if (at[-1] == c)
-            return at - 1;
-    return NULL;
+    const char *zone = strchr(text, '%');
+    size_t n = zone ? (size_t)(zone - text) : strlen(text);
+    unsigned char bytes[16];
+    char address[64];
+
+    if (n >= sizeof(address))
+        return false;
+    memcpy(address, text, n);
+    address[n] = '\0';
+    return inet_pton(AF_INET6, address, bytes) == 1 && (!zone || is_name(zone + 1, ZONE_BYTES));
 }
 
-static int parse_user(struct span in, struct url *url, char *error, size_t size)
+static int parse_port(struct parser *p, struct part in)
+{
+    int64_t port = number(in, 1, 65535);
+
+    if (port < 0)
+        return fail(p, "the port is not a whole number from 1 to 65535 (a / ? # @ or % in a user "
+                       "name or password is written %2F %3F %23 %40 %25)");
+    p->url->port = (int)port;
+    return 0;
+}
+
+/* [address] with or without a port. */
+static int parse_bracketed(struct parser *p, struct part in)
+{
+    const char *close = find(in, ']');
+
+    if (close == in.end)
+        return fail(p, "the bracket before the address is not closed");
+    if (decode(p, (struct part){in.begin + 1, close}, p->url->host, sizeof(p->url->host),
+               "the host") != 0)
+        return -1;
+    if (!is_v6(p->url->host))
+        return fail(p, "what is in brackets is not an IPv6 address");
+    if (close + 1 == in.end)
+        return 0;
+    if (close[1] != ':')
+        return fail(p, "there is something between the address in brackets and its port");
+    return parse_port(p, (struct part){close + 2, in.end});
+}
+
+static int parse_host(struct parser *p, struct part in)
 {
     const char *colon = find(in, ':');
-    struct span password = {colon < in.end ? colon + 1 : in.end, in.end};
 
-    if (decode((struct span){in.begin, colon}, url->username, sizeof(url->username)) != 0)
-        return fail(error, size, "the user name is malformed or too long");
-    if (decode(password, url->password, sizeof(url->password)) != 0)
-        return fail(error, size, "the password is malformed or too long");
-    if (url->username[0] && !url->password[0])
-        return fail(error, size, "a user name needs a password");
-    return 0;
+    p->url->port = DEFAULT_PORT;
+    if (in.begin < in.end && *in.begin == '[')
+        return parse_bracketed(p, in);
+    if (in.begin == colon)
+        return fail(p, "there is no host");
+    if (colon < in.end && find((struct part){colon + 1, in.end}, ':') < in.end)
+        return fail(p, "an IPv6 address is written in brackets");
+    if (decode(p, (struct part){in.begin, colon}, p->url->host, sizeof(p->url->host), "the host") !=
+        0)
+        return -1;
+    if (!is_name(p->url->host, sizeof(p->url->host) - 1))
+        return fail(p, "the host holds a character that no host's name has");
+    return colon < in.end ? parse_port(p, (struct part){colon + 1, in.end}) : 0;
 }
 
-static int parse_db(struct span in, struct url *url, char *error, size_t size)
+/* -- The rest ------------------------------------------------------------------------------------ */
+
+static int parse_user(struct parser *p, struct part in)
 {
-    url->db = in.begin == in.end ? 0 : number(in, 1000000);
-    if (url->db < 0)
-        return fail(error, size, "the database must be a whole number");
-    return 0;
+    const char *colon = find(in, ':');
+
+    if (decode(p, (struct part){in.begin, colon}, p->url->username, sizeof(p->url->username),
+               "the user name") != 0)
+        return -1;
+    if (colon == in.end)
+        return 0;
+    return decode(p, (struct part){colon + 1, in.end}, p->url->password, sizeof(p->url->password),
+                  "the password");
 }
 
-static int parse_host(struct span in, struct url *url, char *error, size_t size)
+/* Takes the user in front of an @ away from authority.  Of several @ the last one counts. */
+static int take_user(struct parser *p, struct part *authority)
 {
-    struct span host = in, port = {in.end, in.end};
-    const char *at;
+    const char *at = find_last(*authority, '@');
 
-    if (in.begin < in.end && *in.begin == '[') {
-        at = find(in, ']');
-        if (at == in.end)
-            return fail(error, size, "the address in brackets is not closed");
-        host = (struct span){in.begin + 1, at};
-        port.begin = at + 1;
-        if (port.begin < in.end && *port.begin++ != ':')
-            return fail(error, size, "there is something between the host and its port");
-    } else {
-        host.end = find(in, ':');
-        port.begin = host.end < in.end ? host.end + 1 : in.end;
-    }
-    if (decode(host, url->host, sizeof(url->host)) != 0)
-        return fail(error, size, "the host is malformed or too long");
-    if (!url->host[0])
-        return fail(error, size, "there is no host");
-    if (strpbrk(url->host, " /?#@\t\r\n"))
-        return fail(error, size, "the host holds a character that no host name has");
-    url->port = 6379;
-    if (port.begin < port.end || (port.begin > host.end && port.begin[-1] == ':')) {
-        url->port = number(port, 65535);
-        if (url->port < 1)
-            return fail(error, size, "the port must be a whole number from 1 to 65535");
-    }
-    return 0;
-}
-
-static int parse_tcp(struct span in, struct url *url, char *error, size_t size)
-{
-    const char *slash = find(in, '/');
-    struct span authority = {in.begin, slash}, db = {slash < in.end ? slash + 1 : in.end, in.end};
-    const char *at = find_last(authority, '@');
-
-    if (memchr(in.begin, '?', (size_t)(in.end - in.begin)))
-        return fail(error, size, "a query is not understood: options go into the options table");
-    if (at && parse_user((struct span){authority.begin, at}, url, error, size) != 0)
+    if (at && parse_user(p, (struct part){authority->begin, at}) != 0)
         return -1;
     if (at)
-        authority.begin = at + 1;
-    if (parse_host(authority, url, error, size) != 0)
-        return -1;
-    return parse_db(db, url, error, size);
+        authority->begin = at + 1;
+    return 0;
 }
 
-static int parse_unix(struct span in, struct url *url, char *error, size_t size)
+static int parse_db(struct parser *p, struct part in)
 {
-    const char *question = find(in, '?');
-    struct span path = {in.begin, question}, query = {question, in.end};
-    const char *slash = find(path, '/');
-    const char *at = find_last((struct span){path.begin, slash}, '@');
+    int64_t db = number(in, 0, MOST_DB);
 
-    url->is_unix = true;
-    if (at && parse_user((struct span){path.begin, at}, url, error, size) != 0)
+    if (db < 0)
+        return fail(p, "the database is not a whole number");
+    p->url->db = (int)db;
+    return 0;
+}
+
+static int parse_tcp(struct parser *p, struct part in)
+{
+    struct part authority = {in.begin, find(in, '/')};
+    struct part db = {authority.end < in.end ? authority.end + 1 : in.end, in.end};
+
+    if (find(in, '?') < in.end)
+        return fail(p, "nothing may follow a ? after redis://");
+    if (take_user(p, &authority) != 0 || parse_host(p, authority) != 0)
         return -1;
-    if (at)
-        path.begin = at + 1;
-    if (decode(path, url->path, sizeof(url->path)) != 0)
-        return fail(error, size, "the socket's path is malformed or longer than 103 bytes");
-    if (url->path[0] != '/')
-        return fail(error, size, "a socket's path begins with a slash: unix:///path.sock");
+    return db.begin < db.end ? parse_db(p, db) : 0;
+}
+
+static int parse_unix(struct parser *p, struct part in)
+{
+    struct part authority = {in.begin, find(in, '/')};
+    struct part path = {authority.end, find(in, '?')};
+    struct part query = {path.end, in.end};
+
+    p->url->is_unix = true;
+    if (path.end < path.begin) /* the only slash is behind the ? */
+        return fail(p, "unix:// is followed by the socket's whole path, as in unix:///path.sock");
+    if (take_user(p, &authority) != 0)
+        return -1;
+    if (authority.begin < authority.end || path.begin == path.end)
+        return fail(p, "unix:// is followed by the socket's whole path, as in unix:///path.sock");
+    if (decode(p, path, p->url->path, sizeof(p->url->path), "the socket's path") != 0)
+        return -1;
     if (query.begin == query.end)
         return 0;
-    if (query.end - query.begin < 4 || memcmp(query.begin, "?db=", 4) != 0)
-        return fail(error, size, "only ?db=number may follow a socket's path");
-    query.begin += 4;
-    return parse_db(query, url, error, size);
+    if (length_of(query) < 4 || memcmp(query.begin, "?db=", 4) != 0)
+        return fail(p, "only ?db=number may follow the socket's path");
+    return parse_db(p, (struct part){query.begin + 4, query.end});
+}
+
+static bool begins_with(struct part *in, const char *scheme)
+{
+    size_t n = strlen(scheme);
+
+    if (strncasecmp(in->begin, scheme, n) != 0)
+        return false;
+    in->begin += n;
+    return true;
+}
+
+static int parse(struct parser *p, struct part in)
+{
+    for (const char *at = in.begin; at < in.end; at++) {
+        if ((unsigned char)*at <= ' ' || *at == 0x7f)
+            return fail(p, "there is a space or a control character in it");
+    }
+    if (find(in, '#') < in.end)
+        return fail(p, "a # is written %23");
+    if (begins_with(&in, "redis://"))
+        return parse_tcp(p, in);
+    if (begins_with(&in, "unix://"))
+        return parse_unix(p, in);
+    if (begins_with(&in, "rediss://"))
+        return fail(p, "rediss:// needs TLS, which is not available in this build");
+    return fail(p, "it must begin with redis:// or unix://");
 }
 
 int url_parse(const char *text, struct url *url, char *error, size_t error_size)
 {
-    struct span in = {text, text + strlen(text)};
+    struct parser p = {url, error, error_size};
+    struct part in = {text, text + strlen(text)};
 
     memset(url, 0, sizeof(*url));
-    if (strncmp(text, "redis://", 8) == 0) {
-        in.begin += 8;
-        return parse_tcp(in, url, error, error_size);
-    }
-    if (strncmp(text, "unix://", 7) == 0) {
-        in.begin += 7;
-        return parse_unix(in, url, error, error_size);
-    }
-    if (strncmp(text, "rediss://", 9) == 0)
-        return fail(error, error_size, "rediss:// needs TLS, which this version does not have");
-    return fail(error, error_size, "must begin with redis:// or unix://");
+    if (parse(&p, in) == 0)
+        return 0;
+    url_wipe(url);
+    return -1;
+}
+
+void url_wipe(struct url *url)
+{
+    explicit_bzero(url->username, sizeof(url->username));
+    explicit_bzero(url->password, sizeof(url->password));
 }
 
 void url_server(const struct url *url, char *text, size_t size)
@@ -192,7 +311,7 @@ void url_server(const struct url *url, char *text, size_t size)
     if (url->is_unix)
         snprintf(text, size, "redis unix:%s/%d", url->path, url->db);
     else if (strchr(url->host, ':'))
-        snprintf(text, size, "redis [%.100s]:%d/%d", url->host, url->port, url->db);
+        snprintf(text, size, "redis [%s]:%d/%d", url->host, url->port, url->db);
     else
-        snprintf(text, size, "redis %.100s:%d/%d", url->host, url->port, url->db);
+        snprintf(text, size, "redis %s:%d/%d", url->host, url->port, url->db);
 }
