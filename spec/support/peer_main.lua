@@ -6,7 +6,9 @@ local signal = require "posix.signal"
 local socket = require "posix.sys.socket"
 local unistd = require "posix.unistd"
 
-ffi.cdef "int prctl(int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d);"
+ffi.cdef [[
+int prctl(int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d);
+]]
 
 local folder = arg[1]
 local script = assert(loadfile(folder .. "/script.lua"))

@@ -1,0 +1,38 @@
+--- Caches for specs that run in plain LuaJIT: each under a name of its own, closed in the end.
+
+local run = require "spec.support.run"
+local tandem = require "resty.tandem"
+
+local _M = {}
+
+local REGISTRY = "tandem.spec.caches"
+
+-- Also unlike those of the spec files before: they may be in the same Lua VM.
+local function fresh_name()
+    local registry = debug.getregistry()
+    registry[REGISTRY] = (registry[REGISTRY] or 0) + 1
+    return "spec-" .. registry[REGISTRY]
+end
+
+--- A new cache.  options as tandem.new, memory being 2m unless they say so; name: for one that is
+-- to be found by another, too.
+function _M.open(options, name)
+    options = options or {}
+    options.memory = options.memory or "2m"
+    local cache = assert(tandem.new(name or fresh_name(), options))
+    run.finally(function()
+        if cache.handle then
+            cache:close()
+        end
+    end)
+    return cache
+end
+
+--- A new cache on this server.  options: further ones of tandem.new.
+function _M.on(server, options, name)
+    options = options or {}
+    options.redis = options.redis or server:url()
+    return _M.open(options, name)
+end
+
+return _M
