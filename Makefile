@@ -23,9 +23,10 @@ lib_dir = $(or $(INST_LIBDIR),$(LUA_LIB_DIR),$(PREFIX)/lib/lua/5.1)
 # An OpenResty that is installed is used instead of the system's LuaJIT and nginx.
 OPENRESTY ?= $(wildcard /usr/local/openresty)
 LUAJIT ?= $(if $(OPENRESTY),$(OPENRESTY)/luajit/bin/luajit,luajit)
-NGINX  ?= $(if $(OPENRESTY),$(OPENRESTY)/nginx/sbin/nginx,nginx)
+# Not NGINX: under that name nginx looks for sockets that it is to inherit.
+TANDEM_NGINX ?= $(if $(OPENRESTY),$(OPENRESTY)/nginx/sbin/nginx,nginx)
 PATH := $(PATH):/usr/sbin:/sbin
-export OPENRESTY LUAJIT NGINX PATH
+export OPENRESTY LUAJIT TANDEM_NGINX PATH
 
 ifeq ($(CI),true)
 WERROR ?= 1
