@@ -1,5 +1,6 @@
 #include "memory/shard.h"
 
+#include "memory/fault.h"
 #include "memory/index.h"
 #include "memory/lock.h"
 #include "memory/policy.h"
@@ -12,11 +13,15 @@ bool shard_hold(struct memory *m, uint32_t shard, int64_t wait_us)
 
     switch (lock_acquire(&s->mutex, wait_us)) {
     case LOCK_HELD:
+        FAULT_POINT(LOCK_TAKEN);
         return true;
     case LOCK_ORPHANED:
         memory_count(m, COUNT_MEMORY_RESETS, 1);
+        FAULT_POINT(RESET_BEGUN);
         shard_reset_locked(m, shard);
+        FAULT_POINT(RESET_DONE);
         lock_mended(&s->mutex);
+        FAULT_POINT(RESET_MENDED);
         return true;
     case LOCK_BEYOND_REPAIR:
         atomic_store_explicit(&s->out_of_service, 1, memory_order_relaxed);
@@ -30,6 +35,7 @@ bool shard_hold(struct memory *m, uint32_t shard, int64_t wait_us)
 
 void shard_release(struct memory *m, uint32_t shard)
 {
+    FAULT_POINT(LOCK_TO_RELEASE);
     lock_release(&view_shard(m, shard)->mutex);
 }
 
@@ -42,8 +48,11 @@ void shard_reset_locked(struct memory *m, uint32_t shard)
     for (uint32_t slot = first; slot < first + m->layout.buckets * LAYOUT_SLOTS; slot++) {
         lost += !index_word_load(m, slot).empty;
         index_empty_slot_locked(m, slot);
+        FAULT_POINT(RESET_SLOT);
     }
+    FAULT_POINT(RESET_SLOTS);
     vlog_reset_locked(m, shard);
+    FAULT_POINT(RESET_LOGS);
     policy_reset_locked(m, shard);
     shard_set(&s->entries, 0);
     seq_write_fence();
@@ -71,6 +80,8 @@ void shard_forget_locked(struct memory *m, uint32_t slot)
     struct index_word w = index_word_load(m, slot);
 
     index_empty_slot_locked(m, slot);
+    FAULT_POINT(SLOT_EMPTIED);
     vlog_count_live_locked(s, w.place.log, 0, w.units);
     shard_set(&s->entries, shard_get(&s->entries) - 1);
+    FAULT_POINT(ENTRY_DISCOUNTED);
 }
