@@ -94,6 +94,7 @@ bool vlog_append_locked(struct memory *m, uint32_t shard, uint32_t log, uint64_t
     uint64_t left;
 
     *place = (struct pages_place){shard, log, vlog_head(s, log)};
+    seq_write_fence();
     while (units) {
         if (!page_at_head(m, shard, log, &left))
             return false;
@@ -101,7 +102,6 @@ bool vlog_append_locked(struct memory *m, uint32_t shard, uint32_t log, uint64_t
         advance_head(s, log, left);
         units -= left;
     }
-    seq_write_fence();
     return true;
 }
 
