@@ -12,12 +12,44 @@
 
 #include "base/alloc.h"
 
+/* hiredis makes room for an array as soon as its length has come.  Twelve bytes would have it take, and
+ * later look through, sixteen gigabytes, so longer ones than any answer of ours are refused. */
+enum { ARRAY_MOST = 1 << 20 };
+
+#if HIREDIS_MAJOR >= 1
+typedef size_t array_length;
+#else
+typedef int array_length;
+#endif
+
+/* hiredis's own functions, which are the same for all connections, with a check before one of them.  The
+ * I/O thread's alone. */
+static redisReplyObjectFunctions checked;
+static void *(*unchecked_array)(const redisReadTask *, array_length);
+
+static void *checked_array(const redisReadTask *task, array_length length)
+{
+    return length > ARRAY_MOST ? NULL : unchecked_array(task, length);
+}
+
+static void check_arrays(redisReader *reader)
+{
+    if (reader->fn != &checked) {
+        checked = *reader->fn;
+        unchecked_array = checked.createArray;
+        checked.createArray = checked_array;
+        reader->fn = &checked;
+    }
+}
+
 static enum conn_status lost(const struct conn *conn, char *error, size_t error_size)
 {
     const redisContext *c = conn->context;
 
     if (c->err == REDIS_ERR_EOF)
         snprintf(error, error_size, "the server closed the connection");
+    else if (c->err == REDIS_ERR_OOM)
+        snprintf(error, error_size, "no memory for the answer, or it is too long");
     else
         snprintf(error, error_size, "%s", c->errstr[0] ? c->errstr : "connection lost");
     return c->err == REDIS_ERR_PROTOCOL ? CONN_GARBAGE : CONN_LOST;
@@ -36,6 +68,7 @@ bool conn_open(struct conn *conn, const struct url *url, const char *address, ch
         return false;
     }
     fcntl(c->fd, F_SETFD, FD_CLOEXEC);
+    check_arrays(c->reader);
     conn->context = c;
     conn->output = false;
     conn->serial++;
