@@ -6,11 +6,11 @@ local peer = require "spec.support.peer"
 local run = require "spec.support.run"
 local show = require "spec.support.show"
 
--- More than any call here may take, whose time-outs are 0.2 s and less: a busy machine included.
+-- More than any call here may take, whose time-outs are 0.2 s at most: on a busy machine, too.
 local SOON = 3
 
--- Answers what is about the key "kept" as a healthy Redis without keys, and everything once `healed`
--- is there.
+-- Answers what is about the key "kept" as a healthy Redis without keys, and everything once
+-- `healed` is there.
 local FRAME = [[
     local function healthy(words)
         local file = io.open(arg[1] .. "/healed")
@@ -46,7 +46,8 @@ local CASES = {
     { "NOAUTH", answer "-NOAUTH Authentication required.\r\n", "NOAUTH", "not in Redis" },
     { "an error of 100 KB", "c:write('-ERR ' .. ('x'):rep(100000) .. '\\r\\n')", "ERR xxx",
       "not in Redis" },
-    { "an error with control characters", answer "-ERR \1\2\27[31m\255\r\n", "ERR", "not in Redis" },
+    { "an error with control characters", answer "-ERR \1\2\27[31m\255\r\n", "ERR",
+      "not in Redis" },
     { "nothing", "", "127.0.0.1", "unknown" },
     { "garbage", answer "HTTP/1.1 400 Bad Request\r\n\r\n<html>\0\255", "127.0.0.1", "unknown" },
     { "random bytes", [[ c:write(("\200\13\10\0\36\45"):rep(500)) ]], "127.0.0.1", "unknown" },
