@@ -122,32 +122,45 @@ CHECK_UNUSED bool peer_line(int fd, char *line, size_t size)
     return false;
 }
 
+/* Reads length bytes and writes those that fit; says how many. */
+CHECK_UNUSED bool peer_word(int fd, size_t length, char *out, size_t room, size_t *written)
+{
+    static _Thread_local char bytes[64 << 10];
+
+    *written = 0;
+    while (length) {
+        size_t n = length < sizeof(bytes) ? length : sizeof(bytes);
+        size_t kept = n < room - *written ? n : room - *written;
+
+        if (!peer_read(fd, bytes, n))
+            return false;
+        memcpy(out + *written, bytes, kept);
+        *written += kept;
+        length -= n;
+    }
+    return true;
+}
+
 /* Reads one command; its words with a space in between, cut to the size.  NULL at the stream's end. */
 CHECK_UNUSED const char *peer_command(int fd)
 {
     static _Thread_local char text[4096];
-    char line[64], byte[3];
-    size_t out = 0;
+    size_t out = 0, length, n;
+    char line[64], end[2];
     int words;
 
     if (!peer_line(fd, line, sizeof(line)))
         return NULL;
     REQUIRE(sscanf(line, "*%d\r\n", &words) == 1);
     for (int i = 0; i < words; i++) {
-        size_t length;
-
         if (!peer_line(fd, line, sizeof(line)) || sscanf(line, "$%zu\r\n", &length) != 1)
             return NULL;
         if (i && out + 1 < sizeof(text))
             text[out++] = ' ';
-        for (size_t n = 0; n < length; n++) {
-            if (!peer_read(fd, byte, 1))
-                return NULL;
-            if (out + 1 < sizeof(text))
-                text[out++] = byte[0];
-        }
-        if (!peer_read(fd, byte, 2))
+        if (!peer_word(fd, length, text + out, sizeof(text) - 1 - out, &n) ||
+            !peer_read(fd, end, 2))
             return NULL;
+        out += n;
     }
     text[out] = '\0';
     return text;
