@@ -87,10 +87,8 @@ local function configuration(self)
         values.server = values.server .. "location = " .. uri .. " { content_by_lua_block {\n"
             .. code .. "\n} }\n"
     end
-    return (CONF:gsub("%$([%a_]+)", function(name)
-        local value = values[name]
-        return value and tostring(value) or "$" .. name
-    end))
+    local text = CONF:gsub("%$([%a_]+)", values)
+    return (text:gsub("%$folder", self.folder):gsub("%$tree", self.tree))
 end
 
 local function tree_readable_by_all(self)
@@ -106,7 +104,8 @@ end
 --- Starts one and waits until it answers.  options, all of them text for the configuration but the
 -- ones noted: init and init_worker (Lua), locations (uri -> Lua for the content phase), server,
 -- http and main (directives), workers (a number, default 2), user ("root" by default; "nobody"
--- works on a copy of the library), code_cache (boolean).
+-- works on a copy of the library), code_cache (boolean).  $folder and $tree in them stand for the
+-- folder of this nginx and the one with the library.
 function _M.start(options)
     run.need(run.nginx)
     local self = setmetatable({ options = options, folder = run.temp_dir() }, Nginx)

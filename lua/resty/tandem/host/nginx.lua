@@ -48,7 +48,10 @@ local PATH_BYTES = 128
 local POOLED = 64                -- semaphores kept for the next calls
 local RETRY_MS = 1000            -- a waker that could not connect is tried again after
 
-ffi.cdef "int getpid(void);"
+ffi.cdef [[
+int getpid(void);
+void *SSL_magic_pending_session_ptr(void);
+]]
 
 local _M = { name = "nginx", mailbox = mailbox }
 
@@ -57,6 +60,12 @@ for phase, kind in pairs(phases.of) do
     local none = kind == "none"
     read_flag[phase] = not none and 0
     write_flag[phase] = not none and 0
+end
+
+-- Only an OpenSSL with OpenResty's patch, which has this function, lets a handshake wait for its
+-- session.  With another one nginx gives the session up as soon as the code yields.
+if not pcall(function() return ffi.C.SSL_magic_pending_session_ptr end) then
+    read_flag.ssl_session_fetch, write_flag.ssl_session_fetch = nil, nil
 end
 
 -- -- May this code wait? -------------------------------------------------------------------------
@@ -87,11 +96,10 @@ end
 
 function _M.where()
     local phase = get_phase()
-    local kind = phases.kind(phase)
 
-    if kind == "none" then
+    if read_flag[phase] == false then
         return "in phase " .. phase .. ": use Redis from init_worker_by_lua* on"
-    elseif kind == "queue" then
+    elseif read_flag[phase] == nil then
         return "in phase " .. phase
     end
     return "where the code cannot yield, as in a sort comparator, a gsub callback or the top level"
