@@ -57,6 +57,24 @@ static bool scan(redisContext *context, const char *glob, size_t glob_length,
     return append(context, 6, words, lengths);
 }
 
+static bool publish(redisContext *context, const struct command_prefix *prefix,
+                    const struct redis_op *op)
+{
+    size_t length = prefix->length + sizeof(COMMAND_CHANNEL) - 1;
+    char *channel = alloc_bytes(length);
+    const char *words[] = {"PUBLISH", channel, op->key};
+    const size_t lengths[] = {7, length, op->key_length};
+    bool good = false;
+
+    if (channel) {
+        memcpy(channel, prefix->text, prefix->length);
+        memcpy(channel + prefix->length, COMMAND_CHANNEL, sizeof(COMMAND_CHANNEL) - 1);
+        good = append(context, 3, words, lengths);
+    }
+    alloc_free(channel);
+    return good;
+}
+
 unsigned command_append(redisContext *context, const struct command_prefix *prefix,
                         const struct redis_op *op)
 {
@@ -82,6 +100,9 @@ unsigned command_append(redisContext *context, const struct command_prefix *pref
         break;
     case REDIS_DELETE:
         good = one(context, "DEL", key, length);
+        break;
+    case REDIS_PUBLISH:
+        good = publish(context, prefix, op);
         break;
     case REDIS_SCAN:
     case REDIS_SCAN_UNLINK:

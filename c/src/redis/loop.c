@@ -14,7 +14,7 @@
 #include "base/clock.h"
 #include "redis/client.h"
 
-enum { EVENTS = 64, STACK_BYTES = 512 * 1024 };
+enum { EVENTS = 64, STACK_BYTES = 512 * 1024, STOPPING_MS = 20 };
 
 static struct {
     pthread_mutex_t lock;
@@ -101,7 +101,7 @@ static struct client_wish serve_client(struct redis_client *client,
 
 /* One round of every client.  Says when the next is due, and whether all is quiet. */
 static bool serve(struct redis_client **clients, const struct epoll_event *events, int count,
-                  int64_t *next_ms)
+                  bool stopping, int64_t *next_ms)
 {
     int64_t now_ms = clock_now_ms();
     bool quiet = true;
@@ -112,12 +112,12 @@ static bool serve(struct redis_client **clients, const struct epoll_event *event
         struct client_wish wish = serve_client(client, events, count, now_ms);
 
         *next_ms = wish.at_ms < *next_ms ? wish.at_ms : *next_ms;
-        if (client_is_over(client)) {
+        if (client_is_over(client, now_ms)) {
             *link = client->next;
             redis_client_over(client);
             continue;
         }
-        quiet = quiet && client_is_quiet(client);
+        quiet = client_is_quiet(client, stopping, now_ms) && quiet;
         link = &client->next;
     }
     return quiet;
@@ -163,15 +163,17 @@ static void *thread_main(void *unused)
 
         answer_bell();
         stopping = take_added(&clients);
-        quiet = serve(&clients, NULL, 0, &next_ms);
+        quiet = serve(&clients, NULL, 0, stopping, &next_ms);
         run_periodic(&periodic_ms, &next_ms);
         if (stopping && quiet)
             return NULL;
+        if (stopping && next_ms > clock_now_ms() + STOPPING_MS)
+            next_ms = clock_now_ms() + STOPPING_MS;
         do {
             count = epoll_wait(loop.epoll, events, EVENTS, timeout_until(next_ms));
             if (count > 0)
-                serve(&clients, events, count, &next_ms);
-        } while (count > 0 && !atomic_load_explicit(&loop.rung, memory_order_acquire));
+                serve(&clients, events, count, stopping, &next_ms);
+        } while (count > 0 && !stopping && !atomic_load_explicit(&loop.rung, memory_order_acquire));
     }
 }
 

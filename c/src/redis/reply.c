@@ -137,6 +137,7 @@ bool reply_take(struct redis_op *op, enum reply_part part, const redisReply *rep
         return take_value(op, reply, server);
     case REDIS_EXISTS:
     case REDIS_DELETE:
+    case REDIS_PUBLISH:
         return take_integer(op, reply, &op->integer, 0, server);
     case REDIS_PTTL:
         return take_integer(op, reply, &op->pttl_ms, -2, server);
