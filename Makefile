@@ -23,9 +23,10 @@ lib_dir = $(or $(INST_LIBDIR),$(LUA_LIB_DIR),$(PREFIX)/lib/lua/5.1)
 # An OpenResty that is installed is used instead of the system's LuaJIT and nginx.
 OPENRESTY ?= $(wildcard /usr/local/openresty)
 LUAJIT ?= $(if $(OPENRESTY),$(OPENRESTY)/luajit/bin/luajit,luajit)
-NGINX  ?= $(if $(OPENRESTY),$(OPENRESTY)/nginx/sbin/nginx,nginx)
+# Not NGINX: under that name nginx looks for sockets that it is to inherit.
+TANDEM_NGINX ?= $(if $(OPENRESTY),$(OPENRESTY)/nginx/sbin/nginx,nginx)
 PATH := $(PATH):/usr/sbin:/sbin
-export OPENRESTY LUAJIT NGINX PATH
+export OPENRESTY LUAJIT TANDEM_NGINX PATH
 
 ifeq ($(CI),true)
 WERROR ?= 1
@@ -92,8 +93,19 @@ $(tests:=.o): object_flags = -Ic/test
 $(BUILD)/c/test/%: $(BUILD)/c/test/%.o $(archive)
 	$(link) -o $@ $< $(archive) $(our_libs) $(LDLIBS)
 
+# One test has a memory room with marked points at which it kills (c/src/memory/fault.h).
+fault_test = $(BUILD)/c/test/memory/kill_test
+fault_objects = $(patsubst %.c,$(BUILD)/faults/%.o,$(wildcard c/src/memory/*.c))
+
+$(BUILD)/faults/%.o: %.c $(BUILD)/flags
+	@mkdir -p $(@D)
+	$(compile) -DTANDEM_FAULTS -MMD -MP -c -o $@ $<
+
+$(fault_test): $(fault_test).o $(fault_objects) $(archive)
+	$(link) -o $@ $< $(fault_objects) $(archive) $(our_libs) $(LDLIBS)
+
 .SECONDARY: $(tests:=.o)
--include $(objects:.o=.d) $(tests:=.d)
+-include $(objects:.o=.d) $(tests:=.d) $(fault_objects:.o=.d)
 
 # -- What is needed --------------------------------------------------------------------------------
 

@@ -110,12 +110,23 @@ typedef struct tandem_result {
     double length;    /* bytes of the value, also with TANDEM_TOO_SMALL */
     double ttl;       /* seconds left; 0: no expiry */
     double count;     /* how many, where an operation counts */
-    int32_t tier;     /* TANDEM_TIER_* */
-    uint32_t version; /* where the entry was found: see tandem_near_* */
+    double fresh_until; /* tandem_get from memory, for a near table: see tandem_near; 0: not to be kept */
+    int32_t tier;       /* TANDEM_TIER_* */
+    uint32_t version;   /* where the entry was found: see tandem_near */
     uint32_t slot;
+    uint32_t epoch;
     uint32_t error_length;
     char error[256]; /* NUL-terminated sentence, with TANDEM_DEGRADED and every error */
 } tandem_result;
+
+/* What a caller who keeps values that it has read checks them against: see tandem_near_attach.  All of
+ * it is in the shared memory and changes at any time. */
+typedef struct tandem_near {
+    const uint32_t *words; /* words[result.slot]: the version of the entry, while it is there */
+    const uint32_t *epoch; /* *epoch: of the whole segment */
+    uint8_t *marks;        /* marks[4 * slot + 16 - 3 * (slot % 4)]: 1 when read since eviction looked */
+    double *hits;          /* this handle's own count of look-ups answered from what it kept */
+} tandem_near;
 
 /* One row of the table of counters. */
 typedef struct tandem_metric {
@@ -135,7 +146,7 @@ const char *tandem_abi_id(void);
 const char *tandem_version(void);
 
 /* sizeof of a public struct in the library as built: 0 tandem_options, 1 tandem_result,
- * 2 tandem_metric; 0 for any other number. */
+ * 2 tandem_metric, 3 tandem_near; 0 for any other number. */
 size_t tandem_sizeof(int which);
 
 /* Milliseconds of the monotonic clock that all expiry goes by. */
@@ -270,6 +281,30 @@ int tandem_scan(tandem_cache *cache, const char *cursor, size_t cursor_length, c
  * just the next cursor, as an item; result.count is the number of keys that went. */
 int tandem_scan_unlink(tandem_cache *cache, const char *cursor, size_t cursor_length,
                        const char *glob, size_t glob_length, int flags, tandem_result *result);
+
+/* -- Near tables ------------------------------------------------------------------------------- */
+
+/* A caller may keep what tandem_get answered from memory with a fresh_until > 0, and answer from that
+ * later without asking again, if it then
+ *   1. calls tandem_tick(cache), and finds its answer less than fresh_until;
+ *   2. after that, by plain loads, finds words[result.slot] equal to result.version, and *epoch equal to
+ *      result.epoch;
+ *   3. sets marks[...] to 1 if it is 0, so that eviction knows that the entry is in use;
+ *   4. adds 1 to *hits.
+ * Any process that changes, deletes or drops an entry changes its version or the epoch before it says
+ * so to its caller; so does eviction. */
+
+/* Fills in near and claims a counter for this handle; again after a fork.  The pointers are valid as
+ * long as the handle.  TANDEM_OK; TANDEM_EFULL: all counters are claimed by others, so this handle is
+ * not to be used for near hits. */
+int tandem_near_attach(tandem_cache *cache, tandem_near *near);
+
+/* The time for step 1: the monotonic clock's, a few milliseconds coarse; infinity when nothing that was
+ * kept may be answered from at present: before tandem_near_attach, and after a fork.  An acquire fence:
+ * loads that come later are not done earlier.  About 7 ns. */
+double tandem_tick(tandem_cache *cache);
+
+/* -- How it is doing --------------------------------------------------------------------------- */
 
 /* 1 when Redis is connected and answering, 0 when not, -1 for a cache in memory only. */
 int tandem_redis_up(tandem_cache *cache);

@@ -27,6 +27,8 @@ size_t tandem_sizeof(int which)
         return sizeof(tandem_result);
     case 2:
         return sizeof(tandem_metric);
+    case 3:
+        return sizeof(tandem_near);
     default:
         return 0;
     }

@@ -10,6 +10,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "tier/metric.h"
+#include "tier/near.h"
 #include "tier/options.h"
 #include "tier/registry.h"
 #include "tier/result.h"
@@ -153,6 +154,7 @@ void tandem_close(tandem_cache *cache)
     if (!cache)
         return;
     tier_uncork(cache);
+    near_leave(cache);
     mailbox_abandon_of(cache->mailbox, cache);
     registry_leave(cache->tier);
     mailbox_release(cache->mailbox);

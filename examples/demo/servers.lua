@@ -164,8 +164,8 @@ function _M.start_nginx(opts, folder)
     self.pid, self.port = start_on_free_port("nginx", self.log, function(port)
         write_file(folder .. "/nginx.conf", configuration(opts, folder, port))
         return system.start({
-            os.getenv("NGINX") or "nginx", "-p", folder, "-c", "nginx.conf", "-e", "error.log",
-            "-g", "daemon off; pid nginx.pid; error_log error.log notice;",
+            os.getenv("TANDEM_NGINX") or "nginx", "-p", folder, "-c", "nginx.conf",
+            "-e", "error.log", "-g", "daemon off; pid nginx.pid; error_log error.log notice;",
         }, self.log, system.SIGTERM)
     end, function(port)
         return client.get(port, "/ping").status == 204

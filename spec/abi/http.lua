@@ -30,8 +30,9 @@ function _M.start(folder, http_block)
             uwsgi_temp_path uwsgi;
             scgi_temp_path scgi;
     ]] .. http_block .. "}\n")
-    shell.must("cd %s && env -u TANDEM_LIBRARY -u LUA_PATH -u LUA_CPATH %s -p . -c nginx.conf"
-        .. " -e error.log", shell.quote(folder), os.getenv("NGINX") or "nginx")
+    shell.must("cd %s && env -u NGINX -u TANDEM_LIBRARY -u LUA_PATH -u LUA_CPATH"
+        .. " timeout 60 %s -p . -c nginx.conf -e error.log",
+        shell.quote(folder), os.getenv("TANDEM_NGINX") or "nginx")
 end
 
 --- Stops it, and waits until it is gone.

@@ -93,7 +93,7 @@ describe("the demo", function()
     end)
 
     it("says what is missing", function()
-        local output, status = shell.run("NGINX=no-such-nginx examples/run-demo")
+        local output, status = shell.run("TANDEM_NGINX=no-such-nginx examples/run-demo")
         assert.equal(1, status)
         assert.equal("examples/run-demo: no-such-nginx is not installed (make deps)\n", output)
     end)

@@ -29,7 +29,7 @@ _M.root = unistd.getcwd()
 
 --- What to run: an interpreter, a server.
 _M.luajit = os.getenv("LUAJIT") or "luajit"
-_M.nginx = os.getenv("NGINX") or "nginx"
+_M.nginx = os.getenv("TANDEM_NGINX") or "nginx"
 
 -- -- Time ----------------------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
--- The path of a hit in memory is compiled, and stays so.
+-- The path of a hit in the segment is compiled, and stays so.
 
 local jutil = require "jit.util"
 local vmdef = require "jit.vmdef"
@@ -39,10 +39,10 @@ local function contains(list, word)
     return false
 end
 
-describe("a hit in memory", function()
+describe("a hit in the segment", function()
     it("runs in a compiled loop, without an abort", function()
         assert.is_true((jit.status()))
-        local cache = assert(tandem.new("unit-jit", { memory = "1m" }))
+        local cache = assert(tandem.new("unit-jit", { memory = "1m", near = false }))
         for i = 1, 8 do
             cache:set("key" .. i, "value" .. i)
         end

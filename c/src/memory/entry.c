@@ -2,6 +2,7 @@
  * entry.c: reads and writes of single entries; the part of memory.h that is called all the time.
  */
 #include "base/clock.h"
+#include "memory/fault.h"
 #include "memory/index.h"
 #include "memory/memory.h"
 #include "memory/policy.h"
@@ -77,7 +78,9 @@ static struct layout_bucket *home(const struct memory *m, const struct memory_pl
 
 static void count_own_write_locked(struct memory *m, const struct memory_place *place)
 {
+    FAULT_POINT(WRITE_DONE);
     atomic_fetch_add_explicit(&home(m, place)->wseq, 1, memory_order_release);
+    FAULT_POINT(WRITE_COUNTED);
 }
 
 void memory_token_read(struct memory *m, const void *key, size_t key_length,
@@ -136,8 +139,11 @@ static bool overwrite_locked(struct memory *m, const struct write *w, uint32_t s
     record->units = old->units;
     record->slot = slot;
     seq_write_begin(version);
+    FAULT_POINT(OVERWRITE_ODD);
     record_store(m, &word.place, record, w->key, w->value);
+    FAULT_POINT(OVERWRITE_WRITTEN);
     seq_write_end(version);
+    FAULT_POINT(OVERWRITE_EVEN);
     return true;
 }
 
@@ -152,6 +158,7 @@ static uint32_t slot_for_new_locked(struct memory *m, const struct write *w)
     slot = policy_victim_locked(m, &w->place, w->now_ms);
     existed = shard_record_locked(m, slot, &victim) && shard_exists(m, &victim, w->now_ms);
     shard_forget_locked(m, slot);
+    FAULT_POINT(VICTIM_FORGOTTEN);
     memory_count(m, existed ? COUNT_MEMORY_EVICTIONS : COUNT_MEMORY_EXPIRED, 1);
     return slot;
 }
@@ -166,15 +173,20 @@ static void append_locked(struct memory *m, const struct write *w, struct record
 
     if (slot != INDEX_NONE) {
         vlog_count_live_locked(s, index_word_load(m, slot).place.log, 0, old.units);
+        FAULT_POINT(OLD_DISCOUNTED);
     } else {
         slot = slot_for_new_locked(m, w);
         policy_new_slot_locked(m, slot);
         shard_set(&s->entries, shard_get(&s->entries) + 1);
+        FAULT_POINT(ENTRY_COUNTED);
     }
     record->slot = slot;
     record_store(m, at, record, w->key, w->value);
+    FAULT_POINT(RECORD_WRITTEN);
     index_publish_locked(m, slot, at, record->units, w->place.tag);
+    FAULT_POINT(RECORD_PUBLISHED);
     vlog_count_live_locked(s, at->log, record->units, 0);
+    FAULT_POINT(RECORD_LIVE);
 }
 
 static int store_locked(struct memory *m, struct write *w)

@@ -1,6 +1,7 @@
 #include "memory/index.h"
 
 #include "base/hash.h"
+#include "memory/fault.h"
 #include "memory/seq.h"
 
 static uint32_t scale(uint32_t random, uint32_t n)
@@ -171,8 +172,11 @@ static void set_word(struct memory *m, uint32_t slot, uint64_t word)
     uint32_t i = slot % LAYOUT_SLOTS;
 
     seq_write_begin(bucket->version + i);
+    FAULT_POINT(SLOT_ODD);
     atomic_store_explicit(bucket->word + i, word, memory_order_relaxed);
+    FAULT_POINT(SLOT_WORD);
     seq_write_end(bucket->version + i);
+    FAULT_POINT(SLOT_EVEN);
 }
 
 void index_publish_locked(struct memory *m, uint32_t slot, const struct pages_place *place,

@@ -67,7 +67,8 @@ static void place_parts(struct layout *l)
     uint64_t shards = l->shards;
 
     l->counters_at = LAYOUT_PAGE;
-    l->shards_at = page_up(l->counters_at + LAYOUT_COUNTER_BLOCKS * sizeof(struct layout_counters));
+    l->near_at = page_up(l->counters_at + LAYOUT_COUNTER_BLOCKS * sizeof(struct layout_counters));
+    l->shards_at = page_up(l->near_at + LAYOUT_NEAR * sizeof(struct layout_near));
     l->buckets_at = page_up(l->shards_at + shards * sizeof(struct layout_shard));
     l->ghosts_at = page_up(l->buckets_at + shards * l->buckets * sizeof(struct layout_bucket));
     l->tables_at = page_up(l->ghosts_at + shards * l->ghosts * sizeof(uint32_t));

@@ -2,12 +2,12 @@
  * layout.h: every byte of a segment.  Whatever changes what another process would see changes here,
  * and the fingerprint (layout.c) with it.
  *
- *   +--------+----------+--------+---------+--------+--------+----------------------------------+
- *   | header | counters | shards | buckets | ghosts | tables | pages                            |
- *   +--------+----------+--------+---------+--------+--------+----------------------------------+
- *   0        page       page     page      page     page     page                               bytes
+ *   +--------+----------+------+--------+---------+--------+--------+---------------------------+
+ *   | header | counters | near | shards | buckets | ghosts | tables | pages                     |
+ *   +--------+----------+------+--------+---------+--------+--------+---------------------------+
+ *   0        page       page   page     page      page     page     page                        bytes
  *
- * and in each part but the first two what belongs to shard 0, then to shard 1, and so on.  A key's hash
+ * and in each part but the first three what belongs to shard 0, then to shard 1, and so on.  A key's hash
  * chooses a shard, and in it two groups of two buckets of four slots.  A slot says where in which of
  * the shard's two logs the key's record is.  Nothing in a segment is a pointer.
  *
@@ -44,6 +44,7 @@
  *   - marks: anybody, at any time.  A mark is a byte of its own, so that this can hurt nobody.
  *   - epoch, floor, lease, covered, counters: anybody; they only grow.
  *   - places: by compare-and-swap, whoever finds one vacant or its owner silent.
+ *   - near: an owner, anybody, by compare-and-swap; the hits beside it, only the owner, by plain stores.
  *   - all else: whoever made the segment, before anyone else could see it.
  */
 #ifndef TANDEM_MEMORY_LAYOUT_H
@@ -66,6 +67,7 @@ enum {
     LAYOUT_SLOTS = 4,           /* per bucket */
     LAYOUT_GROUP = 2,           /* buckets side by side that a key may be in */
     LAYOUT_COUNTER_BLOCKS = 64, /* chosen by pid */
+    LAYOUT_NEAR = 256,          /* counters of near hits, each with one writer */
     LAYOUT_UNIT = 8,            /* offsets and lengths in a slot word count these */
     LAYOUT_HEAD_WORDS = 3,      /* of a record without freshness */
     LAYOUT_LOG_PER_SLOT =
@@ -130,6 +132,11 @@ struct layout_place {
     _Atomic int64_t since_ms; /* a link's: what it covers, once that counts; 0: not yet */
 };
 
+struct layout_near {
+    _Atomic uint64_t owner; /* 0: nobody; else a process's number and what it is a number in */
+    _Atomic uint64_t hits;  /* a double; outlives its owners */
+};
+
 struct layout_header {
     /* These three never move, whatever the layout. */
     char magic[16];
@@ -163,7 +170,7 @@ struct layout {
     uint32_t page_shift;   /* units of a page, as a power of two */
     uint32_t table_length; /* entries of a log's table, a power of two */
     uint64_t capacity;     /* units that the records of a shard may take */
-    uint64_t counters_at, shards_at, buckets_at, ghosts_at, tables_at, pages_at;
+    uint64_t counters_at, near_at, shards_at, buckets_at, ghosts_at, tables_at, pages_at;
     uint64_t value_limit;
 };
 

@@ -188,6 +188,26 @@ int memory_remove(struct memory *memory, double *cursor, const char *glob, size_
 int memory_cleanup(struct memory *memory, double *cursor, size_t max, int64_t now_ms,
                    int64_t lock_us, size_t *count);
 
+/* -- Near tables --------------------------------------------------------------------------------- */
+
+/* Where to look whether an entry that was read is still there, unchanged: see tandem_near. */
+struct memory_near {
+    const uint32_t *words;
+    const uint32_t *epoch;
+    uint8_t *marks;
+    double *hits; /* a counter of whoever claimed it */
+};
+
+/* For a near table: where in words a slot's version is.  False when that number has no room. */
+bool memory_near_word(uint32_t slot, uint32_t *index);
+
+/* Claims a counter for the caller, who gives it back or dies.  MEMORY_OK; MEMORY_BUSY: all are
+ * claimed. */
+int memory_near_claim(struct memory *memory, struct memory_near *near);
+
+/* Gives back what this process claimed.  NULL is fine. */
+void memory_near_release(struct memory *memory, double *hits);
+
 /* -- Numbers ------------------------------------------------------------------------------------ */
 
 void memory_count(struct memory *memory, enum memory_counter counter, uint64_t n);

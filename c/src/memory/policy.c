@@ -1,5 +1,6 @@
 #include "memory/policy.h"
 
+#include "memory/fault.h"
 #include "memory/ghosts.h"
 #include "memory/index.h"
 #include "memory/vlog.h"
@@ -33,6 +34,7 @@ static bool take_mark(const struct memory *m, uint32_t slot)
     if (!atomic_load_explicit(mark, memory_order_relaxed))
         return false;
     atomic_store_explicit(mark, 0, memory_order_relaxed);
+    FAULT_POINT(MARK_TAKEN);
     return true;
 }
 
@@ -105,6 +107,7 @@ static void drop(struct memory *m, uint32_t shard, const struct vlog_record *tai
         record_copy_key(m, &tail->place, &tail->record, key);
         place = index_place(m, key, tail->record.key_length);
         ghosts_put_locked(m, &place, tail->place.log, now);
+        FAULT_POINT(GHOST_PUT);
         if (tail->place.log == LOG_SMALL)
             s->small_stay = clock_of(s) - tail->place.offset;
         else
@@ -215,6 +218,7 @@ uint32_t policy_choose_locked(struct memory *m, const struct memory_place *place
 
     if (!ghosts_take_locked(m, place, now, &log, &age))
         return LOG_SMALL;
+    FAULT_POINT(GHOST_TAKEN);
     reuse = age + s->small_stay;
     adapt(m, s, log, age, reuse, units);
     if (log != LOG_SMALL)

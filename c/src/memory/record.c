@@ -1,5 +1,7 @@
 #include "memory/record.h"
 
+#include "memory/fault.h"
+
 #include <string.h>
 
 static size_t head_words(uint32_t flags)
@@ -238,8 +240,11 @@ void record_store(struct memory *m, const struct pages_place *place, const struc
     walk_store(&p.w, third_word(record));
     if (a->flags & MEMORY_FROM_REDIS)
         walk_store(&p.w, (uint64_t)a->fresh_until_ms);
+    FAULT_POINT(RECORD_HEAD);
     pack(&p, key, record->key_length);
+    FAULT_POINT(RECORD_KEY);
     pack(&p, value, record->value_length);
+    FAULT_POINT(RECORD_VALUE);
     if (p.bits)
         walk_store(&p.w, p.word);
 }
@@ -250,4 +255,5 @@ void record_store_used(struct memory *m, const struct pages_place *place,
     struct walk w = walk_from(m, place, 2);
 
     walk_store(&w, third_word(record));
+    FAULT_POINT(USED_STORED);
 }

@@ -33,8 +33,8 @@ static inline bool seq_read_holds(const _Atomic uint32_t *version, uint32_t seen
     return atomic_load_explicit(version, memory_order_relaxed) == seen;
 }
 
-/* Before bytes of the log are written: what was taken from slots so far is seen first.  The shard's
- * lock is held. */
+/* Before pages get a new place and bytes of the log are written: what was taken from slots so far, by
+ * whichever process, is seen first.  The shard's lock is held. */
 static inline void seq_write_fence(void)
 {
     atomic_thread_fence(memory_order_release);

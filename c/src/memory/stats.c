@@ -2,6 +2,7 @@
  * stats.c: counting, and reading the counts.
  */
 #include "memory/memory.h"
+#include "memory/near.h"
 #include "memory/vlog.h"
 
 void memory_count(struct memory *m, enum memory_counter counter, uint64_t n)
@@ -16,6 +17,8 @@ static double sum_counter(const struct memory *m, int counter)
         (const void *)((const char *)m->header + m->layout.counters_at);
     uint64_t sum = 0;
 
+    if (counter == COUNT_MEMORY_NEAR_HITS)
+        return near_hits(m);
     for (int i = 0; i < LAYOUT_COUNTER_BLOCKS; i++)
         sum += atomic_load_explicit(blocks[i].count + counter, memory_order_relaxed);
     return (double)sum;

@@ -6,12 +6,15 @@
  *
  * Counters live in the segment, in blocks that processes choose by their pid; they are added to
  * atomically, so that no process has to own a block, and a process that dies takes no count along.
+ * Near hits alone are counted elsewhere: near.c.
  */
 #ifndef TANDEM_MEMORY_STATS_H
 #define TANDEM_MEMORY_STATS_H
 
 #define MEMORY_COUNTERS(M)                                                                         \
     M(MEMORY_HITS, "memory", "hits", "counter", "", "reads answered by memory as fresh")           \
+    M(MEMORY_NEAR_HITS, "memory", "near_hits", "counter", "",                                      \
+      "reads answered by a worker from what it kept of an earlier one")                            \
     M(MEMORY_STALE, "memory", "stale", "counter", "", "reads answered by memory past freshness")   \
     M(MEMORY_MISSES, "memory", "misses", "counter", "", "reads that memory could not answer")      \
     M(MEMORY_SETS, "memory", "sets", "counter", "", "entries stored")                              \

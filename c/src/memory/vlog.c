@@ -1,5 +1,6 @@
 #include "memory/vlog.h"
 
+#include "memory/fault.h"
 #include "memory/index.h"
 #include "memory/seq.h"
 
@@ -57,13 +58,16 @@ static bool page_at_head(struct memory *m, uint32_t shard, uint32_t log, uint64_
         return true;
     if (!page_take(m, shard, &page))
         return false;
+    FAULT_POINT(PAGE_TAKEN);
     atomic_store_explicit(table_entry(m, shard, log, head), page, memory_order_relaxed);
+    FAULT_POINT(PAGE_LINKED);
     return true;
 }
 
 static void advance_head(struct layout_shard *s, uint32_t log, uint64_t units)
 {
     shard_set(&s->log[log].head, vlog_head(s, log) + units);
+    FAULT_POINT(HEAD_ADVANCED);
 }
 
 /* Pages that the tail leaves behind are free; so is the one it stands in, if the log is empty then and
@@ -74,10 +78,13 @@ static void advance_tail(struct memory *m, uint32_t shard, uint32_t log, uint64_
     uint64_t length = UINT64_C(1) << m->layout.page_shift;
     uint64_t tail = vlog_tail(s, log), end = tail + units;
 
-    for (tail -= tail & (length - 1); tail + length <= end; tail += length)
+    for (tail -= tail & (length - 1); tail + length <= end; tail += length) {
         page_free(m, shard,
                   atomic_load_explicit(table_entry(m, shard, log, tail), memory_order_relaxed));
+        FAULT_POINT(PAGE_FREED);
+    }
     shard_set(&s->log[log].tail, end);
+    FAULT_POINT(TAIL_ADVANCED);
 }
 
 bool vlog_append_locked(struct memory *m, uint32_t shard, uint32_t log, uint64_t units,
@@ -87,6 +94,7 @@ bool vlog_append_locked(struct memory *m, uint32_t shard, uint32_t log, uint64_t
     uint64_t left;
 
     *place = (struct pages_place){shard, log, vlog_head(s, log)};
+    seq_write_fence();
     while (units) {
         if (!page_at_head(m, shard, log, &left))
             return false;
@@ -94,7 +102,6 @@ bool vlog_append_locked(struct memory *m, uint32_t shard, uint32_t log, uint64_t
         advance_head(s, log, left);
         units -= left;
     }
-    seq_write_fence();
     return true;
 }
 
@@ -149,6 +156,7 @@ bool vlog_move_locked(struct memory *m, uint32_t shard, const struct vlog_record
     uint64_t rest = tail->record.units;
 
     seq_write_begin(version);
+    FAULT_POINT(MOVE_ODD);
     while (rest) {
         uint64_t units = pages_run_at(m, &from).units, left;
 
@@ -157,15 +165,19 @@ bool vlog_move_locked(struct memory *m, uint32_t shard, const struct vlog_record
         units = units < left ? units : left;
         units = units < rest ? units : rest;
         move_run(m, &from, &to, units);
+        FAULT_POINT(MOVE_COPIED);
         advance_head(s, to_log, units);
         advance_tail(m, shard, from.log, units);
+        FAULT_POINT(MOVE_ADVANCED);
         from.offset += units;
         to.offset += units;
         rest -= units;
     }
     index_publish_locked(m, slot, &start, tail->record.units, tag);
+    FAULT_POINT(MOVE_PUBLISHED);
     vlog_count_live_locked(s, tail->place.log, 0, tail->record.units);
     vlog_count_live_locked(s, to_log, tail->record.units, 0);
+    FAULT_POINT(MOVE_COUNTED);
     return true;
 }
 

@@ -20,7 +20,7 @@
 #include "redis/conn.h"
 #include "redis/dial.h"
 #include "redis/link.h"
-#include "redis/redis.h"
+#include "redis/op_list.h"
 
 enum client_phase { CLIENT_IDLE, CLIENT_DIALLING, CLIENT_GREETING, CLIENT_UP, CLIENT_RESTING };
 
@@ -30,10 +30,6 @@ enum client_greeting {
     GREETING_SELECT,
     GREETING_NAME,
     GREETING_PING
-};
-
-struct client_list {
-    struct redis_op *first, **end;
 };
 
 /* What the loop's epoll has of a connection. */
@@ -51,14 +47,14 @@ struct redis_client {
     char *name; /* CLIENT SETNAME, or NULL */
     char *prefix, *prefix_glob;
     struct command_prefix command_prefix;
-    char server[160];
+    char server[320];
     struct redis_hooks hooks;
     int64_t connect_timeout_ms, timeout_ms;
     size_t max_ops, max_bytes;
 
     /* Under the lock. */
     pthread_mutex_t lock;
-    struct client_list queued;
+    struct op_list queued;
     size_t ops, bytes; /* accepted and not yet over */
     enum redis_state state;
     char why[256];
@@ -66,14 +62,21 @@ struct redis_client {
     bool in_loop; /* the loop knows it */
 
     /* The I/O thread's. */
-    struct client_list waiting, sent;
     enum client_phase phase;
     struct conn conn;
     struct breaker breaker;
     struct dial dial;
-    int64_t progress_ms;      /* when a byte last came, or a reply became due */
-    int64_t next_deadline_ms; /* of any operation waiting or sent; 0: none */
     int64_t up_since_ms;
+    int64_t heard_ms; /* when a byte last came, or a reply became due */
+    int64_t took_ms;  /* when the socket last took a byte */
+
+    /* The I/O thread's, in pipeline.c. */
+    struct op_list waiting, sent;
+    struct command command;   /* under way to the socket */
+    struct redis_op *writing; /* whose command that is, if its value is still to be read there */
+    int64_t next_deadline_ms; /* of any operation waiting or sent; 0: none */
+
+    /* The I/O thread's. */
     struct link_config link_config;
     struct link link;
     bool link_wanted;
@@ -82,9 +85,6 @@ struct redis_client {
     struct redis_client *next;        /* in the loop's list */
     struct redis_client *next_of_all; /* in redis.c's list */
 };
-
-void client_list_init(struct client_list *list);
-void client_list_append(struct client_list *list, struct redis_op *op);
 
 /* One round of the I/O thread: takes what is queued, sends, reads if readable, keeps deadlines.  events:
  * what happened on each connection.  Says when it wants the next round at the latest (INT64_MAX: only on
@@ -104,6 +104,9 @@ bool client_is_over(struct redis_client *client, int64_t now_ms);
 
 /* Ends it: closes, calls the gone hook, frees. */
 void client_destroy(struct redis_client *client);
+
+/* Frees one that was never anything but memory. */
+void client_free(struct redis_client *client);
 
 /* As client_destroy, for one that the face knows; in redis.c. */
 void redis_client_over(struct redis_client *client);

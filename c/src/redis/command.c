@@ -4,140 +4,221 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "redis/page.h"
 
-static bool append(redisContext *context, int count, const char **words, const size_t *lengths)
+/* -- Encoding ------------------------------------------------------------------------------------ */
+
+/* "*3\r\n", "$5\r\n": how many words, or bytes, follow. */
+static void add_count(struct bytes *to, char mark, size_t n)
 {
-    return redisAppendCommandArgv(context, count, words, lengths) == REDIS_OK;
+    char text[32];
+
+    bytes_add(to, text, (size_t)snprintf(text, sizeof(text), "%c%zu\r\n", mark, n));
 }
 
-/* Prefix and key, or prefix and glob, in one piece. */
-static char *join(const char *prefix, size_t prefix_length, const struct redis_op *op,
-                  size_t *length)
+/* A word in two parts. */
+static void add_joined(struct bytes *to, const char *a, size_t a_length, const char *b,
+                       size_t b_length)
 {
-    bool all = op->key == NULL;
-    const char *rest = all ? "*" : op->key;
-    size_t rest_length = all ? 1 : op->key_length;
-    char *text = alloc_bytes(prefix_length + rest_length);
+    add_count(to, '$', a_length + b_length);
+    bytes_add(to, a, a_length);
+    bytes_add(to, b, b_length);
+    bytes_add(to, "\r\n", 2);
+}
 
-    if (text) {
-        memcpy(text, prefix, prefix_length);
-        memcpy(text + prefix_length, rest, rest_length);
-        *length = prefix_length + rest_length;
+static void add_word(struct bytes *to, const char *word, size_t length)
+{
+    add_joined(to, word, length, NULL, 0);
+}
+
+static void add_text(struct bytes *to, const char *text)
+{
+    add_word(to, text, strlen(text));
+}
+
+static void add_key_command(struct bytes *to, const char *name, const struct command_prefix *prefix,
+                            const struct redis_op *op)
+{
+    add_count(to, '*', 2);
+    add_text(to, name);
+    add_joined(to, prefix->text, prefix->length, op->key, op->key_length);
+}
+
+/* What follows a SET's value. */
+static void add_ttl(struct bytes *to, int64_t ttl_ms)
+{
+    char text[24];
+
+    if (ttl_ms <= 0)
+        return;
+    add_text(to, "PX");
+    snprintf(text, sizeof(text), "%lld", (long long)ttl_ms);
+    add_text(to, text);
+}
+
+static void encode_set(struct command *c, const struct command_prefix *prefix,
+                       const struct redis_op *op)
+{
+    add_count(&c->head, '*', op->ttl_ms > 0 ? 5 : 3);
+    add_text(&c->head, "SET");
+    add_joined(&c->head, prefix->text, prefix->length, op->key, op->key_length);
+    if (op->value_length < COMMAND_BODY_BYTES) {
+        add_word(&c->head, op->value, op->value_length);
+        add_ttl(&c->head, op->ttl_ms);
+        return;
     }
-    return text;
+    add_count(&c->head, '$', op->value_length);
+    c->body = op->value;
+    c->body_length = op->value_length;
+    bytes_add(&c->tail, "\r\n", 2);
+    add_ttl(&c->tail, op->ttl_ms);
 }
 
-static bool one(redisContext *context, const char *name, const char *key, size_t key_length)
-{
-    const char *words[] = {name, key};
-    const size_t lengths[] = {strlen(name), key_length};
-
-    return append(context, 2, words, lengths);
-}
-
-static bool set(redisContext *context, const char *key, size_t key_length,
-                const struct redis_op *op)
-{
-    char ttl[24];
-    const char *words[] = {"SET", key, op->value ? op->value : "", "PX", ttl};
-    size_t lengths[] = {3, key_length, op->value_length, 2, 0};
-
-    lengths[4] = (size_t)snprintf(ttl, sizeof(ttl), "%lld", (long long)op->ttl_ms);
-    return append(context, op->ttl_ms > 0 ? 5 : 3, words, lengths);
-}
-
-static bool scan(redisContext *context, const char *glob, size_t glob_length,
-                 const struct redis_op *op)
-{
-    char count[16];
-    const char *words[] = {"SCAN", op->value, "MATCH", glob, "COUNT", count};
-    size_t lengths[] = {4, op->value_length, 5, glob_length, 5, 0};
-
-    lengths[5] = (size_t)snprintf(count, sizeof(count), "%d", COMMAND_SCAN_COUNT);
-    return append(context, 6, words, lengths);
-}
-
-static bool publish(redisContext *context, const struct command_prefix *prefix,
-                    const struct redis_op *op)
-{
-    size_t length = prefix->length + sizeof(COMMAND_CHANNEL) - 1;
-    char *channel = alloc_bytes(length);
-    const char *words[] = {"PUBLISH", channel, op->key};
-    const size_t lengths[] = {7, length, op->key_length};
-    bool good = false;
-
-    if (channel) {
-        memcpy(channel, prefix->text, prefix->length);
-        memcpy(channel + prefix->length, COMMAND_CHANNEL, sizeof(COMMAND_CHANNEL) - 1);
-        good = append(context, 3, words, lengths);
-    }
-    alloc_free(channel);
-    return good;
-}
-
-unsigned command_append(redisContext *context, const struct command_prefix *prefix,
+static void encode_scan(struct bytes *to, const struct command_prefix *prefix,
                         const struct redis_op *op)
 {
-    bool scans = op->kind == REDIS_SCAN || op->kind == REDIS_SCAN_UNLINK, good = false;
-    size_t length;
-    char *key = scans ? join(prefix->glob, prefix->glob_length, op, &length)
-                      : join(prefix->text, prefix->length, op, &length);
+    char count[16];
 
-    if (!key)
-        return 0;
+    snprintf(count, sizeof(count), "%d", COMMAND_SCAN_COUNT);
+    add_count(to, '*', 6);
+    add_text(to, "SCAN");
+    if (op->value_length)
+        add_word(to, op->value, op->value_length);
+    else
+        add_text(to, "0");
+    add_text(to, "MATCH");
+    if (op->key)
+        add_joined(to, prefix->glob, prefix->glob_length, op->key, op->key_length);
+    else
+        add_joined(to, prefix->glob, prefix->glob_length, "*", 1);
+    add_text(to, "COUNT");
+    add_text(to, count);
+}
+
+static void encode_unlink(struct bytes *to, const struct command_prefix *prefix,
+                          const struct redis_op *op)
+{
+    struct page_item item;
+    size_t at = page_next(op->reply, op->reply_length, 0, &item); /* behind the cursor */
+
+    add_count(to, '*', op->reply_count);
+    add_text(to, "UNLINK");
+    while ((at = page_next(op->reply, op->reply_length, at, &item)))
+        add_joined(to, prefix->text, prefix->length, item.bytes, item.length);
+}
+
+static void encode_publish(struct bytes *to, const struct command_prefix *prefix,
+                           const struct redis_op *op)
+{
+    add_count(to, '*', 3);
+    add_text(to, "PUBLISH");
+    add_joined(to, prefix->text, prefix->length, COMMAND_CHANNEL, sizeof(COMMAND_CHANNEL) - 1);
+    add_word(to, op->key, op->key_length);
+}
+
+static void clear(struct command *c)
+{
+    bytes_clear(&c->head);
+    bytes_clear(&c->tail);
+    alloc_free(c->kept);
+    c->kept = NULL;
+    c->body_length = c->taken = 0;
+}
+
+bool command_encode(struct command *c, const struct command_prefix *prefix,
+                    const struct redis_op *op)
+{
+    clear(c);
+    c->replies = 1;
     switch (op->kind) {
     case REDIS_GET:
-        good = one(context, "GET", key, length) && one(context, "PTTL", key, length);
+        add_key_command(&c->head, "GET", prefix, op);
+        add_key_command(&c->head, "PTTL", prefix, op);
+        c->replies = 2;
         break;
     case REDIS_EXISTS:
-        good = one(context, "EXISTS", key, length);
+        add_key_command(&c->head, "EXISTS", prefix, op);
         break;
     case REDIS_PTTL:
-        good = one(context, "PTTL", key, length);
+        add_key_command(&c->head, "PTTL", prefix, op);
         break;
     case REDIS_SET:
-        good = set(context, key, length, op);
+        encode_set(c, prefix, op);
         break;
     case REDIS_DELETE:
-        good = one(context, "DEL", key, length);
+        add_key_command(&c->head, "DEL", prefix, op);
         break;
     case REDIS_PUBLISH:
-        good = publish(context, prefix, op);
+        encode_publish(&c->head, prefix, op);
+        break;
+    case REDIS_SCAN_UNLINK:
+        if (op->reply) {
+            encode_unlink(&c->head, prefix, op);
+            break;
+        }
+        encode_scan(&c->head, prefix, op);
         break;
     case REDIS_SCAN:
-    case REDIS_SCAN_UNLINK:
-        good = scan(context, key, length, op);
+        encode_scan(&c->head, prefix, op);
         break;
     }
-    alloc_free(key);
-    return !good ? 0 : op->kind == REDIS_GET ? 2 : 1;
+    if (!c->head.failed && !c->tail.failed)
+        return true;
+    clear(c);
+    return false;
 }
 
-int command_is_ours(const struct command_prefix *prefix, const redisReply *key)
+/* -- Taking -------------------------------------------------------------------------------------- */
+
+static size_t length_of(const struct command *c)
 {
-    return key->type == REDIS_REPLY_STRING && (size_t)key->len >= prefix->length &&
-           (prefix->length == 0 || memcmp(key->str, prefix->text, prefix->length) == 0);
+    return c->head.length + c->body_length + c->tail.length;
 }
 
-int command_append_unlink(redisContext *context, const struct command_prefix *prefix,
-                          const redisReply *keys)
+size_t command_left(const struct command *c)
 {
-    const char **words = alloc_bytes((keys->elements + 1) * sizeof(*words));
-    size_t *lengths = alloc_bytes((keys->elements + 1) * sizeof(*lengths));
-    int count = 1, rc = -1;
+    return length_of(c) - c->taken;
+}
 
-    if (words && lengths) {
-        words[0] = "UNLINK";
-        lengths[0] = 6;
-        for (size_t i = 0; i < keys->elements; i++) {
-            if (!command_is_ours(prefix, keys->element[i]))
-                continue;
-            words[count] = keys->element[i]->str;
-            lengths[count++] = (size_t)keys->element[i]->len;
-        }
-        rc = count == 1 ? 0 : append(context, count, words, lengths) ? 1 : -1;
+size_t command_take(struct command *c, size_t most, const char **piece)
+{
+    size_t head = c->head.length, body_end = head + c->body_length, end;
+
+    if (c->taken < head) {
+        *piece = c->head.data + c->taken;
+        end = head;
+    } else if (c->taken < body_end) {
+        *piece = c->body + (c->taken - head);
+        end = body_end;
+    } else {
+        *piece = c->tail.data + (c->taken - body_end);
+        end = length_of(c);
     }
-    alloc_free(words);
-    alloc_free(lengths);
-    return rc;
+    most = most < end - c->taken ? most : end - c->taken;
+    c->taken += most;
+    return most;
+}
+
+bool command_keep(struct command *c)
+{
+    size_t head = c->head.length;
+    size_t passed = c->taken > head ? c->taken - head : 0;
+
+    if (c->kept || passed >= c->body_length)
+        return true;
+    c->kept = alloc_copy(c->body + passed, c->body_length - passed);
+    if (!c->kept)
+        return false;
+    c->body = c->kept;
+    c->body_length -= passed;
+    c->taken -= passed;
+    return true;
+}
+
+void command_free(struct command *c)
+{
+    bytes_free(&c->head);
+    bytes_free(&c->tail);
+    alloc_free(c->kept);
+    *c = (struct command){0};
 }

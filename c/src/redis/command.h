@@ -1,14 +1,16 @@
 /*
- * command.h: from an operation to the commands that Redis gets, as hiredis formats them.
+ * command.h: from an operation to the bytes that Redis gets.  Pure.
+ *
+ * A value that is large is not copied into the command: it stays where it is, and the command is taken
+ * piece by piece, as the socket has room.
  */
 #ifndef TANDEM_REDIS_COMMAND_H
 #define TANDEM_REDIS_COMMAND_H
 
-#include <hiredis/hiredis.h>
-
+#include "redis/bytes.h"
 #include "redis/redis.h"
 
-enum { COMMAND_SCAN_COUNT = 500 };
+enum { COMMAND_SCAN_COUNT = 500, COMMAND_BODY_BYTES = 16 << 10 };
 
 /* After the prefix: the channel on which a cache says what tracking does not. */
 #define COMMAND_CHANNEL "#tandem:changed"
@@ -21,17 +23,31 @@ struct command_prefix {
     size_t glob_length;
 };
 
-/* Appends the commands of an operation to what the context will send.  Returns how many replies they
- * get, or 0 when there is no memory. */
-unsigned command_append(redisContext *context, const struct command_prefix *prefix,
-                        const struct redis_op *op);
+/* Head, body and tail, one after the other.  All zero: empty. */
+struct command {
+    struct bytes head;
+    const char *body; /* the operation's */
+    size_t body_length;
+    char *kept; /* or our own copy of what is left of it */
+    struct bytes tail;
+    size_t taken;     /* of the whole */
+    unsigned replies; /* how many it gets */
+};
 
-/* Appends one UNLINK of all the keys in an array reply of a SCAN's second part; only those that begin
- * with the prefix.  1, 0 when there is no such key, -1 when there is no memory. */
-int command_append_unlink(redisContext *context, const struct command_prefix *prefix,
-                          const redisReply *keys);
+/* The commands of an operation; of a REDIS_SCAN_UNLINK that has its page already (in reply), the UNLINK of
+ * these keys.  Replaces what was in command, reusing its memory.  False: no memory. */
+bool command_encode(struct command *command, const struct command_prefix *prefix,
+                    const struct redis_op *op);
 
-/* Does this reply element hold a key of ours? */
-int command_is_ours(const struct command_prefix *prefix, const redisReply *key);
+size_t command_left(const struct command *command);
+
+/* Takes the next piece, of at most so many bytes; valid until the next call.  Its length; 0: nothing is
+ * left. */
+size_t command_take(struct command *command, size_t most, const char **piece);
+
+/* From here on the operation may be freed.  False: no memory for what is left of its value. */
+bool command_keep(struct command *command);
+
+void command_free(struct command *command);
 
 #endif

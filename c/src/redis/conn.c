@@ -4,48 +4,159 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
 
-static enum conn_status lost(const struct conn *conn, char *error, size_t error_size)
+enum { KEEPALIVE_IDLE_S = 15, KEEPALIVE_EVERY_S = 5, KEEPALIVE_TIMES = 3 };
+
+/* hiredis makes room for an array as soon as its length has come.  Twelve bytes would have it take, and
+ * later look through, sixteen gigabytes, so longer ones than any answer of ours are refused. */
+enum { ARRAY_MOST = 1 << 20 };
+
+#if HIREDIS_MAJOR >= 1
+typedef size_t array_length;
+#else
+typedef int array_length;
+#endif
+
+static pthread_mutex_t sockets = PTHREAD_MUTEX_INITIALIZER;
+
+/* hiredis's own functions, which are the same for all connections, with a check before one of them.  The
+ * I/O thread's alone. */
+static redisReplyObjectFunctions checked;
+static void *(*unchecked_array)(const redisReadTask *, array_length);
+
+static void *checked_array(const redisReadTask *task, array_length length)
+{
+    return length > ARRAY_MOST ? NULL : unchecked_array(task, length);
+}
+
+static void check_arrays(redisReader *reader)
+{
+    if (reader->fn != &checked) {
+        checked = *reader->fn;
+        unchecked_array = checked.createArray;
+        checked.createArray = checked_array;
+        reader->fn = &checked;
+    }
+}
+
+void conn_before_fork(void)
+{
+    pthread_mutex_lock(&sockets);
+}
+
+void conn_after_fork(void)
+{
+    pthread_mutex_unlock(&sockets);
+}
+
+/* -- Sentences ----------------------------------------------------------------------------------- */
+
+/* "Connection refused" in the middle of a sentence. */
+static void say(const char *text, char *error, size_t size)
+{
+    snprintf(error, size, "%s", text);
+    if (size && error[0] >= 'A' && error[0] <= 'Z' && error[1] >= 'a' && error[1] <= 'z')
+        error[0] = (char)(error[0] | 0x20);
+}
+
+static enum conn_status lost(const struct conn *conn, char *error, size_t size)
 {
     const redisContext *c = conn->context;
 
     if (c->err == REDIS_ERR_EOF)
-        snprintf(error, error_size, "the server closed the connection");
+        say("the server closed the connection", error, size);
+    else if (c->err == REDIS_ERR_PROTOCOL)
+        say("what it sends is not Redis's protocol", error, size);
+    else if (c->err == REDIS_ERR_OOM)
+        say("no memory for the answer, or it is too long", error, size);
     else
-        snprintf(error, error_size, "%s", c->errstr[0] ? c->errstr : "connection lost");
+        say(c->errstr[0] ? c->errstr : "connection lost", error, size);
     return c->err == REDIS_ERR_PROTOCOL ? CONN_GARBAGE : CONN_LOST;
+}
+
+/* -- Opening and closing ------------------------------------------------------------------------- */
+
+/* A peer that is gone without a word is noticed even when nothing is asked of it.  What the system does
+ * not know of this is no reason to fail. */
+static void keep_alive(int fd)
+{
+    int on = 1, idle = KEEPALIVE_IDLE_S, every = KEEPALIVE_EVERY_S, times = KEEPALIVE_TIMES;
+
+    setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof(idle));
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &every, sizeof(every));
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &times, sizeof(times));
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+}
+
+static redisContext *open_locked(const struct url *url, const char *address)
+{
+    redisContext *c = url->is_unix ? redisConnectUnixNonBlock(url->path)
+                                   : redisConnectNonBlock(address, url->port);
+
+    if (c && !c->err) {
+        fcntl(c->fd, F_SETFD, FD_CLOEXEC);
+        check_arrays(c->reader);
+        if (!url->is_unix)
+            keep_alive(c->fd);
+    }
+    return c;
+}
+
+static void free_context(struct conn *conn, redisContext *c)
+{
+    pthread_mutex_lock(&sockets);
+    conn->has_fd = false;
+    if (c)
+        redisFree(c);
+    pthread_mutex_unlock(&sockets);
 }
 
 bool conn_open(struct conn *conn, const struct url *url, const char *address, char *error,
                size_t error_size)
 {
-    redisContext *c = url->is_unix ? redisConnectUnixNonBlock(url->path)
-                                   : redisConnectNonBlock(address, url->port);
+    redisContext *c;
 
-    if (!c || c->err) {
-        snprintf(error, error_size, "%s", c && c->errstr[0] ? c->errstr : "no memory");
-        if (c)
-            redisFree(c);
+    pthread_mutex_lock(&sockets);
+    c = open_locked(url, address);
+    conn->has_fd = c && !c->err;
+    conn->fd = conn->has_fd ? c->fd : -1;
+    pthread_mutex_unlock(&sockets);
+    if (!conn->has_fd) {
+        say(c && c->errstr[0] ? c->errstr : "no memory", error, error_size);
+        free_context(conn, c);
         return false;
     }
-    fcntl(c->fd, F_SETFD, FD_CLOEXEC);
     conn->context = c;
     conn->output = false;
-    conn->serial++;
     conn->due_first = conn->due_end = 0;
+    conn->serial++;
     return true;
 }
 
 int conn_fd(const struct conn *conn)
 {
     return conn->context->fd;
+}
+
+/* Nobody listens, and the system has chosen the very port that we call as our own: it has connected us to
+ * ourselves. */
+static bool is_self(int fd)
+{
+    struct sockaddr_storage here = {0}, there = {0};
+    socklen_t here_size = sizeof(here), there_size = sizeof(there);
+
+    return getsockname(fd, (struct sockaddr *)&here, &here_size) == 0 &&
+           getpeername(fd, (struct sockaddr *)&there, &there_size) == 0 &&
+           (here.ss_family == AF_INET || here.ss_family == AF_INET6) && here_size == there_size &&
+           memcmp(&here, &there, here_size) == 0;
 }
 
 enum conn_status conn_finish(struct conn *conn, char *error, size_t error_size)
@@ -55,9 +166,11 @@ enum conn_status conn_finish(struct conn *conn, char *error, size_t error_size)
 
     if (getsockopt(conn->context->fd, SOL_SOCKET, SO_ERROR, &failure, &size) != 0)
         failure = errno;
+    if (failure == 0 && is_self(conn->context->fd))
+        failure = ECONNREFUSED;
     if (failure == 0)
         return CONN_OK;
-    snprintf(error, error_size, "%s", strerror(failure));
+    say(strerror(failure), error, error_size);
     return CONN_LOST;
 }
 
@@ -69,23 +182,23 @@ void conn_close(struct conn *conn, bool reset)
         return;
     if (reset)
         setsockopt(conn->context->fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
-    redisFree(conn->context);
+    free_context(conn, conn->context);
     conn->context = NULL;
     alloc_free(conn->due);
     conn->due = NULL;
     conn->due_size = 0;
     conn->due_first = conn->due_end = 0;
+    conn->output = false;
 }
 
 void conn_forget(struct conn *conn)
 {
-    if (conn->context)
-        close(conn->context->fd);
-    conn->context = NULL;
-    conn->due = NULL;
-    conn->due_size = 0;
-    conn->due_first = conn->due_end = 0;
+    if (conn->has_fd)
+        close(conn->fd);
+    *conn = (struct conn){0};
 }
+
+/* -- What is due --------------------------------------------------------------------------------- */
 
 static bool grow(struct conn *conn)
 {
@@ -102,12 +215,29 @@ static bool grow(struct conn *conn)
     return true;
 }
 
+bool conn_reserve(struct conn *conn, size_t more)
+{
+    while (conn_due_count(conn) + more > conn->due_size) {
+        if (!grow(conn))
+            return false;
+    }
+    return true;
+}
+
 bool conn_expect(struct conn *conn, struct conn_due due)
 {
-    if (conn_due_count(conn) == conn->due_size && !grow(conn))
+    if (!conn_reserve(conn, 1))
         return false;
     *conn_due_at(conn, conn->due_end++) = due;
     return true;
+}
+
+/* -- Bytes --------------------------------------------------------------------------------------- */
+
+bool conn_append(struct conn *conn, const char *bytes, size_t length)
+{
+    conn->output = conn->output || length > 0;
+    return redisAppendFormattedCommand(conn->context, bytes, length) == REDIS_OK;
 }
 
 enum conn_status conn_write(struct conn *conn, char *error, size_t error_size)
@@ -122,15 +252,12 @@ enum conn_status conn_write(struct conn *conn, char *error, size_t error_size)
 
 enum conn_status conn_read(struct conn *conn, size_t *bytes, char *error, size_t error_size)
 {
-    int waiting = 0;
+    const redisReader *reader = conn->context->reader;
+    size_t before = reader->len;
 
-    ioctl(conn->context->fd, FIONREAD, &waiting);
-    *bytes = waiting > 0 ? (size_t)waiting : 0;
-    do { /* hiredis reads 16 KiB a call */
-        if (redisBufferRead(conn->context) != REDIS_OK)
-            return lost(conn, error, error_size);
-        waiting -= 16384;
-    } while (waiting > 0);
+    if (redisBufferRead(conn->context) != REDIS_OK)
+        return lost(conn, error, error_size);
+    *bytes = reader->len - before;
     return CONN_OK;
 }
 

@@ -10,6 +10,8 @@
 #include "redis/reply.h"
 #include "redis/url.h"
 
+enum { CONN_READ_BYTES = 16 << 10, CONN_ERROR_BYTES = 160 };
+
 /* Whom the next reply is for. */
 struct conn_due {
     struct redis_op *op; /* NULL: nobody any more, or the handshake */
@@ -17,6 +19,7 @@ struct conn_due {
     uint8_t handshake;   /* enum client_greeting, 0: none */
 };
 
+/* All zero: closed. */
 struct conn {
     redisContext *context; /* NULL: closed */
     struct conn_due *due;  /* a ring */
@@ -24,6 +27,11 @@ struct conn {
     uint64_t due_first, due_end;
     bool output;     /* there is something left to send */
     uint32_t serial; /* how many connections this has been */
+
+    /* What a child has to close.  Changes with the socket itself under a lock that a fork waits for:
+     * hiredis's structures may be in any state then. */
+    bool has_fd;
+    int fd;
 };
 
 enum conn_status { CONN_OK, CONN_LOST, CONN_GARBAGE };
@@ -38,13 +46,20 @@ int conn_fd(const struct conn *conn);
 enum conn_status conn_finish(struct conn *conn, char *error, size_t error_size);
 
 /* Closes, forgetting what is due.  With reset the peer gets no chance to carry out what it has not read
- * yet. */
+ * yet (TCP; a unix socket has no such thing). */
 void conn_close(struct conn *conn, bool reset);
 
 /* In a child: the parent's connection.  Closes the child's copy of the socket and touches nothing else. */
 void conn_forget(struct conn *conn);
 
-/* Notes that a reply is due.  False: no memory. */
+/* Around a fork, in the parent and in the child: no socket comes or goes in between. */
+void conn_before_fork(void);
+void conn_after_fork(void);
+
+/* Makes room for so many replies more to be due.  False: no memory. */
+bool conn_reserve(struct conn *conn, size_t more);
+
+/* Notes that a reply is due.  False: no memory, and none was reserved. */
 bool conn_expect(struct conn *conn, struct conn_due due);
 
 static inline size_t conn_due_count(const struct conn *conn)
@@ -57,10 +72,15 @@ static inline struct conn_due *conn_due_at(const struct conn *conn, uint64_t num
     return conn->due + (number & (conn->due_size - 1));
 }
 
+/* Appends to what is to be sent.  False: no memory; the connection is of no use any more. */
+bool conn_append(struct conn *conn, const char *bytes, size_t length);
+
 /* Sends what it can of what was appended. */
 enum conn_status conn_write(struct conn *conn, char *error, size_t error_size);
 
-/* Reads what has come; sets bytes.  CONN_LOST also at the stream's end. */
+/* Reads once; sets bytes: fewer than CONN_READ_BYTES when there is no more for now.  CONN_LOST also at the
+ * stream's end.  conn_next should follow: to read on first would let hiredis's buffer grow, and what is
+ * taken from its front costs as much as there is behind. */
 enum conn_status conn_read(struct conn *conn, size_t *bytes, char *error, size_t error_size);
 
 /* The next whole reply, to be freed with freeReplyObject, or NULL.  CONN_GARBAGE: not Redis's protocol. */

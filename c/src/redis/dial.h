@@ -17,6 +17,7 @@ struct dial {
     struct resolve_answer addresses;
     int next_address;
     int64_t timeout_ms, give_up_ms;
+    int64_t next_ms;  /* when dial_continue wants to be called at the latest */
     char reason[160]; /* with DIAL_FAILED */
 };
 

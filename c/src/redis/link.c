@@ -5,7 +5,7 @@
 #include <sys/epoll.h>
 
 #include "base/alloc.h"
-#include "redis/loop.h"
+#include "redis/quote.h"
 #include "redis/random.h"
 
 #define INVALIDATE "__redis__:invalidate"
@@ -16,7 +16,7 @@ static void say(const struct link *l, enum redis_link_event event, int64_t at_ms
 {
     char text[256];
 
-    snprintf(text, sizeof(text), "%s: %s", l->config->server, why ? why : "");
+    quote_sentence(l->config->server, why ? why : "", text, sizeof(text));
     l->config->hooks->link(l->config->hooks->context, event, at_ms, why ? text : NULL);
 }
 
@@ -67,7 +67,8 @@ static bool greet(struct link *l)
     const char *name[] = {"CLIENT", "SETNAME", l->config->name};
     const char *id[] = {"CLIENT", "ID"};
 
-    return (!url->password[0] || ask(l, STEP_AUTH, url->username[0] ? 3 : 2, auth, NULL)) &&
+    return ((!url->username[0] && !url->password[0]) ||
+            ask(l, STEP_AUTH, url->username[0] ? 3 : 2, auth, NULL)) &&
            (!l->config->name || ask(l, STEP_NAME, 3, name, NULL)) && ask(l, STEP_ID, 2, id, NULL);
 }
 
@@ -154,7 +155,8 @@ static bool take_step(struct link *l, enum step step, const redisReply *reply, i
     if (error) {
         char why[160];
 
-        snprintf(why, sizeof(why), "%.120s", reply->str);
+        (step == STEP_AUTH ? quote_auth_error : quote_error)(
+            reply->str, (size_t)reply->len, l->config->url->password, why, sizeof(why));
         fail(l, step == STEP_AUTH ? REDIS_LINK_LOST : REDIS_LINK_REFUSED, why, now_ms);
         return false;
     }
@@ -203,7 +205,7 @@ static void drop_keys(struct link *l, const redisReply *keys)
 
         if (key->type != REDIS_REPLY_STRING)
             drop_everything(l);
-        else if (command_is_ours(prefix, key))
+        else if (reply_is_key(key, prefix))
             l->config->hooks->invalidate(l->config->hooks->context, key->str + prefix->length,
                                          (size_t)key->len - prefix->length);
     }
@@ -274,7 +276,7 @@ static void take_replies(struct link *l, int64_t now_ms)
 
             good = take_step(l, step, reply, now_ms);
         } else if (reply->type == REDIS_REPLY_ERROR) {
-            snprintf(why, sizeof(why), "%.120s", reply->str);
+            quote_error(reply->str, (size_t)reply->len, l->config->url->password, why, sizeof(why));
             fail(l, REDIS_LINK_REFUSED, why, now_ms);
         } else if (!l->channel || !take_message(l, reply, now_ms)) {
             fail(l, REDIS_LINK_LOST, "a message makes no sense", now_ms);
@@ -346,7 +348,7 @@ static struct link_wish wish_of(const struct link *l)
     if (l->phase == LINK_RESTING)
         sooner(&wish.at_ms, l->breaker.retry_at_ms);
     if (l->phase == LINK_DIALLING)
-        sooner(&wish.at_ms, l->dial.give_up_ms);
+        sooner(&wish.at_ms, l->dial.next_ms);
     if (l->phase == LINK_LIVE && !l->beat_sent_ms)
         sooner(&wish.at_ms, l->next_beat_ms);
     if (answer_is_due(l))

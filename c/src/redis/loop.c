@@ -21,7 +21,7 @@ static struct {
     pthread_t thread;
     pid_t pid;       /* whose thread it is; 0: none */
     int epoll, bell; /* the bell: an eventfd */
-    bool stopping;
+    _Atomic bool stopping, over;
     struct redis_client *added; /* by loop_add, not yet seen by the thread */
     _Atomic bool rung;
     int64_t periodic_ms;
@@ -49,7 +49,6 @@ static void answer_bell(void)
         ;
     /* Whoever rings from here on is heard again; what was queued before is about to be looked at. */
     atomic_store_explicit(&loop.rung, false, memory_order_release);
-    atomic_thread_fence(memory_order_seq_cst);
 }
 
 /* -- The thread ------------------------------------------------------------------------------------ */
@@ -78,7 +77,7 @@ static bool take_added(struct redis_client **clients)
         client->next = *clients;
         *clients = client;
     }
-    stopping = loop.stopping;
+    stopping = loop_is_stopping();
     pthread_mutex_unlock(&loop.lock);
     return stopping;
 }
@@ -150,30 +149,35 @@ static int timeout_until(int64_t next_ms)
     return wait <= 0 ? 0 : wait > 60000 ? 60000 : (int)wait;
 }
 
+static bool is_bell(const struct epoll_event *events, int count)
+{
+    for (int i = 0; i < count; i++) {
+        if (events[i].data.ptr == NULL)
+            return true;
+    }
+    return false;
+}
+
 static void *thread_main(void *unused)
 {
     struct epoll_event events[EVENTS];
     struct redis_client *clients = NULL;
-    int64_t next_ms = INT64_MAX, periodic_ms = clock_now_ms();
+    int64_t next_ms = 0, periodic_ms = clock_now_ms();
 
     (void)unused;
     for (;;) {
+        int count = epoll_wait(loop.epoll, events, EVENTS, timeout_until(next_ms));
         bool stopping, quiet;
-        int count;
 
-        answer_bell();
+        if (is_bell(events, count))
+            answer_bell();
         stopping = take_added(&clients);
-        quiet = serve(&clients, NULL, 0, stopping, &next_ms);
+        quiet = serve(&clients, events, count, stopping, &next_ms);
         run_periodic(&periodic_ms, &next_ms);
         if (stopping && quiet)
             return NULL;
         if (stopping && next_ms > clock_now_ms() + STOPPING_MS)
-            next_ms = clock_now_ms() + STOPPING_MS;
-        do {
-            count = epoll_wait(loop.epoll, events, EVENTS, timeout_until(next_ms));
-            if (count > 0)
-                serve(&clients, events, count, stopping, &next_ms);
-        } while (count > 0 && !stopping && !atomic_load_explicit(&loop.rung, memory_order_acquire));
+            next_ms = clock_now_ms() + STOPPING_MS; /* somebody minds still */
     }
 }
 
@@ -188,12 +192,22 @@ static void stop_at_exit(void)
         pthread_mutex_unlock(&loop.lock);
         return;
     }
-    loop.stopping = true;
+    atomic_store(&loop.stopping, true);
     pthread_mutex_unlock(&loop.lock);
     atomic_store(&loop.rung, false);
     loop_wake();
     pthread_join(loop.thread, NULL);
-    loop.pid = 0;
+    atomic_store(&loop.over, true);
+}
+
+bool loop_is_stopping(void)
+{
+    return atomic_load_explicit(&loop.stopping, memory_order_relaxed);
+}
+
+bool loop_is_over(void)
+{
+    return atomic_load_explicit(&loop.over, memory_order_acquire);
 }
 
 static bool open_descriptors(void)
@@ -272,10 +286,15 @@ bool loop_add(struct redis_client *client, char *error, unsigned long error_size
 
 void loop_set_periodic(int64_t interval_ms, void (*fn)(void))
 {
+    bool running;
+
     pthread_mutex_lock(&loop.lock);
     loop.periodic_ms = interval_ms;
     loop.periodic = fn;
+    running = loop.pid != 0;
     pthread_mutex_unlock(&loop.lock);
+    if (running)
+        loop_wake();
 }
 
 /* -- Fork ------------------------------------------------------------------------------------------ */
@@ -296,6 +315,7 @@ void loop_in_child(void)
     close_descriptors();
     loop.pid = 0;
     loop.added = NULL;
-    loop.stopping = false;
+    atomic_store(&loop.stopping, false);
+    atomic_store(&loop.over, false);
     atomic_store(&loop.rung, false);
 }

@@ -18,6 +18,12 @@ bool loop_add(struct redis_client *client, char *error, unsigned long error_size
 /* Lets the thread look at its clients soon.  Any thread; never waits. */
 void loop_wake(void);
 
+/* The process exits: what is under way ends, and nothing more begins. */
+bool loop_is_stopping(void);
+
+/* And the thread has ended. */
+bool loop_is_over(void);
+
 void loop_set_periodic(int64_t interval_ms, void (*fn)(void));
 
 /* Around a fork: nothing changes in between.  In the child the thread is gone. */

@@ -7,9 +7,12 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/clock.h"
 #include "base/glob.h"
 #include "redis/client.h"
 #include "redis/loop.h"
+#include "redis/pipeline.h"
+#include "redis/quote.h"
 
 enum { DEFAULT_MAX_OPS = 20000, DEFAULT_MAX_BYTES = 64 << 20 };
 
@@ -28,17 +31,19 @@ void redis_op_free(struct redis_op *op)
 
 /* -- Fork ------------------------------------------------------------------------------------------ */
 
-/* Lock order: all_lock, then each client's, then the loop's. */
+/* Lock order: all_lock, then each client's, then the loop's, then that of the sockets. */
 static void before_fork(void)
 {
     pthread_mutex_lock(&all_lock);
     for (struct redis_client *c = all; c; c = c->next_of_all)
         pthread_mutex_lock(&c->lock);
     loop_before_fork();
+    conn_before_fork();
 }
 
 static void after_fork(void)
 {
+    conn_after_fork();
     loop_after_fork();
     for (struct redis_client *c = all; c; c = c->next_of_all)
         pthread_mutex_unlock(&c->lock);
@@ -50,12 +55,16 @@ static void in_child(void)
     loop_in_child();
     for (struct redis_client *c = all; c; c = c->next_of_all)
         client_after_fork(c);
+    resolve_after_fork();
+    conn_after_fork();
     pthread_mutex_init(&all_lock, NULL);
 }
 
+static int watching; /* 0: it is */
+
 static void watch_forks(void)
 {
-    pthread_atfork(before_fork, after_fork, in_child);
+    watching = pthread_atfork(before_fork, after_fork, in_child);
 }
 
 /* -- Clients --------------------------------------------------------------------------------------- */
@@ -84,7 +93,7 @@ static bool override(char *field, size_t size, const char *value, const char *wh
     if (!value)
         return true;
     if (strlen(value) >= size) {
-        snprintf(error, error_size, "the %s is too long", what);
+        snprintf(error, error_size, "the %s is longer than %zu bytes", what, size - 1);
         return false;
     }
     snprintf(field, size, "%s", value);
@@ -98,6 +107,21 @@ static bool fill_url(struct url *url, const struct redis_config *config, char *e
                     size) &&
            override(url->password, sizeof(url->password), config->password, "password", error,
                     size);
+}
+
+/* As Redis wants it: one word. */
+static bool fill_name(struct redis_client *c, const char *name, char *error, size_t size)
+{
+    if (!name || !name[0])
+        return true;
+    for (const char *at = name; *at; at++) {
+        if (*at < '!' || *at > '~') {
+            snprintf(error, size, "the client name holds a space or a special character");
+            return false;
+        }
+    }
+    c->name = alloc_copy(name, strlen(name));
+    return c->name != NULL;
 }
 
 static bool fill_prefix(struct redis_client *c, const struct redis_config *config)
@@ -129,9 +153,8 @@ static void fill_rest(struct redis_client *c, const struct redis_config *config,
                                           c->server,     &c->hooks, c->connect_timeout_ms,
                                           c->timeout_ms, 1000};
     c->link.config = &c->link_config;
-    client_list_init(&c->queued);
-    client_list_init(&c->waiting);
-    client_list_init(&c->sent);
+    op_list_init(&c->queued);
+    pipeline_init(c);
     pthread_mutex_init(&c->lock, NULL);
     url_server(&c->url, c->server, sizeof(c->server));
 }
@@ -143,24 +166,15 @@ struct redis_client *redis_client_create(const struct redis_config *config,
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     struct redis_client *c = alloc_zeroed(sizeof(*c));
 
-    if (c && !fill_url(&c->url, config, error, error_size)) {
-        alloc_free(c);
-        return NULL;
-    }
-    if (c && config->client_name)
-        c->name = alloc_copy(config->client_name, strlen(config->client_name));
-    if (!c || (config->client_name && !c->name) || !fill_prefix(c, config)) {
-        snprintf(error, error_size, "no memory");
-        if (c) {
-            alloc_free(c->name);
-            alloc_free(c->prefix);
-            alloc_free(c->prefix_glob);
-        }
-        alloc_free(c);
+    snprintf(error, error_size, "no memory");
+    pthread_once(&once, watch_forks);
+    if (!c || watching != 0 || !fill_url(&c->url, config, error, error_size) ||
+        !fill_name(c, config->client_name, error, error_size) || !fill_prefix(c, config)) {
+        if (c)
+            client_free(c);
         return NULL;
     }
     fill_rest(c, config, hooks);
-    pthread_once(&once, watch_forks);
     pthread_mutex_lock(&all_lock);
     c->next_of_all = all;
     all = c;
@@ -176,7 +190,8 @@ void redis_client_release(struct redis_client *client)
     client->released = true;
     in_loop = client->in_loop;
     pthread_mutex_unlock(&client->lock);
-    if (in_loop)
+    /* Where the thread has ended already, the process exits. */
+    if (in_loop && !loop_is_over())
         loop_wake();
     else
         redis_client_over(client);
@@ -236,12 +251,17 @@ static enum redis_submit admit_locked(struct redis_client *c, struct redis_op *o
         return REDIS_DOWN;
     }
     if (c->ops >= c->max_ops || (c->ops && c->bytes + bytes > c->max_bytes)) {
-        snprintf(op->error, sizeof(op->error), "%s: %zu operations of %zu bytes are queued already",
-                 c->server, c->ops, c->bytes);
+        snprintf(reason, sizeof(reason), "%zu operations of %zu bytes are queued already", c->ops,
+                 c->bytes);
+        quote_sentence(c->server, reason, op->error, sizeof(op->error));
         return REDIS_QUEUE_FULL;
     }
+    if (loop_is_stopping()) {
+        quote_sentence(c->server, "the process exits", op->error, sizeof(op->error));
+        return REDIS_NO_THREAD;
+    }
     if (!join_loop_locked(c, reason, sizeof(reason))) {
-        snprintf(op->error, sizeof(op->error), "%s: %s", c->server, reason);
+        quote_sentence(c->server, reason, op->error, sizeof(op->error));
         return REDIS_NO_THREAD;
     }
     return REDIS_ACCEPTED;
@@ -249,7 +269,7 @@ static enum redis_submit admit_locked(struct redis_client *c, struct redis_op *o
 
 enum redis_submit redis_submit(struct redis_client *client, struct redis_op *op, bool cork)
 {
-    size_t bytes = op->key_length + op->value_length + 64;
+    size_t bytes = pipeline_op_bytes(op);
     enum redis_submit rc;
 
     op->status = REDIS_DONE;
@@ -257,14 +277,15 @@ enum redis_submit redis_submit(struct redis_client *client, struct redis_op *op,
     op->replies_due = 0;
     op->reply = NULL;
     op->reply_length = op->reply_count = 0;
-    op->pttl_ms = op->integer = op->sent_ms = 0;
+    op->pttl_ms = op->integer = 0;
+    op->sent_ms = clock_now_ms(); /* of its submission, so far */
     op->error[0] = '\0';
     pthread_mutex_lock(&client->lock);
     rc = admit_locked(client, op, bytes);
     if (rc == REDIS_ACCEPTED) {
         client->ops++;
         client->bytes += bytes;
-        client_list_append(&client->queued, op);
+        op_list_append(&client->queued, op);
     }
     pthread_mutex_unlock(&client->lock);
     if (rc == REDIS_ACCEPTED && !cork)

@@ -1,151 +1,173 @@
 #include "redis/reply.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #include "base/alloc.h"
+#include "redis/page.h"
+#include "redis/quote.h"
 
-static bool garbage(struct redis_op *op, const char *server)
+#define RESERVED "#tandem:"
+
+enum { CURSOR_DIGITS = 20 }; /* of an unsigned 64-bit number */
+
+static bool garbage(struct redis_op *op, const struct reply_source *source)
 {
     op->status = REDIS_GARBAGE;
-    snprintf(op->error, sizeof(op->error), "%s: the answer makes no sense", server);
+    quote_sentence(source->server, "the answer makes no sense", op->error, sizeof(op->error));
     return false;
 }
 
-static bool refused(struct redis_op *op, const redisReply *reply, const char *server)
+static bool refused(struct redis_op *op, const redisReply *reply, const struct reply_source *source)
 {
-    int length = reply->len > 120 ? 120 : (int)reply->len;
+    char reason[QUOTE_BYTES + 1];
 
+    quote_error(reply->str, (size_t)reply->len, source->secret, reason, sizeof(reason));
+    quote_sentence(source->server, reason, op->error, sizeof(op->error));
     op->status = REDIS_REFUSED;
-    snprintf(op->error, sizeof(op->error), "%s: %.*s", server, length, reply->str);
     return true;
 }
 
-static bool no_memory(struct redis_op *op)
+/* What it did in Redis, it did: only nobody can be told. */
+static bool no_memory(struct redis_op *op, const struct reply_source *source)
 {
-    op->status = REDIS_REFUSED;
-    snprintf(op->error, sizeof(op->error), "no memory for the answer");
+    op->status = REDIS_UNKNOWN;
+    quote_sentence(source->server, "no memory for the answer", op->error, sizeof(op->error));
     return true;
 }
 
-static bool take_value(struct redis_op *op, const redisReply *reply, const char *server)
+static bool take_value(struct redis_op *op, const redisReply *reply,
+                       const struct reply_source *source)
 {
     if (reply->type == REDIS_REPLY_NIL) {
         op->status = REDIS_ABSENT;
         return true;
     }
     if (reply->type != REDIS_REPLY_STRING)
-        return garbage(op, server);
+        return garbage(op, source);
     op->reply_length = (size_t)reply->len;
     op->reply = alloc_copy(reply->str, op->reply_length);
-    return op->reply ? true : no_memory(op);
+    return op->reply ? true : no_memory(op, source);
 }
 
 static bool take_integer(struct redis_op *op, const redisReply *reply, int64_t *to, int64_t least,
-                         const char *server)
+                         int64_t most, const struct reply_source *source)
 {
-    if (reply->type != REDIS_REPLY_INTEGER || reply->integer < least)
-        return garbage(op, server);
+    if (reply->type != REDIS_REPLY_INTEGER || reply->integer < least || reply->integer > most)
+        return garbage(op, source);
     *to = reply->integer;
     return true;
 }
 
-static char *put_item(char *to, const char *text, size_t length)
+static bool take_ok(struct redis_op *op, const redisReply *reply, const struct reply_source *source)
 {
-    uint32_t n = (uint32_t)length;
+    if (reply->type != REDIS_REPLY_STATUS || strcmp(reply->str, "OK") != 0)
+        return garbage(op, source);
+    return true;
+}
 
-    memcpy(to, &n, sizeof(n));
-    memcpy(to + sizeof(n), text, length);
-    return to + sizeof(n) + length;
+/* -- Pages --------------------------------------------------------------------------------------- */
+
+bool reply_is_key(const redisReply *key, const struct command_prefix *prefix)
+{
+    return key->type == REDIS_REPLY_STRING && (size_t)key->len >= prefix->length &&
+           (prefix->length == 0 || memcmp(key->str, prefix->text, prefix->length) == 0);
 }
 
 /* The reserved names hold what the library keeps beside the values; they go with clear, and are nobody's
  * business else. */
 static bool is_reserved(const char *key, size_t length)
 {
-    return length >= 8 && memcmp(key, "#tandem:", 8) == 0;
+    return length >= sizeof(RESERVED) - 1 && memcmp(key, RESERVED, sizeof(RESERVED) - 1) == 0;
 }
 
 static bool is_listed(const struct redis_op *op, const struct command_prefix *prefix,
                       const redisReply *key)
 {
-    return command_is_ours(prefix, key) &&
+    return reply_is_key(key, prefix) &&
            (op->kind == REDIS_SCAN_UNLINK ||
             !is_reserved(key->str + prefix->length, (size_t)key->len - prefix->length));
 }
 
+static bool is_cursor(const redisReply *reply)
+{
+    return reply->type == REDIS_REPLY_STRING && reply->len > 0 && reply->len <= CURSOR_DIGITS &&
+           strspn(reply->str, "0123456789") == (size_t)reply->len;
+}
+
 static bool is_page(const redisReply *reply)
 {
-    return reply->type == REDIS_REPLY_ARRAY && reply->elements == 2 &&
-           reply->element[0]->type == REDIS_REPLY_STRING &&
-           reply->element[1]->type == REDIS_REPLY_ARRAY;
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2 || !is_cursor(reply->element[0]) ||
+        reply->element[1]->type != REDIS_REPLY_ARRAY)
+        return false;
+    for (size_t i = 0; i < reply->element[1]->elements; i++) {
+        if (reply->element[1]->element[i]->type != REDIS_REPLY_STRING)
+            return false;
+    }
+    return true;
 }
 
 static bool take_page(struct redis_op *op, const redisReply *reply,
-                      const struct command_prefix *prefix, const char *server)
+                      const struct command_prefix *prefix, const struct reply_source *source)
 {
     const redisReply *cursor, *keys;
     size_t size;
     char *to;
 
     if (!is_page(reply))
-        return garbage(op, server);
+        return garbage(op, source);
     cursor = reply->element[0];
     keys = reply->element[1];
-    size = 4 + (size_t)cursor->len;
-    for (size_t i = 0; i < keys->elements; i++)
+    size = PAGE_LENGTH_BYTES + (size_t)cursor->len;
+    for (size_t i = 0; i < keys->elements; i++) {
         if (is_listed(op, prefix, keys->element[i]))
-            size += 4 + (size_t)keys->element[i]->len - prefix->length;
+            size += PAGE_LENGTH_BYTES + (size_t)keys->element[i]->len - prefix->length;
+    }
     op->reply = alloc_bytes(size);
     if (!op->reply)
-        return no_memory(op);
+        return no_memory(op, source);
     op->reply_length = size;
-    to = put_item(op->reply, cursor->str, (size_t)cursor->len);
+    to = page_put(op->reply, cursor->str, (size_t)cursor->len);
     op->reply_count = 1;
     for (size_t i = 0; i < keys->elements; i++) {
         const redisReply *key = keys->element[i];
 
         if (!is_listed(op, prefix, key))
             continue;
-        to = put_item(to, key->str + prefix->length, (size_t)key->len - prefix->length);
+        to = page_put(to, key->str + prefix->length, (size_t)key->len - prefix->length);
         op->reply_count++;
     }
     return true;
 }
 
-static bool take_ok(struct redis_op *op, const redisReply *reply, const char *server)
-{
-    if (reply->type != REDIS_REPLY_STATUS || strcmp(reply->str, "OK") != 0)
-        return garbage(op, server);
-    return true;
-}
+/* -- All of them --------------------------------------------------------------------------------- */
 
 bool reply_take(struct redis_op *op, enum reply_part part, const redisReply *reply,
-                const struct command_prefix *prefix, const char *server)
+                const struct command_prefix *prefix, const struct reply_source *source)
 {
     /* Of two replies the first that says no has the last word. */
     if (op->status == REDIS_REFUSED)
         return true;
     if (reply->type == REDIS_REPLY_ERROR)
-        return refused(op, reply, server);
-    if (part == REPLY_PTTL)
-        return op->status == REDIS_ABSENT || take_integer(op, reply, &op->pttl_ms, -2, server);
+        return refused(op, reply, source);
     if (part == REPLY_UNLINK)
-        return take_integer(op, reply, &op->integer, 0, server);
+        return take_integer(op, reply, &op->integer, 0, INT64_MAX, source);
+    if (part == REPLY_PTTL)
+        return take_integer(op, reply, &op->pttl_ms, -2, INT64_MAX, source);
     switch (op->kind) {
     case REDIS_GET:
-        return take_value(op, reply, server);
+        return take_value(op, reply, source);
     case REDIS_EXISTS:
     case REDIS_DELETE:
-    case REDIS_PUBLISH:
-        return take_integer(op, reply, &op->integer, 0, server);
+        return take_integer(op, reply, &op->integer, 0, 1, source);
     case REDIS_PTTL:
-        return take_integer(op, reply, &op->pttl_ms, -2, server);
+        return take_integer(op, reply, &op->pttl_ms, -2, INT64_MAX, source);
+    case REDIS_PUBLISH:
+        return take_integer(op, reply, &op->integer, 0, INT64_MAX, source);
     case REDIS_SET:
-        return take_ok(op, reply, server);
+        return take_ok(op, reply, source);
     case REDIS_SCAN:
     case REDIS_SCAN_UNLINK:
-        return take_page(op, reply, prefix, server);
+        return take_page(op, reply, prefix, source);
     }
-    return garbage(op, server);
+    return garbage(op, source);
 }

@@ -4,14 +4,24 @@
 #ifndef TANDEM_REDIS_REPLY_H
 #define TANDEM_REDIS_REPLY_H
 
+#include <hiredis/hiredis.h>
+
 #include "redis/command.h"
 
 /* Which of an operation's replies this is. */
 enum reply_part { REPLY_FIRST, REPLY_PTTL, REPLY_UNLINK };
 
+/* Whom the reply is from, for sentences: the server's name, and what must not be repeated. */
+struct reply_source {
+    const char *server, *secret;
+};
+
 /* Takes one reply into the operation.  False when its type makes no sense; then the operation's status is
- * REDIS_GARBAGE.  server goes into error sentences. */
+ * REDIS_GARBAGE. */
 bool reply_take(struct redis_op *op, enum reply_part part, const redisReply *reply,
-                const struct command_prefix *prefix, const char *server);
+                const struct command_prefix *prefix, const struct reply_source *source);
+
+/* Does this reply element hold a key of ours? */
+bool reply_is_key(const redisReply *key, const struct command_prefix *prefix);
 
 #endif

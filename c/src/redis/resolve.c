@@ -11,6 +11,13 @@
 
 #include "base/alloc.h"
 
+enum {
+    MOST_LOOKUPS = 16, /* at once: the system's resolver may take long to give up */
+    STACK_BYTES = 512 << 10
+};
+
+static _Atomic int lookups;
+
 /* Shared by the asker and the thread; the last of the two frees it. */
 struct resolve {
     _Atomic int holders;
@@ -60,36 +67,54 @@ static void *thread_main(void *context)
     struct resolve *r = context;
 
     look_up(r);
+    atomic_fetch_sub(&lookups, 1);
     atomic_store(&r->answered, true);
     r->wake();
     resolve_release(r);
     return NULL;
 }
 
-struct resolve *resolve_start(const char *host, void (*wake)(void))
+static int start_thread(struct resolve *r)
 {
-    struct resolve *r = alloc_zeroed(sizeof(*r));
     pthread_attr_t attributes;
     sigset_t all, before;
     pthread_t thread;
     int rc;
 
+    sigfillset(&all);
+    pthread_attr_init(&attributes);
+    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+    pthread_attr_setstacksize(&attributes, STACK_BYTES);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    rc = pthread_create(&thread, &attributes, thread_main, r);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_attr_destroy(&attributes);
+    return rc;
+}
+
+struct resolve *resolve_start(const char *host, void (*wake)(void), char *error, size_t error_size)
+{
+    struct resolve *r = alloc_zeroed(sizeof(*r));
+
+    snprintf(error, error_size, "%s",
+             r ? "cannot start a thread to look the host up" : "no memory");
     if (!r)
         return NULL;
     atomic_init(&r->holders, 2);
     r->wake = wake;
     snprintf(r->host, sizeof(r->host), "%s", host);
-    sigfillset(&all);
-    pthread_attr_init(&attributes);
-    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    rc = pthread_create(&thread, &attributes, thread_main, r);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    pthread_attr_destroy(&attributes);
-    if (rc == 0)
+    if (atomic_fetch_add(&lookups, 1) >= MOST_LOOKUPS)
+        snprintf(error, error_size, "the system does not answer when asked for the host");
+    else if (start_thread(r) == 0)
         return r;
+    atomic_fetch_sub(&lookups, 1);
     alloc_free(r);
     return NULL;
+}
+
+void resolve_after_fork(void)
+{
+    atomic_store(&lookups, 0);
 }
 
 bool resolve_poll(struct resolve *resolve, struct resolve_answer *answer)

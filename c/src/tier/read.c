@@ -1,6 +1,7 @@
 /*
  * read.c: get, exists and ttl: memory while it is fresh, then Redis, then memory past its freshness.
  */
+#include <math.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -22,16 +23,34 @@ static bool tells(enum redis_kind kind, const struct memory_entry *entry)
     return kind != REDIS_PTTL || !(entry->attributes.flags & MEMORY_CAPPED);
 }
 
+/* How long the caller may answer from what it got, if it looks whether it has changed.  Only an entry of
+ * the segment's present epoch: such a one is there as long as that epoch lasts, whereas an older one may
+ * be dropped without any further sign. */
+static inline void say_near(const struct memory_entry *entry, int32_t from, tandem_result *result)
+{
+    const struct memory_attributes *a = &entry->attributes;
+    double until = a->expires_ms ? (double)a->expires_ms : INFINITY;
+
+    if (from != TANDEM_TIER_MEMORY || !entry->epoch_holds ||
+        !memory_near_word(entry->slot, &result->slot))
+        return;
+    if ((a->flags & MEMORY_FROM_REDIS) && a->fresh_until_ms && (double)a->fresh_until_ms < until)
+        until = (double)a->fresh_until_ms;
+    result->fresh_until = until;
+    result->version = entry->version;
+    result->epoch = a->epoch;
+}
+
 /* Answers with what memory has; found is MEMORY_OK or MEMORY_SMALL. */
 static inline int answer(struct tier *tier, enum redis_kind kind, int found,
                          const struct memory_entry *entry, int32_t from, int64_t now_ms,
                          tandem_result *result)
 {
     result->tier = from;
-    result->slot = entry->slot;
-    result->version = entry->version;
-    if (kind == REDIS_GET)
+    if (kind == REDIS_GET) {
         result->length = (double)entry->length;
+        say_near(entry, from, result);
+    }
     if (found == MEMORY_SMALL)
         return TANDEM_TOO_SMALL;
     if (kind == REDIS_PTTL && entry->attributes.expires_ms)

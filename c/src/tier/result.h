@@ -13,7 +13,8 @@ static inline void result_clear(tandem_result *result)
 {
     result->ticket = result->length = result->ttl = result->count = 0;
     result->tier = TANDEM_TIER_NONE;
-    result->version = result->slot = result->error_length = 0;
+    result->fresh_until = 0;
+    result->version = result->slot = result->epoch = result->error_length = 0;
     result->error[0] = '\0';
 }
 

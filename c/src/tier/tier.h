@@ -41,6 +41,8 @@ struct tandem_cache {
     int64_t timeout_ms, connect_timeout_ms;
     bool degrade;      /* on a Redis error: carry on in memory */
     bool write_behind; /* nobody waits for writes */
+    struct memory_near near; /* claimed by the process of near_generation, if that is not 0 */
+    unsigned near_generation;
     bool corked;       /* something was queued that the I/O thread was not woken for */
 };
 

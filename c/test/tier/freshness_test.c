@@ -3,8 +3,8 @@
 #include "check.h"
 
 /* memory_ttl 10 s, max_stale 2 s. */
-static const struct freshness_rules tracked = {10000, 2000, true};
-static const struct freshness_rules untracked = {10000, 2000, false};
+static const struct freshness_rules tracked = {10000, 2000, 500, true};
+static const struct freshness_rules untracked = {10000, 2000, 500, false};
 
 static struct memory_entry entry_of(struct memory_attributes attributes, bool epoch_holds)
 {
@@ -71,7 +71,7 @@ TEST(without_tracking_an_entry_is_fresh_for_memory_ttl)
 
 TEST(max_stale_beyond_memory_ttl_does_not_lengthen_anything)
 {
-    const struct freshness_rules rules = {1000, 50000, true};
+    const struct freshness_rules rules = {1000, 50000, 500, true};
     struct memory_attributes a = freshness_attributes(&rules, 1000, -1, false);
 
     CHECK_INT(2000, a.expires_ms);
@@ -80,7 +80,7 @@ TEST(max_stale_beyond_memory_ttl_does_not_lengthen_anything)
 
 TEST(max_stale_zero_is_never_fresh)
 {
-    const struct freshness_rules rules = {10000, 0, true};
+    const struct freshness_rules rules = {10000, 0, 500, true};
     struct memory_attributes a = freshness_attributes(&rules, 1000, 5000, false);
 
     CHECK_INT(FRESHNESS_STALE, judge(a, 1000));
@@ -138,6 +138,33 @@ TEST(no_sum_of_times_turns_into_never)
     CHECK_INT(1, a.fresh_until_ms);
     a = freshness_memory_only(-500, 500);
     CHECK_INT(1, a.expires_ms);
+}
+
+TEST(with_a_link_an_entry_is_fresh_while_the_lease_runs)
+{
+    struct memory_attributes a = freshness_attributes(&tracked, 1000, -1, true);
+    struct memory_entry entry = {.attributes = a, .epoch_holds = true};
+
+    CHECK_INT(MEMORY_FROM_REDIS | MEMORY_CAPPED | MEMORY_LEASED, a.flags);
+    CHECK_INT(11000, a.fresh_until_ms);
+    CHECK_INT(FRESHNESS_FRESH, freshness_judge(&entry, 5000, 4999));
+    CHECK_INT(FRESHNESS_STALE, freshness_judge(&entry, 5000, 5000));
+    CHECK_INT(FRESHNESS_STALE, freshness_judge(&entry, 0, 1001));
+    CHECK_INT(FRESHNESS_GONE, freshness_judge(&entry, 90000, 11000));
+    entry.epoch_holds = false;
+    CHECK_INT(FRESHNESS_STALE, freshness_judge(&entry, 5000, 1001));
+}
+
+TEST(a_provisional_write_lives_for_its_time_or_its_ttl)
+{
+    struct memory_attributes a = freshness_provisional(&tracked, 1000, -1, 500);
+
+    CHECK_INT(MEMORY_FROM_REDIS | MEMORY_CAPPED | MEMORY_LEASED | MEMORY_PROVISIONAL, a.flags);
+    CHECK_INT(1500, a.expires_ms);
+    CHECK_INT(1500, a.fresh_until_ms);
+    a = freshness_provisional(&tracked, 1000, 300, 500);
+    CHECK_INT(MEMORY_FROM_REDIS | MEMORY_LEASED | MEMORY_PROVISIONAL, a.flags);
+    CHECK_INT(1300, a.expires_ms);
 }
 
 CHECK_MAIN()

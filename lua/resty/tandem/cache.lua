@@ -16,6 +16,7 @@ local handles = require "resty.tandem.handles"
 local host = require "resty.tandem.host"
 local many = require "resty.tandem.many"
 local metrics = require "resty.tandem.metrics"
+local near_table = require "resty.tandem.near"
 local outcome = require "resty.tandem.outcome"
 local pending = require "resty.tandem.pending"
 local text = require "resty.tandem.text"
@@ -29,6 +30,8 @@ local str = ffi.string
 local sub = string.sub
 local type = type
 
+local admit = near_table.admit
+local find = near_table.find
 local key_problem = arguments.key
 local not_open = arguments.not_open
 local read_flags = host.read_flags
@@ -99,20 +102,25 @@ local function read_on(self, key, flags, status)
     return nil, "the value grew faster than it could be read"
 end
 
-local function decoded(self, key, bytes, tier)
-    local value, err = self.decode(bytes)
-    if err then
-        return nil, format('cannot decode the value of key "%s": %s', text.shorten(key), err)
-    end
-    return value, nil, TIERS[tier]
+local function cannot_decode(key, err)
+    return format('cannot decode the value of key "%s": %s', text.shorten(key), err)
 end
 
---- Looks a key up: in memory, then in Redis.
+--- Looks a key up: in the near table, in memory, then in Redis.
+--
+-- With another codec than "string", calls may return the same table again: it must not be changed.
 -- @tparam string key any bytes
 -- @return value, nil, tier: "memory", "redis" or "stale" (past its freshness, Redis cannot be
 -- asked); or nil, nil, nil when there is no such key; or nil, err when only Redis knows and
 -- cannot be asked, or the bytes, written by another program, cannot be decoded
 function _M.get(self, key)
+    local near = self.near
+    if near then
+        local entry = find(near, key)
+        if entry then
+            return entry[1], nil, "memory"
+        end
+    end
     local handle = self.handle
     if not handle then
         error(not_open(self), 2)
@@ -128,22 +136,33 @@ function _M.get(self, key)
 
     local status = C.tandem_get(handle, key, #key, flags, buffer, size, result)
     if status == OK then
-        local length, tier = result.length, result.tier
-        local bytes = str(buffer, length)
+        local length, tier, fresh_until = result.length, result.tier, result.fresh_until
+        local slot, version, epoch = result.slot, result.version, result.epoch
+        local value = str(buffer, length)
         if self.decode then
-            return decoded(self, key, bytes, tier)
+            local err
+            value, err = self.decode(value)
+            if err then
+                return nil, cannot_decode(key, err)
+            end
         end
-        return bytes, nil, TIERS[tier]
+        if near and value ~= nil then
+            admit(near, key, value, length, fresh_until, slot, version, epoch)
+        end
+        return value, nil, TIERS[tier]
     end
     if status == EINVAL then
         error(key_problem(self, key) or outcome.message(result), 2)
     end
 
-    local bytes, err, tier = read_on(self, key, flags, status)
-    if bytes and self.decode then
-        return decoded(self, key, bytes, tier)
+    local value, err, tier = read_on(self, key, flags, status)
+    if value and self.decode then
+        value, err = self.decode(value)
+        if err then
+            return nil, cannot_decode(key, err)
+        end
     end
-    return bytes, err, tier and TIERS[tier]
+    return value, err, tier and TIERS[tier]
 end
 
 -- What exists and ttl have in common: the status in the end, its error, and the seconds left.
@@ -169,6 +188,9 @@ function _M.exists(self, key)
     local problem = key_problem(self, key)
     if problem then
         error(problem, 2)
+    end
+    if self.near and find(self.near, key) then
+        return true
     end
     local flags = self.flags or read_flags()
     if not flags then
@@ -311,7 +333,7 @@ function _M.close(self)
     if not self.handle then
         error(not_open(self), 2)
     end
-    self.handle = nil
+    self.handle, self.near = nil, nil
     handles.close(self.core)
     return true
 end
@@ -345,11 +367,12 @@ function _M.open(checked)
     end
     tell_tracking(checked, core.handle)
 
-    -- handle is the core's, until close; flags is nil when the phase has a say.
+    -- handle and near are the core's, until close; flags is nil when the phase has a say.
     local object = setmetatable({
         name = checked.name,
         core = core,
         handle = core.handle,
+        near = handles.near(core, checked.near),
         flags = not checked.redis and 0 or nil,
         has_redis = checked.redis ~= nil,
         behind = checked.redis ~= nil and checked.write == "behind",

@@ -9,11 +9,13 @@ local ffi = require "ffi"
 
 local C = require("resty.tandem.lib").C
 local host = require "resty.tandem.host"
+local near = require "resty.tandem.near"
 local text = require "resty.tandem.text"
 
 local concat = table.concat
 local format = string.format
 local next = next
+local pairs = pairs
 local setmetatable = setmetatable
 local show = text.show
 local str = ffi.string
@@ -109,6 +111,12 @@ end
 -- keep that for ever.
 local core_of = setmetatable({}, { __mode = "kv" })
 
+local function close_near(core)
+    for _, table_of in pairs(core.near) do
+        near.close(table_of)
+    end
+end
+
 -- The collector's way of closing.  When the Lua VM is closed, this runs while the objects are still
 -- there, and before the __gc of the application's userdata, which may use the cache.
 local function collect_handle(handle)
@@ -116,8 +124,9 @@ local function collect_handle(handle)
     if core then
         core.handle = nil
         for object in pairs(core.objects) do
-            object.handle = nil
+            object.handle, object.near = nil, nil
         end
+        close_near(core)
     end
     C.tandem_close(handle)
 end
@@ -147,6 +156,7 @@ local function close_core(core)
             core.open.cores[core.signature] = nil
         end
         ffi.gc(handle, nil)
+        close_near(core)
         C.tandem_close(handle)
     end
 end
@@ -168,7 +178,7 @@ local function new_core(checked, open, identity, wanted)
         return nil, conflict(checked.name, "redis", open.text, identity_text), true
     end
     local core = { handle = handle, open = open, signature = wanted, users = 0, busy = 0,
-                   closing = false, objects = setmetatable({}, { __mode = "k" }) }
+                   closing = false, near = {}, objects = setmetatable({}, { __mode = "k" }) }
     open.cores[wanted] = core
     core_of[handle] = core
     return core
@@ -200,6 +210,21 @@ function _M.open(checked)
     end
     core.users = core.users + 1
     return core
+end
+
+--- The near table of a core that has these limits: objects share it as they share the handle.
+-- @param limits entries=, bytes=; or false
+function _M.near(core, limits)
+    if not limits then
+        return nil
+    end
+    local which = limits.entries .. ":" .. limits.bytes
+    local found = core.near[which]
+    if not found then
+        found = near.new(core.handle, limits)
+        core.near[which] = found
+    end
+    return found
 end
 
 -- -- Using and closing ---------------------------------------------------------------------------

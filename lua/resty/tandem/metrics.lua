@@ -59,7 +59,7 @@ function _M.stats(handle)
 
     -- One lookup is one hit or one miss, whichever tier answered it.  Those answered by memory as
     -- stale are also among the unanswered ones of Redis.
-    local hits = memory.hits + memory.stale + redis.hits
+    local hits = memory.near_hits + memory.hits + memory.stale + redis.hits
     local misses = memory.misses
     if server ~= nil then
         misses = redis.misses + math.max(0, redis.unanswered - memory.stale)

@@ -246,7 +246,7 @@ local OPTIONS = {
       later = true },
     { name = "tags", check = not_yet(boolean, is_true), default = false, later = true },
     { name = "freeze", check = boolean, default = false, later = true },
-    { name = "near", check = near, default = true, later = true },
+    { name = "near", check = near, default = true },
     { name = "runtime_dir", check = c_string },
 }
 

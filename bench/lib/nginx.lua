@@ -1,0 +1,96 @@
+--- Runs a job inside a real nginx, which is where ngx.shared.DICT is, and returns what it answers.
+--
+-- A job is a Lua file that returns a function of its arguments (a table that JSON can hold).  It runs
+-- in a timer of each worker; what the one in worker 0 returns is the answer.  nginx listens nowhere:
+-- it starts, does its job and goes.
+
+local json = require "cjson"
+
+local _M = {}
+
+local MODULES = "/usr/lib/nginx/modules/"
+
+local CONF = [[
+%s
+daemon off;
+%s
+worker_processes %d;
+error_log %s/error.log warn;
+pid %s/pid;
+events { worker_connections 64; }
+http {
+    access_log off;
+    client_body_temp_path %s/body;
+    proxy_temp_path %s/proxy;
+    fastcgi_temp_path %s/fastcgi;
+    uwsgi_temp_path %s/uwsgi;
+    scgi_temp_path %s/scgi;
+    lua_package_path "%s/?.lua;%s/../lua/?.lua;%s/../lua/?/init.lua;%s;;";
+%s
+    init_by_lua_block { require("lib.worker").init("%s") }
+    init_worker_by_lua_block { require("lib.worker").start() }
+}
+]]
+
+local function read_file(path)
+    local file = io.open(path, "rb")
+    if not file then
+        return nil
+    end
+    local text = file:read("*a")
+    file:close()
+    return text
+end
+
+local function write_file(path, text)
+    local file = assert(io.open(path, "wb"))
+    file:write(text)
+    file:close()
+end
+
+_M.read_file, _M.write_file = read_file, write_file
+
+local function modules()
+    local openresty = os.getenv("OPENRESTY")
+    if openresty and openresty ~= "" then
+        return ""
+    end
+    return "load_module " .. MODULES .. "ndk_http_module.so;\n"
+        .. "load_module " .. MODULES .. "ngx_http_lua_module.so;\n"
+end
+
+--- Runs a job.
+-- @param job path below bench/jobs, without .lua
+-- @param args its arguments
+-- @param options { workers = 1, dicts = { name = size }, folder = the scratch folder,
+--   bench = bench's folder }
+function _M.run(job, args, options)
+    local workers, folder, bench = options.workers or 1, options.folder, options.bench
+    local dicts = {}
+    for name, size in pairs(options.dicts or {}) do
+        dicts[#dicts + 1] = string.format("    lua_shared_dict %s %s;\n", name, size)
+    end
+    local mlcache = os.getenv("MLCACHE")
+    local extra = mlcache and mlcache .. "/?.lua;" .. mlcache .. "/?/init.lua" or ""
+    local mode = workers == 1 and "master_process off;" or "master_process on; user root;"
+    local f = folder
+
+    os.remove(f .. "/answer.json")
+    write_file(f .. "/args.json", json.encode({ job = job, args = args, workers = workers }))
+    write_file(f .. "/nginx.conf", string.format(CONF, modules(), mode, workers, f, f, f, f, f, f, f,
+                                                 bench, bench, bench, extra, table.concat(dicts), f))
+    local nginx = os.getenv("NGINX") or "nginx"
+    os.execute(string.format("timeout 600 %s -p %s -c %s/nginx.conf >>%s/output 2>&1", nginx, f, f, f))
+    local answer = read_file(f .. "/answer.json")
+    if not answer then
+        error("the job " .. job .. " has given no answer; nginx said:\n"
+              .. (read_file(f .. "/error.log") or "") .. (read_file(f .. "/output") or ""))
+    end
+    local decoded = json.decode(answer)
+    if decoded.problem then
+        error("the job " .. job .. ": " .. decoded.problem)
+    end
+    return decoded.answer
+end
+
+return _M

@@ -1,0 +1,401 @@
+/*
+ * Kills, and stops, a process at each marked point (memory/fault.h) of each operation.
+ *
+ * For each operation there is a segment, prepared and remembered byte by byte.  The operation is run
+ * once to learn which points it comes by; then, for each of them, the segment is put back, a child runs
+ * the operation and is killed or stopped there, and the parent looks whether anybody could see anything
+ * wrong and whether service goes on.  A last test fails if there is a point that no operation reached.
+ */
+#define TANDEM_FAULTS
+
+#include "memory/fault.h"
+
+#include "aftermath.h"
+
+/* Points that some operation came by. */
+static _Atomic bool *reached;
+
+/* Tests are processes of their own, and this is to be seen by the last of them. */
+__attribute__((constructor)) static void share_reached(void)
+{
+    reached = shared(FAULT_COUNT * sizeof(*reached));
+}
+
+/* -- The operations ------------------------------------------------------------------------------- */
+
+static void nothing(void)
+{
+}
+
+static void fill_up(void)
+{
+    for (uint32_t key = 0; key < KEYS - 100; key++) {
+        put_usual(key);
+        if (key >= 300)
+            mark(key - draw(300));
+    }
+    churn(6000);
+}
+
+static void fill_with_tiny_ones(void)
+{
+    for (uint32_t key = 0; key < KEYS - 100; key++)
+        put_sized(key, 0, 0);
+}
+
+static void put_some(void)
+{
+    for (uint32_t key = 0; key < 40; key++)
+        put_sized(key, USUAL, key < 20 ? 0 : 10);
+}
+
+static void put_some_that_expire(void)
+{
+    put_some();
+    clock_shift(20);
+    for (uint32_t key = 20; key < 40; key++)
+        scene->acked[key] = 0;
+}
+
+/* Main is so full of what is dead that it needs a sweep. */
+static void fill_and_empty_main(void)
+{
+    fill_up();
+    for (uint32_t key = 0; key < KEYS; key++) {
+        struct memory_entry entry;
+
+        if (look(key, &entry) > 0 && index_word_load(m, entry.slot).place.log == LOG_MAIN &&
+            key % 4)
+            delete_key(key);
+    }
+}
+
+static void put_first(void)
+{
+    put_usual(0);
+}
+
+static void put_enlarged(void)
+{
+    put_sized(0, USUAL * 4, 0);
+}
+
+static void put_last(void)
+{
+    put_usual(KEYS - 1);
+}
+
+static void put_large(void)
+{
+    put_sized(KEYS - 1, LARGE, 0);
+}
+
+static void put_new_ones(void)
+{
+    for (uint32_t key = KEYS - 60; key < KEYS; key++)
+        put_usual(key);
+}
+
+static void put_returning(void)
+{
+    for (uint32_t key = 0; key < 200; key++) {
+        struct memory_entry entry;
+
+        if (look(key, &entry) == 0)
+            put_usual(key);
+    }
+}
+
+static void delete_first(void)
+{
+    delete_key(0);
+}
+
+static void churn_on(void)
+{
+    churn(600);
+}
+
+static void mark_last(void)
+{
+    mark(KEYS - 1);
+}
+
+static const struct memory_attributes redis = {.flags = MEMORY_FROM_REDIS};
+
+static void fill_first(void)
+{
+    struct memory_token token;
+    struct value v;
+
+    memory_token_read(m, keys[0], strlen(keys[0]), &token);
+    announce(0, false);
+    acknowledge(memory_fill(m, keys[0], strlen(keys[0]), &v,
+                            value_make(&v, 0, scene->serial, USUAL), &redis, &token,
+                            MEMORY_LOCK_US));
+}
+
+static void commit(uint32_t length, bool outdated)
+{
+    struct memory_token token;
+    struct value v;
+
+    memory_token_read(m, keys[0], strlen(keys[0]), &token);
+    token.wseq -= outdated;
+    announce(0, false);
+    acknowledge(memory_commit(m, keys[0], strlen(keys[0]), &v,
+                              value_make(&v, 0, scene->serial, length), &redis, &token,
+                              MEMORY_LOCK_US));
+}
+
+static void commit_first(void)
+{
+    commit(USUAL, false);
+}
+
+static void commit_outdated(void)
+{
+    commit(USUAL, true);
+}
+
+static void commit_too_large(void)
+{
+    commit(TOO_LARGE, false);
+}
+
+static void drop_first(void)
+{
+    announce(0, true);
+    acknowledge(memory_drop(m, keys[0], strlen(keys[0]), clock_now_ms(), MEMORY_LOCK_US));
+}
+
+/* Several keys at once: none of them is known to have anything from when this begins. */
+static void remove_by(const char *glob)
+{
+    double cursor = 0;
+    size_t count;
+    int rc;
+
+    do {
+        rc = memory_remove(m, &cursor, glob, glob ? strlen(glob) : 0, clock_now_ms(),
+                           MEMORY_LOCK_US, &count);
+    } while (rc == MEMORY_MORE || rc == MEMORY_BUSY);
+    for (uint32_t key = 0; key < KEYS; key++)
+        if (!glob || strncmp(keys[key], glob, strlen(glob) - 1) == 0)
+            scene->acked[key] = 0;
+}
+
+static void remove_some(void)
+{
+    remove_by("k1*");
+}
+
+static void remove_all(void)
+{
+    remove_by(NULL);
+}
+
+static void clean_up(void)
+{
+    double cursor = 0;
+    size_t count;
+
+    while (memory_cleanup(m, &cursor, 0, clock_now_ms(), MEMORY_LOCK_US, &count) != MEMORY_OK)
+        continue;
+}
+
+static void bump_all(void)
+{
+    memory_drop_all(m);
+    memset(scene->acked, 0, sizeof(scene->acked));
+}
+
+/* A child dies with the lock, in a record. */
+static void orphan(void)
+{
+    pid_t pid;
+
+    fill_up();
+    put_last();
+    pid = fork();
+    if (pid == 0) {
+        fault_arm(FAULT_RECORD_KEY, 1, SIGKILL);
+        put_last();
+        _exit(1);
+    }
+    waitpid(pid, NULL, 0);
+    scene->pending = -1;
+    scene->acked[KEYS - 1] = 0; /* its version is odd */
+}
+
+/* The next who wants to drop the record at Small's tail finds nonsense. */
+static void damage(void)
+{
+    struct pages_place tail = {SHARD, LOG_SMALL, 0};
+
+    fill_up();
+    tail.offset = vlog_tail(view_shard(m, SHARD), LOG_SMALL);
+    atomic_store(pages_run_at(m, &tail).words + 1, UINT64_MAX);
+}
+
+/* X(test, prepare, run) */
+#define OPERATIONS(X)                                                  \
+    X(put_into_an_empty_shard, nothing, put_first)                     \
+    X(overwrite_in_place, put_some, put_first)                         \
+    X(put_a_larger_value, put_some, put_enlarged)                      \
+    X(put_when_full, fill_up, put_last)                                \
+    X(put_many_when_full, fill_up, put_new_ones)                       \
+    X(put_a_large_value_when_full, fill_up, put_large)                 \
+    X(put_what_was_evicted, fill_up, put_returning)                    \
+    X(put_when_all_slots_are_taken, fill_with_tiny_ones, put_new_ones) \
+    X(put_when_much_is_dead, fill_and_empty_main, put_new_ones)        \
+    X(put_into_a_damaged_shard, damage, put_new_ones)                  \
+    X(delete_an_entry, put_some, delete_first)                         \
+    X(delete_nothing, nothing, delete_first)                           \
+    X(fill_from_redis, put_some, fill_first)                           \
+    X(commit_an_answer, put_some, commit_first)                        \
+    X(commit_what_is_outdated, put_some, commit_outdated)              \
+    X(commit_what_is_too_large, put_some, commit_too_large)            \
+    X(drop_an_entry, put_some, drop_first)                             \
+    X(drop_everything, put_some, bump_all)                             \
+    X(remove_by_glob, put_some, remove_some)                           \
+    X(clear, put_some, remove_all)                                     \
+    X(clean_up_what_expired, put_some_that_expire, clean_up)           \
+    X(all_sorts, fill_up, churn_on)                                    \
+    X(put_after_a_death, orphan, put_last)                             \
+    X(read_after_a_death, orphan, mark_last)
+
+struct operation {
+    void (*prepare)(void), (*run)(void);
+    void *segment; /* as prepared */
+    struct scene scene;
+    struct before before;
+};
+
+/* Killing one reset after the other hides no loss: every entry there was is counted, once. */
+static void check_losses(const struct operation *o)
+{
+    double lost = metric(m, COUNT_MEMORY_LOST) - o->before.lost;
+
+    if (o->prepare == orphan) /* the entry that its own put has made may be among them */
+        CHECK(lost == (double)o->before.entries || lost == (double)o->before.entries + 1);
+}
+
+/* -- One case, and all of them -------------------------------------------------------------------- */
+
+enum mode { KILLED, STOPPED, STOPPED_THEN_KILLED, STOPPED_THEN_DROPPED, MODES };
+
+static void put_back(const struct operation *o)
+{
+    memcpy(m->header, o->segment, m->layout.bytes);
+    *scene = o->scene;
+}
+
+static pid_t start(const struct operation *o, enum fault_point point, unsigned n, int signal_number)
+{
+    pid_t pid;
+
+    put_back(o);
+    pid = fork();
+    if (pid == 0) {
+        if (point < FAULT_COUNT)
+            fault_arm(point, n, signal_number);
+        else
+            fault_count(scene->counts);
+        o->run();
+        _exit(0);
+    }
+    return pid;
+}
+
+static const struct {
+    const char *name;
+    bool locked;
+} points[] = {
+#define ROW(name, locked) {#name, locked},
+    FAULT_POINTS(ROW)
+#undef ROW
+};
+
+static void run_case(const struct operation *o, enum fault_point point, unsigned n, enum mode mode)
+{
+    bool locked = points[point].locked;
+    pid_t pid = start(o, point, n, mode == KILLED ? SIGKILL : SIGSTOP);
+    int status = 0;
+
+    REQUIRE(waitpid(pid, &status, WUNTRACED) == pid);
+    if (!CHECK(mode == KILLED ? WIFSIGNALED(status) : WIFSTOPPED(status)))
+        return;
+    atomic_store(reached + point, true);
+    if (mode != KILLED) {
+        check_bounds(&o->before, locked, mode == STOPPED_THEN_DROPPED);
+        kill(pid, mode == STOPPED_THEN_KILLED ? SIGKILL : SIGCONT);
+        waitpid(pid, &status, 0);
+    }
+    if (mode == KILLED || mode == STOPPED_THEN_KILLED) {
+        check_recovery(&o->before, locked);
+        check_losses(o);
+    } else {
+        CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+        check_near(&o->before);
+        CHECK_INT(0, check_values());
+    }
+    check_service();
+}
+
+static void prepare(struct operation *o)
+{
+    scene_open();
+    o->prepare();
+    o->scene = *scene;
+    o->segment = malloc(m->layout.bytes);
+    o->before.versions = calloc(slots(), sizeof(uint32_t));
+    REQUIRE(o->segment && o->before.versions);
+    memcpy(o->segment, m->header, m->layout.bytes);
+    o->before.entries = words_in_slots();
+    o->before.lost = metric(m, COUNT_MEMORY_LOST);
+    remember(&o->before);
+}
+
+/* At each point that the operation comes by: the first, the middle and the last time. */
+static void run_cases(struct operation *o)
+{
+    unsigned counts[FAULT_COUNT];
+    pid_t pid;
+    int status;
+
+    check_timeout(300);
+    prepare(o);
+    pid = start(o, FAULT_COUNT, 0, 0);
+    REQUIRE(waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    memcpy(counts, scene->counts, sizeof(counts));
+    check_service();
+    for (unsigned point = 0; point < FAULT_COUNT; point++) {
+        unsigned last = counts[point], middle = last / 2;
+
+        for (int mode = KILLED; last > 0 && mode < MODES; mode++)
+            run_case(o, (enum fault_point)point, 1, (enum mode)mode);
+        for (int mode = KILLED; last > 1 && mode < MODES; mode++)
+            run_case(o, (enum fault_point)point, last, (enum mode)mode);
+        if (middle > 1)
+            run_case(o, (enum fault_point)point, middle, KILLED);
+    }
+}
+
+#define OPERATION(name, prepare, run)                                                       \
+    TEST(name)                                                                              \
+    {                                                                                       \
+        static struct operation operation = {prepare, run, NULL, .scene = {.pending = -1}}; \
+                                                                                            \
+        run_cases(&operation);                                                              \
+    }
+OPERATIONS(OPERATION)
+
+TEST(every_point_was_reached)
+{
+    for (int point = 0; point < FAULT_COUNT; point++)
+        if (!CHECK(atomic_load(reached + point)))
+            printf("nothing comes by %s\n", points[point].name);
+}
+
+CHECK_MAIN()

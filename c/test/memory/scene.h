@@ -1,0 +1,163 @@
+/*
+ * scene.h: a shard's worth of keys, values that tell what they are, and writes that tell what they do
+ * before they do it, so that others can say what may be found after the writer died.
+ */
+#ifndef TANDEM_TEST_MEMORY_SCENE_H
+#define TANDEM_TEST_MEMORY_SCENE_H
+
+#include "memory/fault.h"
+#include "memory/index.h"
+#include "memory/shard.h"
+#include "memory/vlog.h"
+#include "open.h"
+
+enum { KEYS = 2600, SHARD = 0, USUAL = 100, LARGE = 15000, TOO_LARGE = 20000 };
+
+/* What is known of the keys; child and parent both see it. */
+struct scene {
+    unsigned counts[FAULT_COUNT];
+    uint32_t serial;      /* of the latest write */
+    uint32_t acked[KEYS]; /* the value that a key has for sure unless it was evicted; 0: none */
+    int32_t pending;      /* the key that is being written, or -1 */
+    uint32_t pending_serial;
+};
+
+static struct memory *m;
+static struct scene *scene;
+static char keys[KEYS][16]; /* all of one shard */
+static uint64_t random_state = 88172645463325252u;
+
+CHECK_UNUSED void *shared(size_t size)
+{
+    void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+    REQUIRE(memory != MAP_FAILED);
+    return memory;
+}
+
+CHECK_UNUSED uint32_t draw(uint32_t below)
+{
+    random_state ^= random_state << 13;
+    random_state ^= random_state >> 7;
+    random_state ^= random_state << 17;
+    return (uint32_t)(random_state >> 11) % below;
+}
+
+CHECK_UNUSED void scene_open(void)
+{
+    m = open_small();
+    scene = shared(sizeof(*scene));
+    scene->pending = -1;
+    for (int key = 0, n = 0; key < KEYS; n++) {
+        size_t length = (size_t)snprintf(keys[key], sizeof(keys[key]), "k%d", n);
+
+        key += index_place(m, keys[key], length).shard == SHARD;
+    }
+}
+
+/* -- Values that tell what they are --------------------------------------------------------------- */
+
+struct value {
+    uint32_t key, serial, length;
+    unsigned char rest[TOO_LARGE];
+};
+
+CHECK_UNUSED size_t value_make(struct value *v, uint32_t key, uint32_t serial, uint32_t length)
+{
+    v->key = key;
+    v->serial = serial;
+    v->length = length;
+    for (uint32_t i = 0; i < length; i++)
+        v->rest[i] = (unsigned char)(key * 31 + serial * 7 + i);
+    return offsetof(struct value, rest) + length;
+}
+
+CHECK_UNUSED bool value_is_whole(const struct value *v, size_t length, uint32_t key)
+{
+    struct value right;
+
+    return length >= offsetof(struct value, rest) && v->length <= TOO_LARGE &&
+           length == value_make(&right, key, v->serial, v->length) &&
+           memcmp(v, &right, length) == 0;
+}
+
+/* The serial of a key's value: 0 when there is none, -1 when it is busy. */
+CHECK_UNUSED int64_t look(uint32_t key, struct memory_entry *entry)
+{
+    struct value v;
+    int rc =
+        memory_get(m, keys[key], strlen(keys[key]), clock_now_ms(), true, &v, sizeof(v), entry);
+
+    if (rc == MEMORY_OK)
+        return CHECK(value_is_whole(&v, entry->length, key)) ? v.serial : UINT32_MAX;
+    CHECK(rc == MEMORY_ABSENT || rc == MEMORY_BUSY);
+    return rc == MEMORY_ABSENT ? 0 : -1;
+}
+
+/* -- Writes that tell what they do ---------------------------------------------------------------- */
+
+CHECK_UNUSED void announce(uint32_t key, bool removal)
+{
+    scene->pending_serial = removal ? 0 : ++scene->serial;
+    scene->pending = (int32_t)key;
+}
+
+CHECK_UNUSED void acknowledge(int rc)
+{
+    if (rc == MEMORY_BUSY)
+        return; /* the announced write may or may not have happened */
+    scene->acked[scene->pending] = rc == MEMORY_OK ? scene->pending_serial : 0;
+    scene->pending = -1;
+}
+
+CHECK_UNUSED void put_sized(uint32_t key, uint32_t length, int64_t ttl_ms)
+{
+    struct memory_attributes a = {.expires_ms = ttl_ms ? clock_now_ms() + ttl_ms : 0};
+    struct value v;
+
+    announce(key, false);
+    acknowledge(memory_put(m, keys[key], strlen(keys[key]), &v,
+                           value_make(&v, key, scene->serial, length), &a, MEMORY_LOCK_US));
+}
+
+CHECK_UNUSED void put_usual(uint32_t key)
+{
+    put_sized(key, USUAL, 0);
+}
+
+CHECK_UNUSED void delete_key(uint32_t key)
+{
+    announce(key, true);
+    acknowledge(memory_delete(m, keys[key], strlen(keys[key]), clock_now_ms(), MEMORY_LOCK_US));
+}
+
+CHECK_UNUSED void mark(uint32_t key)
+{
+    struct memory_entry entry;
+
+    memory_get(m, keys[key], strlen(keys[key]), clock_now_ms(), false, NULL, 0, &entry);
+}
+
+CHECK_UNUSED void churn(int operations)
+{
+    for (int i = 0; i < operations; i++) {
+        uint32_t key = draw(draw(KEYS) + 1);
+
+        switch (draw(8)) {
+        case 0:
+            delete_key(key);
+            break;
+        case 1:
+            put_sized(key, draw(40) ? draw(300) : draw(LARGE), 0);
+            break;
+        case 2:
+        case 3:
+            put_usual(key);
+            break;
+        default:
+            mark(key);
+        }
+    }
+}
+
+#endif

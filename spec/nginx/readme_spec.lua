@@ -1,0 +1,233 @@
+--- The README's promises that can be run: its nginx.conf, its script, its examples, its tables.
+
+local redis = require "spec.support.redis"
+local run = require "spec.support.run"
+
+local readme = run.read_file("README.md")
+
+-- The code blocks of a language, in order.
+local function blocks(language, text)
+    local list = {}
+    for block in (text or readme):gmatch("\n```" .. language .. "\n(.-)\n```\n") do
+        list[#list + 1] = block .. "\n"
+    end
+    return list
+end
+
+local function section(title)
+    local from = assert(readme:find("\n" .. title .. "\n", 1, true), title)
+    local level = title:match("^#+")
+    return readme:sub(from, (readme:find("\n" .. level .. " ", from + 2, true) or 0) - 1)
+end
+
+-- Replaces what must be there exactly once.
+local function replace_one(text, what, with)
+    local from, to = text:find(what, 1, true)
+    assert(from and not text:find(what, to + 1, true), what)
+    return text:sub(1, from - 1) .. with .. text:sub(to + 1)
+end
+
+describe("the README", function()
+    local server
+
+    setup(function()
+        server = redis.start()
+    end)
+
+    teardown(function()
+        run.cleanup()
+    end)
+
+    before_each(function()
+        server:call("FLUSHALL")
+    end)
+
+    local function curl(port, path)
+        return (run.run({ "curl", "-s", "-m", "10", "http://127.0.0.1:" .. port .. path }))
+    end
+
+    -- The nginx.conf as it stands there, but for ports, and with the folders of this source tree.
+    local function start_nginx(folder)
+        local port = redis.free_port()
+        local conf = blocks("nginx")[1]
+        conf = replace_one(conf, "127.0.0.1:8080", "127.0.0.1:" .. port)
+        conf = replace_one(conf, "redis://127.0.0.1:6379/0", server:url(0))
+        local paths = ('http {\n    lua_package_path "%s/lua/?.lua;;";\n'
+                       .. '    lua_package_cpath "%s/build/?.so;;";\n')
+                      :format(run.root, run.root)
+        for _, kind in ipairs({ "client_body", "proxy", "fastcgi", "uwsgi", "scgi" }) do
+            paths = paths .. ("    %s_temp_path %s;\n"):format(kind, kind)
+        end
+        conf = replace_one(conf, "http {\n", paths)
+        if (os.getenv("OPENRESTY") or "") ~= "" then
+            conf = conf:gsub("load_module [^\n]*\n", "")
+        end
+        run.write_file(folder .. "/nginx.conf", conf)
+        local nginx = run.start({
+            run.need(run.nginx), "-p", folder, "-c", "nginx.conf", "-e", "error.log", "-g",
+            "daemon off; pid nginx.pid; error_log error.log notice;",
+        }, { output = folder .. "/output" })
+        run.wait_until("nginx answers", function()
+            assert(nginx:alive(), run.read_file(folder .. "/output"))
+            return curl(port, "/none"):find("404", 1, true)
+        end)
+        return nginx, port
+    end
+
+    it("has an nginx.conf that works, with Redis and without", function()
+        local nginx, port = start_nginx(run.temp_dir())
+        local made = curl(port, "/date")
+        local date = made:match("^(.* GMT) %(made%)\n$")
+        assert.is_truthy(date, made)
+        for _ = 1, 20 do -- whichever worker it is
+            assert.equal(date .. " (memory)\n", curl(port, "/date"))
+        end
+        assert.equal(date, server:call("GET", "pages:date"))
+        local ttl = server:call("TTL", "pages:date")
+        assert.is_true(ttl > 50 and ttl <= 60)
+        assert.equal("true\n", curl(port, "/forget"))
+        assert.equal("false\n", curl(port, "/forget"))
+
+        server:freeze()
+        assert.is_truthy(curl(port, "/date"):find(" (made)\n", 1, true))
+        server:thaw()
+        run.wait_until("both tiers are used again", function()
+            curl(port, "/forget")
+            return curl(port, "/date"):find(" (made)\n", 1, true)
+                and server:call("EXISTS", "pages:date") == 1
+        end)
+        nginx:signal("QUIT")
+        assert.equal("exited", (nginx:wait()))
+    end)
+
+    local function run_plain(script, folder, url)
+        local output, status = run.run({ run.luajit, script }, { env = {
+            LUA_PATH = run.root .. "/lua/?.lua;;", LUA_CPATH = run.root .. "/build/?.so;;",
+            CACHE_FILE = folder .. "/cache", REDIS_URL = url,
+        } })
+        assert.equal(0, status, output)
+        return output
+    end
+
+    it("has a script that works, with Redis and without", function()
+        local script = blocks("lua")[1]
+        assert.equal(run.read_file("examples/plain.lua"), script)
+        local folder = run.temp_dir()
+        run.write_file(folder .. "/plain.lua", script)
+
+        local first = run_plain(folder .. "/plain.lua", folder, server:url())
+        assert.is_truthy(first:find("^in neither tier\nstored\tnil\n42\t[56]%d seconds left\n$"),
+                         first)
+        local second = run_plain(folder .. "/plain.lua", folder, server:url())
+        assert.is_truthy(second:find("^found in memory\n42\t[56]%d seconds left\n$"), second)
+        assert.equal("42", server:call("GET", "plain-example:answer"))
+
+        local nobody = "redis://127.0.0.1:" .. redis.free_port()
+        local other = run.temp_dir()
+        local alone = run_plain(folder .. "/plain.lua", other, nobody)
+        assert.is_truthy(alone:find("^Redis cannot be asked: redis 127.0.0.1:%d+/0: "), alone)
+        assert.is_truthy(alone:find("\nstored\tnot in Redis: ", 1, true), alone)
+        assert.is_truthy(alone:find("\n42\t"), alone)
+    end)
+
+    it("has examples that print what they say", function()
+        local printed, expected = {}, {}
+        local environment = setmetatable({
+            print = function(...)
+                local words = {}
+                for i = 1, select("#", ...) do
+                    words[i] = tostring((select(i, ...)))
+                end
+                printed[#printed + 1] = table.concat(words, "  ")
+            end,
+        }, { __index = _G })
+        local parts = {
+            'cache = assert(require("resty.tandem").new("readme", { redis = "' .. server:url()
+                .. '" }))\n',
+        }
+        for _, block in ipairs(blocks("lua", section("## Methods"))) do
+            for text in block:gmatch("%-%-> ([^\n]*)") do
+                expected[#expected + 1] = text
+            end
+            parts[#parts + 1] = block
+        end
+        assert.is_true(#parts > 15)
+        local chunk = assert(loadstring(table.concat(parts), "=README.md"))
+        setfenv(chunk, environment)()
+        environment.cache:close()
+        assert.same(expected, printed)
+    end)
+
+    it("lists every option with its default", function()
+        local text, named = section("### new"), {}
+        for names, defaults in text:gmatch("\n| (`[^|]*`) | ([^|\n]*) |") do
+            local list = {}
+            for default in defaults:gmatch("[^,]+") do
+                list[#list + 1] = default:match("^%s*(.-)%s*$")
+            end
+            for name in names:gmatch("`([%w_]+)`") do
+                assert.is_nil(named[name], name)
+                named[name] = #list > 1 and table.remove(list, 1) or list[1]
+            end
+        end
+        for _, row in ipairs(require("resty.tandem.options").rows) do
+            local given = named[row.name]
+            assert.is_truthy(given, row.name)
+            if type(row.default) == "string" then
+                assert.equal('`"' .. row.default .. '"`', (given:gsub('^"(.*)"$', '`"%1"`')))
+            elseif row.default ~= nil then
+                assert.equal(tostring(row.default), given, row.name)
+            else
+                assert.is_truthy(given == "none" or given:find("^`"), row.name)
+            end
+            local begins = text:find("| `" .. row.name .. "`", 1, true)
+                or text:find("`" .. row.name .. "`,", 1, true)
+                or text:find(", `" .. row.name .. "`", 1, true)
+            local later = begins > text:find("have no effect yet", 1, true)
+            assert.equal(row.later or false, later, row.name)
+            named[row.name] = nil
+        end
+        assert.same({}, named)
+    end)
+
+    it("lists every counter", function()
+        local lines = {}
+        for _, row in ipairs(require("resty.tandem.metrics").rows()) do
+            lines[#lines + 1] = ("| `%s.%s` | %s%s |"):format(row.tier, row.name, row.help,
+                row.kind == "gauge" and " (now)" or "")
+        end
+        assert.is_truthy(section("### stats"):find(table.concat(lines, "\n"), 1, true),
+                         "it should be:\n" .. table.concat(lines, "\n"))
+    end)
+
+    it("has a phase table that is the library's", function()
+        local text, row = section("## Where it may be called"), nil
+        for phases in text:gmatch("\n| ([%w_, ]+) | yes | yes, never") do
+            row = phases
+        end
+        local listed = {}
+        for phase in row:gmatch("[%w_]+") do
+            listed[phase] = "wait"
+        end
+        listed.init = "none"
+        assert.same(require("resty.tandem.host.phases").of, listed)
+        local rest = text:match("\n| (init_worker[%w_, ]+), any other |")
+        for phase in rest:gmatch("[%w_]+") do
+            assert.equal("queue", require("resty.tandem.host.phases").kind(phase))
+        end
+    end)
+
+    it("has links that lead somewhere", function()
+        local anchors = {}
+        for title in readme:gmatch("\n#+ ([^\n]+)") do
+            anchors["#" .. title:lower():gsub("[^%w_ -]", ""):gsub(" ", "-")] = true
+        end
+        for target in readme:gmatch("%]%(([^)]+)%)") do
+            if target:sub(1, 1) == "#" then
+                assert.is_true(anchors[target], target)
+            elseif not target:find("^https://") then
+                assert.is_truthy(run.read_file(target), target)
+            end
+        end
+    end)
+end)
