@@ -116,7 +116,8 @@ describe("walks over all keys", function()
     end)
 
     -- What must not be taken for a glob, and what lies beside it.
-    local PREFIXES = { "p*:", "p?:", "[p]:", "p[a-z]:", "p\\*:", "\\", "p\0:\255", "{p}:", "p^[^a]" }
+    local PREFIXES = { "p*:", "p?:", "[p]:", "p[a-z]:", "p\\*:", "\\", "p\0:\255", "{p}:",
+                       "p^[^a]" }
 
     for _, prefix in ipairs(PREFIXES) do
         it("are limited to the prefix " .. show(prefix), function()

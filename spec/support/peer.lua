@@ -6,11 +6,12 @@
 --   c:read()        the next bytes, whatever came at once; nil at the end
 --   c:command()     the next command as an array of words; nil at the end.  Each is recorded as
 --                   "command GET key", and each read that brought some as "bytes N"
---   c:commands(t)   all commands that come before nothing has come for t seconds
+--   c:commands(w,t) w and all commands that come until nothing has come for t seconds
 --   c:write(bytes)  raises when the other side has gone
 --   c:close(), c:reset()   end the connection, by FIN or by RST
 --   c:pause(seconds)
 --   greet(command)  the answer of a healthy Redis to what comes before data commands, or nil
+--   empty(command)  the answer to a data command of a Redis without any keys
 --   number          this is the number-th connection
 --   record(...)     a line for peer:records()
 

@@ -78,12 +78,16 @@ function Connection:command()
     end
 end
 
---- Commands that are there or come within so many seconds of each other.
-function Connection:commands(seconds)
-    local list = {}
-    repeat
-        list[#list + 1] = self:command()
-    until parse(self.buffer) == nil and poll.rpoll(self.fd, seconds * 1000) == 0
+--- first and the commands after it, until none has come for so many seconds.
+function Connection:commands(first, seconds)
+    local list = { first }
+    while parse(self.buffer) or poll.rpoll(self.fd, seconds * 1000) ~= 0 do
+        local words = self:command()
+        if not words then
+            break
+        end
+        list[#list + 1] = words
+    end
     return list
 end
 
@@ -122,11 +126,19 @@ local function greet(words)
     return GREETINGS[words[1]:upper()]
 end
 
+-- What a Redis without a key would say.
+local EMPTY = { GET = "$-1\r\n", PTTL = ":-2\r\n", EXISTS = ":0\r\n", DEL = ":0\r\n",
+                SET = "+OK\r\n", SCAN = "*2\r\n$1\r\n0\r\n*0\r\n", UNLINK = ":0\r\n" }
+
+local function empty(words)
+    return EMPTY[words[1]:upper()]
+end
+
 local function serve(fd, number)
     local c = setmetatable({ fd = fd, buffer = "" }, Connection)
     record("connection", number)
-    setfenv(script, setmetatable({ c = c, greet = greet, number = number, record = record },
-                                 { __index = _G }))
+    setfenv(script, setmetatable({ c = c, greet = greet, empty = empty, number = number,
+                                   record = record }, { __index = _G }))
     local ok, err = pcall(script)
     if not ok then
         record("failed", tostring(err))

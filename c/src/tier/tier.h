@@ -39,11 +39,11 @@ struct tandem_cache {
     tandem_mailbox *mailbox;
     struct freshness_rules rules;
     int64_t timeout_ms, connect_timeout_ms;
-    bool degrade;      /* on a Redis error: carry on in memory */
-    bool write_behind; /* nobody waits for writes */
+    bool degrade;            /* on a Redis error: carry on in memory */
+    bool write_behind;       /* nobody waits for writes */
     struct memory_near near; /* claimed by the process of near_generation, if that is not 0 */
     unsigned near_generation;
-    bool corked;       /* something was queued that the I/O thread was not woken for */
+    bool corked; /* something was queued that the I/O thread was not woken for */
 };
 
 /* These say what the functions of the same name in tandem.h say, whose arguments were checked before. */
