@@ -80,8 +80,8 @@ enum {
 };
 
 enum {
-    LAYOUT_PLACES = 2,     /* tracking links at a time: each is the other's standby */
-    LAYOUT_ATTENDING = 48  /* processes that would take a place */
+    LAYOUT_PLACES = 2,    /* tracking links at a time: each is the other's standby */
+    LAYOUT_ATTENDING = 48 /* processes that would take a place */
 };
 
 enum { LOG_SMALL, LOG_MAIN, LOGS };
@@ -153,10 +153,12 @@ struct layout_header {
     /* Read by everybody all the time, written hardly ever: a line of their own. */
     alignas(64) _Atomic uint32_t epoch; /* entries from Redis of an older one are not fresh */
     _Atomic uint32_t floor;             /* entries of an epoch before this one do not exist */
-    _Atomic int64_t lease_ms;           /* until then what Redis has changed has been dropped; 0: no link yet */
+    _Atomic int64_t
+        lease_ms; /* until then what Redis has changed has been dropped; 0: no link yet */
 
     alignas(64) struct layout_place places[LAYOUT_PLACES];
-    _Atomic int64_t covered_ms; /* up to then a link has reported, and its report has been applied */
+    _Atomic int64_t
+        covered_ms; /* up to then a link has reported, and its report has been applied */
     struct layout_place attending[LAYOUT_ATTENDING];
 };
 

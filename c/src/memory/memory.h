@@ -56,10 +56,10 @@ size_t memory_value_limit(const struct memory *memory);
 /* -- Entries ------------------------------------------------------------------------------------ */
 
 enum {
-    MEMORY_FROM_REDIS = 1, /* has an epoch and a freshness; without it the entry is just there */
-    MEMORY_CAPPED = 2,     /* expires_ms is earlier than the key's own expiry in Redis */
-    MEMORY_NEGATIVE = 4,   /* remembered absence */
-    MEMORY_LEASED = 8,     /* fresh only while the lease runs */
+    MEMORY_FROM_REDIS = 1,  /* has an epoch and a freshness; without it the entry is just there */
+    MEMORY_CAPPED = 2,      /* expires_ms is earlier than the key's own expiry in Redis */
+    MEMORY_NEGATIVE = 4,    /* remembered absence */
+    MEMORY_LEASED = 8,      /* fresh only while the lease runs */
     MEMORY_PROVISIONAL = 16 /* a write that is still to be confirmed: invalidations leave it */
 };
 

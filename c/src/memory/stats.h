@@ -44,7 +44,8 @@
     M(REDIS_TIMEOUTS, "redis", "timeouts", "counter", "", "operations given up at their deadline") \
     M(REDIS_ERRORS, "redis", "errors", "counter", "", "error replies")                             \
     M(REDIS_LATE_REPLIES, "redis", "late_replies", "counter", "", "replies that came too late")    \
-    M(TRACKING_MESSAGES, "tracking", "invalidations", "counter", "", "keys that Redis said changed") \
+    M(TRACKING_MESSAGES, "tracking", "invalidations", "counter", "",                               \
+      "keys that Redis said changed")                                                              \
     M(TRACKING_FLUSHES, "tracking", "flushes", "counter", "", "times Redis said anything changed") \
     M(TRACKING_LINKS, "tracking", "links", "counter", "", "tracking links made")                   \
     M(TRACKING_LOST, "tracking", "losses", "counter", "", "tracking links lost or not had")        \

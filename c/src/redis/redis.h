@@ -25,7 +25,7 @@ enum redis_kind {
     REDIS_SET,    /* SET key value [PX ttl_ms] */
     REDIS_DELETE, /* DEL key: integer = 0 or 1 */
     REDIS_SCAN, /* SCAN cursor MATCH prefix+glob COUNT n: items = next cursor, keys (prefix off) */
-    REDIS_PUBLISH,    /* PUBLISH the key on the cache's own channel, which its tracking links hear */
+    REDIS_PUBLISH, /* PUBLISH the key on the cache's own channel, which its tracking links hear */
     REDIS_SCAN_UNLINK /* as REDIS_SCAN, then one UNLINK of the page's keys: integer = keys that went */
 };
 

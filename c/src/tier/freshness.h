@@ -13,8 +13,8 @@
 
 /* What a handle promises about entries from Redis. */
 struct freshness_rules {
-    int64_t memory_ttl_ms; /* no entry is served longer without asking Redis again */
-    int64_t max_stale_ms;  /* with tracking asked for, but no link: an entry is fresh this long */
+    int64_t memory_ttl_ms;  /* no entry is served longer without asking Redis again */
+    int64_t max_stale_ms;   /* with tracking asked for, but no link: an entry is fresh this long */
     int64_t provisional_ms; /* a write that is not confirmed yet is served this long */
     bool tracking;
 };

@@ -13,16 +13,17 @@
 #define CANARY TIER_RESERVED "canary"
 
 enum {
-    SILENT_MS = 1000,  /* whoever is not heard of so long loses its place; less if max_stale is less */
-    BEAT_MS = 1000,    /* heartbeat of a link; less if a quarter of max_stale is less */
-    PROCESS_MS = 250,  /* how often places are looked at */
-    YOUNG_MS = 1000,   /* younger processes take only what nobody else has */
-    PAUSE_MS = 30000,  /* after a server has refused to track */
-    LEAVE_MS = 1000,   /* how long one waits for a successor */
-    VERIFY_MS = 2,     /* writes are read back this long after their acknowledgement */
-    VERIFIES = 20000,  /* at a time; a write beyond that just expires */
+    SILENT_MS =
+        1000,       /* whoever is not heard of so long loses its place; less if max_stale is less */
+    BEAT_MS = 1000, /* heartbeat of a link; less if a quarter of max_stale is less */
+    PROCESS_MS = 250, /* how often places are looked at */
+    YOUNG_MS = 1000,  /* younger processes take only what nobody else has */
+    PAUSE_MS = 30000, /* after a server has refused to track */
+    LEAVE_MS = 1000,  /* how long one waits for a successor */
+    VERIFY_MS = 2,    /* writes are read back this long after their acknowledgement */
+    VERIFIES = 20000, /* at a time; a write beyond that just expires */
     VERIFY_TRIES = 3,
-    BEGIN_MS = 5       /* how often a new link looks whether its cover may count */
+    BEGIN_MS = 5 /* how often a new link looks whether its cover may count */
 };
 
 struct tracking_verify {
@@ -174,7 +175,7 @@ static void send_canary(struct tier *tier)
         r = NULL;
     }
     if (r)
-        r->op.ttl_ms = 1000;
+        r->op.ttl_ms = 1; /* a message is all that it is for */
     if (!submit(tier, r))
         tier->tracking.proven = true; /* what cannot be proved is believed: the server said so */
 }
@@ -414,6 +415,7 @@ bool tracking_may_stop(void *context, int64_t now_ms)
             memory_place_leave(tier->memory, t->place, t->owner);
         t->leaving_since_ms = now_ms;
     }
-    return t->place < 0 || !t->begun || t->others == 0 || now_ms - t->leaving_since_ms >= LEAVE_MS ||
+    return t->place < 0 || !t->begun || t->others == 0 ||
+           now_ms - t->leaving_since_ms >= LEAVE_MS ||
            memory_place_covers(tier->memory, t->owner, t->alive_ms, now_ms, silent_ms(tier));
 }

@@ -27,8 +27,8 @@ struct tracking {
 
     uint64_t owner; /* this process with this tier; 0: does not attend yet */
     int64_t attending_since_ms, next_ms;
-    int others;    /* processes that would take a place */
-    int place;     /* -1: none */
+    int others;             /* processes that would take a place */
+    int place;              /* -1: none */
     int64_t pause_until_ms; /* after a refusal */
 
     int64_t since_ms, alive_ms; /* what the link covers; since 0: there is no link */

@@ -27,12 +27,12 @@ static void end(void)
 }
 
 /* Waits until a condition holds. */
-#define AWAIT(condition)                                                                           \
-    do {                                                                                           \
-        int64_t await_end = clock_now_us() + PATIENCE_MS * 1000;                                   \
-        while (!(condition) && clock_now_us() < await_end)                                         \
-            server_nap();                                                                          \
-        CHECK(condition);                                                                          \
+#define AWAIT(condition)                                         \
+    do {                                                         \
+        int64_t await_end = clock_now_us() + PATIENCE_MS * 1000; \
+        while (!(condition) && clock_now_us() < await_end)       \
+            server_nap();                                        \
+        CHECK(condition);                                        \
     } while (0)
 
 static bool is_on(void)
@@ -87,8 +87,12 @@ TEST(a_foreign_write_is_gone_from_memory_at_once)
 TEST(every_kind_of_change_is_heard)
 {
     static const char *const change[] = {
-        "DEL tracked:key",          "EXPIRE tracked:key 100", "RENAME tracked:key tracked:other",
-        "RENAME other tracked:key", "FLUSHALL",               "EVAL redis.call('del','tracked:key') 0",
+        "DEL tracked:key",
+        "EXPIRE tracked:key 100",
+        "RENAME tracked:key tracked:other",
+        "RENAME other tracked:key",
+        "FLUSHALL",
+        "EVAL redis.call('del','tracked:key') 0",
     };
 
     begin();
