@@ -1,0 +1,81 @@
+--- 90 % get, 10 % set, keys by Zipf's law, by one process and by two at once: calls a second.
+
+local candidates = require "lib.candidates"
+local clock = require "lib.clock"
+local numbers = require "lib.numbers"
+
+local NAMES = { "tandem", "shdict" }
+
+local _M = {}
+
+--- In the master: both workers inherit the segment.
+function _M.init(args)
+    _M.tandem = assert(require("resty.tandem").new("bench", { memory = args.size, near = false }))
+end
+
+-- Waits until as many processes as there are have come by.
+local function meet(name, workers)
+    local meeting = ngx.shared.meeting
+    meeting:incr(name, 1, 0)
+    while meeting:get(name) < workers do
+        ngx.sleep(0)
+    end
+end
+
+local function prepare(args, seed)
+    local random = numbers.random(seed)
+    local zipf = numbers.zipf(args.keys, 0.99, random)
+    local picks = {}
+    for i = 1, args.calls do
+        picks[i] = random() < 0.1 and -zipf() or zipf()
+    end
+    return picks
+end
+
+local function time(ops, keys, values, picks)
+    local start = clock.wall()
+    ops.mixed(keys, values, picks)
+    return clock.wall() - start
+end
+
+function _M.run(args)
+    local id, meeting = ngx.worker.id(), ngx.shared.meeting
+    local keys, values = {}, {}
+    for i = 1, args.keys do
+        keys[i] = string.format("key:%012d", i)
+        values[i] = numbers.value(i, args.value)
+    end
+    local picks = prepare(args, 17 + id)
+    local result = { one = {}, two = {} }
+
+    for round = 1, args.rounds do
+        for turn = 1, #NAMES do
+            local name = NAMES[(turn + round) % #NAMES + 1]
+            local cache = name == "tandem" and _M.tandem or ngx.shared.bench
+            local ops, key = nil, name .. round
+            jit.flush()
+            ops = candidates.load(name, cache)
+            if id == 0 then
+                ops.set(keys, values, 1)
+            end
+            ops.mixed(keys, values, picks) -- makes traces
+            meet(key .. " filled", 2)
+            if id == 0 then
+                result.one[name] = result.one[name] or {}
+                table.insert(result.one[name], args.calls / time(ops, keys, values, picks))
+            end
+            meet(key .. " alone", 2)
+            meeting:set(key .. " took " .. id, time(ops, keys, values, picks))
+            meet(key .. " both", 2)
+            if id == 0 then
+                local slowest = math.max(meeting:get(key .. " took 0"), meeting:get(key .. " took 1"))
+                result.two[name] = result.two[name] or {}
+                table.insert(result.two[name], 2 * args.calls / slowest)
+            end
+        end
+    end
+    meet("the end", 2)
+    return result
+end
+
+return _M

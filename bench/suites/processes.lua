@@ -1,0 +1,32 @@
+--- One process and two at once.
+
+local nginx = require "lib.nginx"
+local numbers = require "lib.numbers"
+local report = require "lib.report"
+
+return function(context)
+    local result = { targets = {} }
+    for _, value in ipairs { 100, 1024 } do
+        local r = nginx.run("mixed", {
+            size = "128m", keys = 50000, value = value, rounds = context.quick and 3 or 9,
+            calls = context.quick and 200000 or 400000,
+        }, {
+            workers = 2, folder = context.scratch, bench = context.bench,
+            dicts = { bench = "128m", meeting = "1m" },
+        })
+        local function speed(how, name)
+            return numbers.median(r[how][name])
+        end
+        report.say("  90/10 zipf, %d B, million calls a second: tandem %.2f alone, %.2f by two; "
+                   .. "shdict %.2f, %.2f", value, speed("one", "tandem") / 1e6,
+                   speed("two", "tandem") / 1e6, speed("one", "shdict") / 1e6,
+                   speed("two", "shdict") / 1e6)
+        local what = string.format("two processes, 90/10 zipf, %d B: ", value)
+        table.insert(result.targets, report.target(what .. "times shdict's throughput",
+                                                   report.ratio(r.two.tandem, r.two.shdict), 4))
+        table.insert(result.targets, report.target(what .. "times our own single process",
+                                                   report.ratio(r.two.tandem, r.one.tandem), 1.8))
+        result["of " .. value] = r
+    end
+    return result
+end
