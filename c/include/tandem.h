@@ -44,12 +44,12 @@ enum {
     TANDEM_MORE = 4,      /* a step of a longer walk is done, call again with the same cursor */
     TANDEM_DEGRADED = 5,  /* done in memory only; result.error says why Redis has not got it */
 
-    TANDEM_EINVAL = -1,   /* an argument or option is wrong */
-    TANDEM_EBUSY = -2,    /* the shared memory's lock could not be had within its bound */
-    TANDEM_ETOOBIG = -3,  /* the value is larger than memory takes and there is no Redis */
-    TANDEM_ESYS = -4,     /* the operating system refused: no memory, no permission, no space, ... */
-    TANDEM_EFULL = -5,    /* too many operations or bytes are queued to Redis already */
-    TANDEM_ECONN = -6,    /* Redis cannot be reached, or the connection broke while waiting */
+    TANDEM_EINVAL = -1,  /* an argument or option is wrong */
+    TANDEM_EBUSY = -2,   /* the shared memory's lock could not be had within its bound */
+    TANDEM_ETOOBIG = -3, /* the value is larger than memory takes and there is no Redis */
+    TANDEM_ESYS = -4,    /* the operating system refused: no memory, no permission, no space, ... */
+    TANDEM_EFULL = -5,   /* too many operations or bytes are queued to Redis already */
+    TANDEM_ECONN = -6,   /* Redis cannot be reached, or the connection broke while waiting */
     TANDEM_ETIMEOUT = -7, /* no answer in time; whether a write took place is unknown */
     TANDEM_EREDIS = -8,   /* Redis answered with an error */
     TANDEM_EPROTO = -9,   /* what answered does not speak Redis's protocol */
@@ -71,7 +71,8 @@ enum {
 enum {
     TANDEM_NOWAIT = 1, /* the caller cannot wait: reads answer from memory or TANDEM_ENOWAIT, writes
                           are queued and forgotten */
-    TANDEM_CORK = 2    /* more operations follow at once: do not send yet (the last one goes without) */
+    TANDEM_CORK =
+        2 /* more operations follow at once: do not send yet (the last one goes without) */
 };
 
 typedef struct tandem_cache tandem_cache;     /* a handle on one cache */
@@ -80,39 +81,40 @@ typedef struct tandem_mailbox tandem_mailbox; /* where finished operations wait 
 /* Options of tandem_open.  Set up by tandem_options_init, then changed field by field; all pointers
  * may be freed once tandem_open has returned.  Durations are milliseconds. */
 typedef struct tandem_options {
-    uint32_t struct_size;        /* sizeof(tandem_options), set by tandem_options_init */
-    int32_t tracking;            /* 1: use server-assisted invalidation when it can be had */
-    const char *name;            /* 1..63 of [A-Za-z0-9_.-] */
-    uint64_t memory_bytes;       /* size of the segment, 1 MiB at least */
-    const char *path;            /* file that backs the segment, or NULL */
-    const char *rendezvous;      /* NULL, or a word that the processes of one host program share and no
+    uint32_t struct_size;    /* sizeof(tandem_options), set by tandem_options_init */
+    int32_t tracking;        /* 1: use server-assisted invalidation when it can be had */
+    const char *name;        /* 1..63 of [A-Za-z0-9_.-] */
+    uint64_t memory_bytes;   /* size of the segment, 1 MiB at least */
+    const char *path;        /* file that backs the segment, or NULL */
+    const char *rendezvous;  /* NULL, or a word that the processes of one host program share and no
                                     other does: they meet in a file of runtime_dir named after it */
-    const char *runtime_dir;     /* where private files go, or NULL: $TMPDIR or /tmp */
-    const char *codec;           /* name of the codec, part of the identity; NULL: "string" */
-    const char *redis_url;       /* redis://..., unix:///..., or NULL: memory only */
-    const char *redis_username;  /* NULL, or instead of the URL's */
-    const char *redis_password;  /* NULL, or instead of the URL's */
+    const char *runtime_dir; /* where private files go, or NULL: $TMPDIR or /tmp */
+    const char *codec;       /* name of the codec, part of the identity; NULL: "string" */
+    const char *redis_url;   /* redis://..., unix:///..., or NULL: memory only */
+    const char *redis_username;    /* NULL, or instead of the URL's */
+    const char *redis_password;    /* NULL, or instead of the URL's */
     const char *redis_client_name; /* NULL, or sent by CLIENT SETNAME */
-    const char *prefix;          /* put before each key in Redis; NULL: name and ':' */
-    size_t prefix_length;        /* bytes of prefix */
-    int64_t memory_ttl_ms;       /* no entry is served from memory longer without asking Redis again */
-    int64_t max_stale_ms;        /* freshness of an entry from Redis without a tracking link */
+    const char *prefix;            /* put before each key in Redis; NULL: name and ':' */
+    size_t prefix_length;          /* bytes of prefix */
+    int64_t memory_ttl_ms; /* no entry is served from memory longer without asking Redis again */
+    int64_t max_stale_ms;  /* freshness of an entry from Redis without a tracking link */
     int32_t connect_timeout_ms;
-    int32_t timeout_ms;          /* from queueing an operation to giving up on it */
-    int32_t fail;                /* on a Redis error: 0 carry on in memory, 1 fail */
-    int32_t write_behind;        /* 0: writes wait for Redis; 1: they are queued and forgotten */
-    tandem_mailbox *mailbox;     /* where this handle's operations complete; NULL: one of its own */
+    int32_t timeout_ms;      /* from queueing an operation to giving up on it */
+    int32_t fail;            /* on a Redis error: 0 carry on in memory, 1 fail */
+    int32_t write_behind;    /* 0: writes wait for Redis; 1: they are queued and forgotten */
+    tandem_mailbox *mailbox; /* where this handle's operations complete; NULL: one of its own */
 } tandem_options;
 
 /* What an operation says beside its status.  Owned by the caller and reused at will. */
 typedef struct tandem_result {
-    double ticket;    /* TANDEM_PENDING: the number to wait for; whole, below 2^53 */
-    double length;    /* bytes of the value, also with TANDEM_TOO_SMALL */
-    double ttl;       /* seconds left; 0: no expiry */
-    double count;     /* how many, where an operation counts */
-    double fresh_until; /* tandem_get from memory, for a near table: see tandem_near; 0: not to be kept */
-    int32_t tier;       /* TANDEM_TIER_* */
-    uint32_t version;   /* where the entry was found: see tandem_near */
+    double ticket; /* TANDEM_PENDING: the number to wait for; whole, below 2^53 */
+    double length; /* bytes of the value, also with TANDEM_TOO_SMALL */
+    double ttl;    /* seconds left; 0: no expiry */
+    double count;  /* how many, where an operation counts */
+    double
+        fresh_until; /* tandem_get from memory, for a near table: see tandem_near; 0: not to be kept */
+    int32_t tier;    /* TANDEM_TIER_* */
+    uint32_t version; /* where the entry was found: see tandem_near */
     uint32_t slot;
     uint32_t epoch;
     uint32_t error_length;
@@ -124,8 +126,8 @@ typedef struct tandem_result {
 typedef struct tandem_near {
     const uint32_t *words; /* words[result.slot]: the version of the entry, while it is there */
     const uint32_t *epoch; /* *epoch: of the whole segment */
-    uint8_t *marks;        /* marks[4 * slot + 16 - 3 * (slot % 4)]: 1 when read since eviction looked */
-    double *hits;          /* this handle's own count of look-ups answered from what it kept */
+    uint8_t *marks; /* marks[4 * slot + 16 - 3 * (slot % 4)]: 1 when read since eviction looked */
+    double *hits;   /* this handle's own count of look-ups answered from what it kept */
 } tandem_near;
 
 /* One row of the table of counters. */
@@ -207,7 +209,8 @@ void tandem_options_init(tandem_options *options);
  * Writes a handle to cache, to be given to tandem_close.
  * TANDEM_OK; TANDEM_EINVAL: an option is wrong, named in error; TANDEM_ESYS: the segment cannot be
  * made or attached, with the reason in error. */
-int tandem_open(const tandem_options *options, tandem_cache **cache, char *error, size_t error_size);
+int tandem_open(const tandem_options *options, tandem_cache **cache, char *error,
+                size_t error_size);
 
 /* Closes the handle.  Pending operations take place, their outcome is dropped.  NULL is fine. */
 void tandem_close(tandem_cache *cache);

@@ -112,6 +112,9 @@ static tandem_cache *make_handle(const tandem_options *options)
     cache->rules.memory_ttl_ms = options->memory_ttl_ms;
     cache->rules.max_stale_ms = options->max_stale_ms;
     cache->rules.tracking = options->tracking != 0;
+    cache->rules.provisional_ms = options->max_stale_ms;
+    if (2 * (int64_t)options->timeout_ms < options->max_stale_ms)
+        cache->rules.provisional_ms = 2 * (int64_t)options->timeout_ms;
     cache->timeout_ms = options->timeout_ms;
     cache->connect_timeout_ms = options->connect_timeout_ms;
     cache->degrade = !options->fail;
@@ -140,6 +143,8 @@ int tandem_open(const tandem_options *options, tandem_cache **cache, char *error
         alloc_free(handle);
         return status;
     }
+    if (handle->tier->client && handle->rules.tracking)
+        tracking_want(handle->tier, handle->rules.max_stale_ms);
     *cache = handle;
     return TANDEM_OK;
 }
@@ -389,11 +394,11 @@ int tandem_redis_up(tandem_cache *cache)
     return redis_client_state(cache->tier->client, NULL, 0) == REDIS_STATE_UP;
 }
 
-/* There are no tracking links yet, asked for or not. */
 const char *tandem_tracking_state(tandem_cache *cache)
 {
-    (void)cache;
-    return "off";
+    if (!cache->tier->client || !cache->rules.tracking)
+        return "off";
+    return tracking_is_live(cache->tier, clock_now_ms()) ? "on" : "unavailable";
 }
 
 int tandem_metric_count(void)

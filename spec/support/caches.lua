@@ -14,11 +14,15 @@ local function fresh_name()
     return "spec-" .. registry[REGISTRY]
 end
 
---- A new cache.  options as tandem.new, memory being 2m unless they say so; name: for one that is
--- to be found by another, too.
+--- A new cache.  options as tandem.new, memory being 2m unless they say so, and without tracking,
+-- which has commands of its own, unless they say something of it or of max_stale; name: for one
+-- that is to be found by another, too.
 function _M.open(options, name)
     options = options or {}
     options.memory = options.memory or "2m"
+    if options.tracking == nil then
+        options.tracking = options.max_stale ~= nil
+    end
     local cache = assert(tandem.new(name or fresh_name(), options))
     run.finally(function()
         if cache.handle then

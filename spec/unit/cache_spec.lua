@@ -490,24 +490,3 @@ describe("handles", function()
         assert.is_truthy(err:find("/nonexistent/dir/file", 1, true), err)
     end)
 end)
-
-describe("a logger", function()
-    it("is told once per cache that tracking is not active", function()
-        local lines = {}
-        tandem.set_logger(function(level, message)
-            lines[#lines + 1] = level .. ": " .. message
-        end)
-        finally(function() tandem.set_logger(nil) end)
-        local opts = { memory = "1m", redis = "redis://127.0.0.1:1", max_stale = 3 }
-        local a = assert(tandem.new("unit-log", opts))
-        local b = assert(tandem.new("unit-log", opts))
-        a:close()
-        b:close()
-        assert.are.same({ 'notice: cache "unit-log": tracking is not active in this version:'
-                          .. " entries from Redis live at most max_stale, 3 s" }, lines)
-        assert(tandem.new("unit-log-off", { memory = "1m", redis = "redis://127.0.0.1:1",
-                                            tracking = false })):close()
-        assert(tandem.new("unit-log-memory", { memory = "1m" })):close()
-        assert.are.equal(1, #lines)
-    end)
-end)

@@ -42,7 +42,8 @@
  *   - pages, tables, ghosts, slot words, versions, policy bytes, inval, wseq, and all of a shard but its
  *     mutex: only the holder of the shard's lock, with atomic stores where readers look without it.
  *   - marks: anybody, at any time.  A mark is a byte of its own, so that this can hurt nobody.
- *   - epoch, floor, counters: anybody, by atomic addition.
+ *   - epoch, floor, lease, covered, counters: anybody; they only grow.
+ *   - places: by compare-and-swap, whoever finds one vacant or its owner silent.
  *   - near: an owner, anybody, by compare-and-swap; the hits beside it, only the owner, by plain stores.
  *   - all else: whoever made the segment, before anyone else could see it.
  */
@@ -76,6 +77,11 @@ enum {
     LAYOUT_GHOST_GROUP = 8,  /* ghosts that a fingerprint may be among: 32 bytes */
     LAYOUT_PAGES_KEPT = 5,   /* per shard: two logs begin and end within a page, and one moves */
     LAYOUT_SLACK_UNITS = 255 /* most that an entry may shrink in place */
+};
+
+enum {
+    LAYOUT_PLACES = 2,    /* tracking links at a time: each is the other's standby */
+    LAYOUT_ATTENDING = 48 /* processes that would take a place */
 };
 
 enum { LOG_SMALL, LOG_MAIN, LOGS };
@@ -119,6 +125,13 @@ struct layout_counters {
     alignas(64) _Atomic uint64_t count[COUNT_COUNTERS];
 };
 
+/* Somebody, and when last heard of. */
+struct layout_place {
+    _Atomic uint64_t owner; /* 0: vacant */
+    _Atomic int64_t beat_ms;
+    _Atomic int64_t since_ms; /* a link's: what it covers, once that counts; 0: not yet */
+};
+
 struct layout_near {
     _Atomic uint64_t owner; /* 0: nobody; else a process's number and what it is a number in */
     _Atomic uint64_t hits;  /* a double; outlives its owners */
@@ -140,6 +153,13 @@ struct layout_header {
     /* Read by everybody all the time, written hardly ever: a line of their own. */
     alignas(64) _Atomic uint32_t epoch; /* entries from Redis of an older one are not fresh */
     _Atomic uint32_t floor;             /* entries of an epoch before this one do not exist */
+    _Atomic int64_t
+        lease_ms; /* until then what Redis has changed has been dropped; 0: no link yet */
+
+    alignas(64) struct layout_place places[LAYOUT_PLACES];
+    _Atomic int64_t
+        covered_ms; /* up to then a link has reported, and its report has been applied */
+    struct layout_place attending[LAYOUT_ATTENDING];
 };
 
 /* Where things are in a segment of so many bytes. */

@@ -56,9 +56,11 @@ size_t memory_value_limit(const struct memory *memory);
 /* -- Entries ------------------------------------------------------------------------------------ */
 
 enum {
-    MEMORY_FROM_REDIS = 1, /* has an epoch and a freshness; without it the entry is just there */
-    MEMORY_CAPPED = 2,     /* expires_ms is earlier than the key's own expiry in Redis */
-    MEMORY_NEGATIVE = 4    /* remembered absence */
+    MEMORY_FROM_REDIS = 1,  /* has an epoch and a freshness; without it the entry is just there */
+    MEMORY_CAPPED = 2,      /* expires_ms is earlier than the key's own expiry in Redis */
+    MEMORY_NEGATIVE = 4,    /* remembered absence */
+    MEMORY_LEASED = 8,      /* fresh only while the lease runs */
+    MEMORY_PROVISIONAL = 16 /* a write that is still to be confirmed: invalidations leave it */
 };
 
 struct memory_attributes {
@@ -128,6 +130,44 @@ void memory_epoch_bump(struct memory *memory);
 
 /* From now on no entry stored before exists.  Atomic adds; the space is freed as it is needed. */
 void memory_drop_all(struct memory *memory);
+
+/* -- Tracking ------------------------------------------------------------------------------------- */
+
+/* The lease: until this time every change that Redis has reported has been applied here, and every change
+ * is reported.  0: there was never a link.  To be read before the entry whose freshness depends on it. */
+int64_t memory_lease(const struct memory *memory);
+
+/* A key has changed in Redis: its entry goes, unless it is provisional, and so do answers to reads that
+ * are under way.  MEMORY_BUSY: the lock could not be had, so everything stopped being fresh. */
+int memory_invalidate(struct memory *memory, const void *key, size_t key_length, int64_t lock_us);
+
+/* A link reports every change from since_ms on.  True: no gap lies between this and what was reported
+ * before.  False: there was a gap, and everything has stopped being fresh. */
+bool memory_link_begin(struct memory *memory, int64_t since_ms);
+
+/* Would memory_link_begin say true? */
+bool memory_link_reaches(const struct memory *memory, int64_t since_ms);
+
+/* A link that has begun has reported every change up to until_ms, and they have been applied. */
+void memory_link_covers(struct memory *memory, int64_t until_ms, int64_t lease_ms);
+
+/* Two places for links.  memory_place_hold takes a place, or keeps it: true while it is owner's.  An owner
+ * that has not been heard of for silent_ms loses it to the next who asks. */
+bool memory_place_hold(struct memory *memory, int place, uint64_t owner, int64_t now_ms,
+                       int64_t silent_ms);
+bool memory_place_taken(const struct memory *memory, int place, int64_t now_ms, int64_t silent_ms);
+void memory_place_leave(struct memory *memory, int place, uint64_t owner);
+
+/* The link of a place that owner holds has begun (0: is gone). */
+void memory_place_begun(struct memory *memory, int place, uint64_t owner, int64_t since_ms);
+
+/* Is there another link than owner's that has begun, no later than by_ms? */
+bool memory_place_covers(const struct memory *memory, uint64_t owner, int64_t by_ms, int64_t now_ms,
+                         int64_t silent_ms);
+
+/* Notes that owner would take a place.  Others who would, heard of within silent_ms. */
+int memory_attend(struct memory *memory, uint64_t owner, int64_t now_ms, int64_t silent_ms);
+void memory_attend_no_more(struct memory *memory, uint64_t owner);
 
 /* -- Walks, in steps ---------------------------------------------------------------------------- */
 

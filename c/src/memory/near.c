@@ -68,8 +68,8 @@ static uint32_t pid_namespace(void)
 
 static bool is_dead(uint64_t owner, uint32_t namespace)
 {
-    return namespace != 0 && owner >> 32 == namespace &&
-           kill((pid_t)(uint32_t)owner, 0) != 0 && errno == ESRCH;
+    return namespace != 0 && owner >> 32 == namespace && kill((pid_t)(uint32_t)owner, 0) != 0 &&
+           errno == ESRCH;
 }
 
 static bool claim(struct layout_near *near, uint64_t from, uint64_t to)
@@ -81,7 +81,7 @@ static bool claim(struct layout_near *near, uint64_t from, uint64_t to)
 static struct layout_near *claim_any(struct memory *m)
 {
     uint32_t namespace = pid_namespace();
-    uint64_t self = (uint64_t)namespace << 32 | (uint32_t)getpid();
+    uint64_t self = (uint64_t) namespace << 32 | (uint32_t)getpid();
 
     for (uint32_t i = 0; i < LAYOUT_NEAR; i++)
         if (claim(near_at(m, i), 0, self))

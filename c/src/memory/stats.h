@@ -43,7 +43,16 @@
     M(REDIS_DISCONNECTS, "redis", "disconnects", "counter", "", "connections lost")                \
     M(REDIS_TIMEOUTS, "redis", "timeouts", "counter", "", "operations given up at their deadline") \
     M(REDIS_ERRORS, "redis", "errors", "counter", "", "error replies")                             \
-    M(REDIS_LATE_REPLIES, "redis", "late_replies", "counter", "", "replies that came too late")
+    M(REDIS_LATE_REPLIES, "redis", "late_replies", "counter", "", "replies that came too late")    \
+    M(TRACKING_MESSAGES, "tracking", "invalidations", "counter", "",                               \
+      "keys that Redis said changed")                                                              \
+    M(TRACKING_FLUSHES, "tracking", "flushes", "counter", "", "times Redis said anything changed") \
+    M(TRACKING_LINKS, "tracking", "links", "counter", "", "tracking links made")                   \
+    M(TRACKING_LOST, "tracking", "losses", "counter", "", "tracking links lost or not had")        \
+    M(TRACKING_GAPS, "tracking", "gaps", "counter", "", "gaps between links: all became stale")    \
+    M(TRACKING_VERIFIES, "tracking", "verifies", "counter", "", "own writes read back")            \
+    M(TRACKING_UNVERIFIED, "tracking", "unverified", "counter", "",                                \
+      "own writes given up after other writes came in between again and again")
 
 /* Gauges are computed when asked for. */
 #define MEMORY_GAUGES(M)                                                                           \

@@ -330,24 +330,26 @@ struct client_wish client_round(struct redis_client *c, const uint32_t events[CL
     return wish_of(c, &link);
 }
 
-bool client_is_quiet(struct redis_client *c)
+bool client_is_quiet(struct redis_client *c, bool stopping, int64_t now_ms)
 {
     bool quiet;
 
     pthread_mutex_lock(&c->lock);
     quiet = c->ops == 0;
     pthread_mutex_unlock(&c->lock);
+    if (quiet && stopping && c->hooks.may_stop)
+        quiet = c->hooks.may_stop(c->hooks.context, now_ms);
     return quiet;
 }
 
-bool client_is_over(struct redis_client *c)
+bool client_is_over(struct redis_client *c, int64_t now_ms)
 {
-    bool over;
+    bool released;
 
     pthread_mutex_lock(&c->lock);
-    over = c->released && c->ops == 0;
+    released = c->released;
     pthread_mutex_unlock(&c->lock);
-    return over;
+    return released && client_is_quiet(c, true, now_ms);
 }
 
 void client_free(struct redis_client *c)

@@ -96,11 +96,11 @@ struct client_wish {
 struct client_wish client_round(struct redis_client *client, const uint32_t events[CLIENT_WATCHES],
                                 int64_t now_ms);
 
-/* Released, and nothing of it under way: it can go. */
-bool client_is_over(struct redis_client *client);
+/* Nothing of it is under way; if stopping, nobody minds that it goes either. */
+bool client_is_quiet(struct redis_client *client, bool stopping, int64_t now_ms);
 
-/* Nothing of it is under way. */
-bool client_is_quiet(struct redis_client *client);
+/* Released, and quiet: it can go. */
+bool client_is_over(struct redis_client *client, int64_t now_ms);
 
 /* Ends it: closes, calls the gone hook, frees. */
 void client_destroy(struct redis_client *client);

@@ -107,6 +107,15 @@ static void encode_unlink(struct bytes *to, const struct command_prefix *prefix,
         add_joined(to, prefix->text, prefix->length, item.bytes, item.length);
 }
 
+static void encode_publish(struct bytes *to, const struct command_prefix *prefix,
+                           const struct redis_op *op)
+{
+    add_count(to, '*', 3);
+    add_text(to, "PUBLISH");
+    add_joined(to, prefix->text, prefix->length, COMMAND_CHANNEL, sizeof(COMMAND_CHANNEL) - 1);
+    add_word(to, op->key, op->key_length);
+}
+
 static void clear(struct command *c)
 {
     bytes_clear(&c->head);
@@ -138,6 +147,9 @@ bool command_encode(struct command *c, const struct command_prefix *prefix,
         break;
     case REDIS_DELETE:
         add_key_command(&c->head, "DEL", prefix, op);
+        break;
+    case REDIS_PUBLISH:
+        encode_publish(&c->head, prefix, op);
         break;
     case REDIS_SCAN_UNLINK:
         if (op->reply) {

@@ -12,6 +12,9 @@
 
 enum { COMMAND_SCAN_COUNT = 500, COMMAND_BODY_BYTES = 16 << 10 };
 
+/* After the prefix: the channel on which a cache says what tracking does not. */
+#define COMMAND_CHANNEL "#tandem:changed"
+
 /* What goes before every key, and the same as a glob that matches just itself. */
 struct command_prefix {
     const char *text;

@@ -9,7 +9,6 @@
 #include "redis/random.h"
 
 #define INVALIDATE "__redis__:invalidate"
-#define CHANGED "#tandem:changed"
 
 enum step { STEP_NONE, STEP_AUTH, STEP_NAME, STEP_ID, STEP_TRACKING, STEP_INFO };
 
@@ -77,17 +76,17 @@ static bool make_channel(struct link *l)
 {
     const struct command_prefix *prefix = l->config->prefix;
 
-    l->channel = alloc_bytes(prefix->length + sizeof(CHANGED));
+    l->channel = alloc_bytes(prefix->length + sizeof(COMMAND_CHANNEL));
     if (!l->channel)
         return false;
     memcpy(l->channel, prefix->text, prefix->length);
-    memcpy(l->channel + prefix->length, CHANGED, sizeof(CHANGED));
+    memcpy(l->channel + prefix->length, COMMAND_CHANNEL, sizeof(COMMAND_CHANNEL));
     return true;
 }
 
 static size_t channel_length(const struct link *l)
 {
-    return l->config->prefix->length + sizeof(CHANGED) - 1;
+    return l->config->prefix->length + sizeof(COMMAND_CHANNEL) - 1;
 }
 
 /* Tracking first: once subscribed, the connection takes no other command. */

@@ -14,7 +14,7 @@
 #include "base/clock.h"
 #include "redis/client.h"
 
-enum { EVENTS = 64, STACK_BYTES = 512 * 1024 };
+enum { EVENTS = 64, STACK_BYTES = 512 * 1024, STOPPING_MS = 20 };
 
 static struct {
     pthread_mutex_t lock;
@@ -100,7 +100,7 @@ static struct client_wish serve_client(struct redis_client *client,
 
 /* One round of every client.  Says when the next is due, and whether all is quiet. */
 static bool serve(struct redis_client **clients, const struct epoll_event *events, int count,
-                  int64_t *next_ms)
+                  bool stopping, int64_t *next_ms)
 {
     int64_t now_ms = clock_now_ms();
     bool quiet = true;
@@ -111,12 +111,12 @@ static bool serve(struct redis_client **clients, const struct epoll_event *event
         struct client_wish wish = serve_client(client, events, count, now_ms);
 
         *next_ms = wish.at_ms < *next_ms ? wish.at_ms : *next_ms;
-        if (client_is_over(client)) {
+        if (client_is_over(client, now_ms)) {
             *link = client->next;
             redis_client_over(client);
             continue;
         }
-        quiet = quiet && client_is_quiet(client);
+        quiet = client_is_quiet(client, stopping, now_ms) && quiet;
         link = &client->next;
     }
     return quiet;
@@ -172,10 +172,12 @@ static void *thread_main(void *unused)
         if (is_bell(events, count))
             answer_bell();
         stopping = take_added(&clients);
-        quiet = serve(&clients, events, count, &next_ms);
+        quiet = serve(&clients, events, count, stopping, &next_ms);
         run_periodic(&periodic_ms, &next_ms);
         if (stopping && quiet)
             return NULL;
+        if (stopping && next_ms > clock_now_ms() + STOPPING_MS)
+            next_ms = clock_now_ms() + STOPPING_MS; /* somebody minds still */
     }
 }
 

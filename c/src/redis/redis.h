@@ -25,6 +25,7 @@ enum redis_kind {
     REDIS_SET,    /* SET key value [PX ttl_ms] */
     REDIS_DELETE, /* DEL key: integer = 0 or 1 */
     REDIS_SCAN, /* SCAN cursor MATCH prefix+glob COUNT n: items = next cursor, keys (prefix off) */
+    REDIS_PUBLISH, /* PUBLISH the key on the cache's own channel, which its tracking links hear */
     REDIS_SCAN_UNLINK /* as REDIS_SCAN, then one UNLINK of the page's keys: integer = keys that went */
 };
 
@@ -95,7 +96,8 @@ enum redis_link_event {
 };
 
 /* Called on the I/O thread (gone may also be called by redis_client_release itself, when the thread
- * never ran).  They must not wait long, and must not call back into this room but for redis_op_free. */
+ * never ran).  They must not wait long.  Of this room they may call redis_submit, redis_client_state,
+ * redis_want_link and redis_op_free. */
 struct redis_hooks {
     void *context;
     /* The operation is over, one way or the other; exactly once for each accepted one.  Operations of
@@ -109,6 +111,9 @@ struct redis_hooks {
     /* Called now and then, in any case not long after the time it answered last time (INT64_MAX: never).
      * NULL: not at all. */
     int64_t (*tick)(void *context, int64_t now_ms);
+    /* The process is exiting, or the client was released, and no operation is under way: may it go now?
+     * Asked again and again until it says yes.  NULL: it may. */
+    bool (*may_stop)(void *context, int64_t now_ms);
     /* The last call for a released client: nothing of it is left. */
     void (*gone)(void *context);
 };

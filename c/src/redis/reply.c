@@ -161,6 +161,8 @@ bool reply_take(struct redis_op *op, enum reply_part part, const redisReply *rep
         return take_integer(op, reply, &op->integer, 0, 1, source);
     case REDIS_PTTL:
         return take_integer(op, reply, &op->pttl_ms, -2, INT64_MAX, source);
+    case REDIS_PUBLISH:
+        return take_integer(op, reply, &op->integer, 0, INT64_MAX, source);
     case REDIS_SET:
         return take_ok(op, reply, source);
     case REDIS_SCAN:

@@ -12,17 +12,35 @@ static int64_t not_never(int64_t time_ms)
 }
 
 struct memory_attributes freshness_attributes(const struct freshness_rules *rules, int64_t sent_ms,
-                                              int64_t ttl_ms)
+                                              int64_t ttl_ms, bool leased)
 {
-    int64_t fresh_ms = rules->tracking ? rules->max_stale_ms : rules->memory_ttl_ms;
+    bool bounded = rules->tracking && !leased;
+    int64_t fresh_ms = bounded ? rules->max_stale_ms : rules->memory_ttl_ms;
     struct memory_attributes a = {.flags = MEMORY_FROM_REDIS};
 
+    if (rules->tracking && leased)
+        a.flags |= MEMORY_LEASED;
     if (ttl_ms < 0 || ttl_ms > rules->memory_ttl_ms) {
         a.flags |= MEMORY_CAPPED;
         ttl_ms = rules->memory_ttl_ms;
     }
     a.expires_ms = not_never(sent_ms + ttl_ms);
     a.fresh_until_ms = not_never(sent_ms + earlier(ttl_ms, fresh_ms));
+    return a;
+}
+
+struct memory_attributes freshness_provisional(const struct freshness_rules *rules, int64_t sent_ms,
+                                               int64_t ttl_ms, int64_t provisional_ms)
+{
+    struct memory_attributes a = freshness_attributes(rules, sent_ms, ttl_ms, true);
+    int64_t end_ms = not_never(sent_ms + provisional_ms);
+
+    a.flags |= MEMORY_PROVISIONAL;
+    if (end_ms < a.expires_ms) {
+        a.flags |= MEMORY_CAPPED;
+        a.expires_ms = end_ms;
+    }
+    a.fresh_until_ms = earlier(a.fresh_until_ms, end_ms);
     return a;
 }
 
@@ -33,7 +51,7 @@ struct memory_attributes freshness_memory_only(int64_t now_ms, int64_t ttl_ms)
     return a;
 }
 
-enum freshness freshness_judge(const struct memory_entry *entry, int64_t now_ms)
+enum freshness freshness_judge(const struct memory_entry *entry, int64_t lease_ms, int64_t now_ms)
 {
     const struct memory_attributes *a = &entry->attributes;
 
@@ -42,6 +60,8 @@ enum freshness freshness_judge(const struct memory_entry *entry, int64_t now_ms)
     if (!(a->flags & MEMORY_FROM_REDIS))
         return FRESHNESS_FRESH;
     if (a->fresh_until_ms && now_ms >= a->fresh_until_ms)
+        return FRESHNESS_STALE;
+    if ((a->flags & MEMORY_LEASED) && now_ms >= lease_ms)
         return FRESHNESS_STALE;
     return entry->epoch_holds ? FRESHNESS_FRESH : FRESHNESS_STALE;
 }

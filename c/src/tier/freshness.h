@@ -13,16 +13,22 @@
 
 /* What a handle promises about entries from Redis. */
 struct freshness_rules {
-    int64_t memory_ttl_ms; /* no entry is served longer without asking Redis again */
-    int64_t max_stale_ms;  /* with tracking asked for, but no link: an entry is fresh this long */
+    int64_t memory_ttl_ms;  /* no entry is served longer without asking Redis again */
+    int64_t max_stale_ms;   /* with tracking asked for, but no link: an entry is fresh this long */
+    int64_t provisional_ms; /* a write that is not confirmed yet is served this long */
     bool tracking;
 };
 
 /* The attributes of an entry that was read from Redis, or written to it, by a command sent at sent_ms.
  * ttl_ms is what the key had left then (PTTL's answer): < 0 none.  Of the exact expiry memory may cut
- * something off, never add. */
+ * something off, never add.  leased: a tracking link is live, so that the entry is fresh as long as the
+ * lease runs. */
 struct memory_attributes freshness_attributes(const struct freshness_rules *rules, int64_t sent_ms,
-                                              int64_t ttl_ms);
+                                              int64_t ttl_ms, bool leased);
+
+/* The same of a write that is to be confirmed: it lives for provisional_ms after it was sent. */
+struct memory_attributes freshness_provisional(const struct freshness_rules *rules, int64_t sent_ms,
+                                               int64_t ttl_ms, int64_t provisional_ms);
 
 /* The attributes of an entry of a cache in memory only.  ttl_ms 0: for ever. */
 struct memory_attributes freshness_memory_only(int64_t now_ms, int64_t ttl_ms);
@@ -33,6 +39,7 @@ enum freshness {
     FRESHNESS_GONE   /* there is no such entry */
 };
 
-enum freshness freshness_judge(const struct memory_entry *entry, int64_t now_ms);
+/* lease_ms: the lease as it was read before the entry. */
+enum freshness freshness_judge(const struct memory_entry *entry, int64_t lease_ms, int64_t now_ms);
 
 #endif

@@ -89,7 +89,7 @@ static inline int look_up(tandem_cache *cache, enum redis_kind kind, const char 
 {
     struct tier *tier = cache->tier;
     struct memory_entry entry;
-    int64_t now_ms = clock_coarse_ms();
+    int64_t now_ms = clock_coarse_ms(), lease_ms = memory_lease(tier->memory);
     int found = MEMORY_ABSENT, status;
     bool have;
 
@@ -97,7 +97,7 @@ static inline int look_up(tandem_cache *cache, enum redis_kind kind, const char 
         found = memory_get(tier->memory, key, key_length, now_ms, kind != REDIS_GET, buffer, size,
                            &entry);
     have = (found == MEMORY_OK || found == MEMORY_SMALL) && tells(kind, &entry);
-    if (have && (!tier->client || freshness_judge(&entry, now_ms) == FRESHNESS_FRESH))
+    if (have && (!tier->client || freshness_judge(&entry, lease_ms, now_ms) == FRESHNESS_FRESH))
         return answer(tier, kind, found, &entry, TANDEM_TIER_MEMORY, now_ms, result);
     status = tier->client ? ask(cache, kind, key, key_length, flags, result) : TANDEM_MISS;
     if (status < 0 && have && cache->degrade) {
@@ -151,7 +151,8 @@ static void forget(struct tier *tier, const struct request *r)
 static void take_value(struct tier *tier, struct request *r, struct outcome *outcome)
 {
     struct redis_op *op = &r->op;
-    struct memory_attributes a = freshness_attributes(&r->rules, op->sent_ms, op->pttl_ms);
+    struct memory_attributes a = freshness_attributes(&r->rules, op->sent_ms, op->pttl_ms,
+                                                      tracking_is_live(tier, clock_now_ms()));
 
     /* It was there when GET ran and had gone, or was going, when PTTL did. */
     if (op->pttl_ms == -2 || op->pttl_ms == 0)
@@ -216,7 +217,7 @@ static bool copy_value(struct tier *tier, const struct request *r, int64_t now_m
 /* Does memory have an answer, Redis having failed? */
 static bool fall_back(struct tier *tier, const struct request *r, struct outcome *outcome)
 {
-    int64_t now_ms = clock_now_ms();
+    int64_t now_ms = clock_now_ms(), lease_ms = memory_lease(tier->memory);
     struct memory_entry entry;
 
     /* With a value of another type there Redis did say that the old value is no more. */
@@ -230,7 +231,7 @@ static bool fall_back(struct tier *tier, const struct request *r, struct outcome
         return false;
     outcome->status = TANDEM_OK;
     outcome->tier = TANDEM_TIER_STALE;
-    if (freshness_judge(&entry, now_ms) == FRESHNESS_FRESH)
+    if (freshness_judge(&entry, lease_ms, now_ms) == FRESHNESS_FRESH)
         outcome->tier = TANDEM_TIER_MEMORY;
     if (r->op.kind == REDIS_PTTL && entry.attributes.expires_ms)
         outcome->ttl = seconds(entry.attributes.expires_ms - now_ms);

@@ -85,7 +85,15 @@ static int make(const struct registry_config *config, struct tier **made, char *
 {
     struct tier *tier = alloc_zeroed(sizeof(*tier));
     struct redis_hooks hooks = {
-        .context = tier, .done = tier_done, .count = tier_count, .gone = tier_gone};
+        .context = tier,
+        .done = tier_done,
+        .count = tier_count,
+        .invalidate = tracking_invalidate,
+        .link = tracking_link,
+        .tick = tracking_tick,
+        .may_stop = tracking_may_stop,
+        .gone = tier_gone,
+    };
     struct identity identity = {
         .name = config->memory.name,
         .memory_bytes = config->memory.bytes,
@@ -98,6 +106,7 @@ static int make(const struct registry_config *config, struct tier **made, char *
     snprintf(error, error_size, "no memory");
     if (!tier)
         return TANDEM_ESYS;
+    tracking_init(&tier->tracking);
     if (config->redis.url) {
         if (!hash_settings(&config->redis, tier->connection)) {
             alloc_free(tier);
@@ -214,6 +223,8 @@ void registry_leave(struct tier *tier)
 
 void registry_after_fork(void)
 {
-    for (struct tier *t = tiers; t; t = t->next)
+    for (struct tier *t = tiers; t; t = t->next) {
         behind_forget(&t->behind);
+        tracking_after_fork(t);
+    }
 }

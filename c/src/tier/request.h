@@ -11,8 +11,13 @@
 
 #include "tier/tier.h"
 
+/* Who wants it: a caller, or tracking.c. */
+enum request_purpose { FOR_CALLER, FOR_CANARY, FOR_VERIFY, FOR_NOBODY };
+
 struct request {
     struct redis_op op; /* first, so that redis_op_free frees the whole */
+    enum request_purpose purpose;
+    int tries; /* FOR_VERIFY */
     struct mailbox_slip slip;
     struct memory_token token; /* of before it was queued */
     struct freshness_rules rules;

@@ -25,6 +25,10 @@ void tier_done(void *context, struct redis_op *op)
     struct tier *tier = context;
     struct request *r = op->owner;
 
+    if (r->purpose != FOR_CALLER) {
+        tracking_done(tier, r);
+        return;
+    }
     switch (op->kind) {
     case REDIS_SET:
     case REDIS_DELETE:

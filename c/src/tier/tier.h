@@ -18,6 +18,7 @@
 #include "tier/behind.h"
 #include "tier/freshness.h"
 #include "tier/mailbox.h"
+#include "tier/tracking.h"
 
 /* Key names that begin so belong to the library. */
 #define TIER_RESERVED "#tandem:"
@@ -30,6 +31,7 @@ struct tier {
     char *identity;
     uint64_t connection[2]; /* what hash the connection's settings have, secrets included */
     struct behind behind;
+    struct tracking tracking;
 };
 
 struct tandem_cache {
@@ -65,7 +67,7 @@ void tier_uncork(tandem_cache *cache);
 /* Frees a tier without client. */
 void tier_free(struct tier *tier);
 
-/* The hooks; context is the tier. */
+/* The hooks; context is the tier.  Those of the link are in tracking.h. */
 void tier_done(void *context, struct redis_op *op);
 void tier_count(void *context, enum redis_counter counter, uint64_t n);
 void tier_gone(void *context);

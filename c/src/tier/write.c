@@ -29,7 +29,7 @@ static int change_memory(struct tier *tier, const struct change *c,
     if (!c->value)
         return memory_delete(tier->memory, c->key, c->key_length, now_ms, lock_us);
     if (tier->client)
-        a = freshness_attributes(rules, now_ms, c->ttl_ms > 0 ? c->ttl_ms : -1);
+        a = freshness_attributes(rules, now_ms, c->ttl_ms > 0 ? c->ttl_ms : -1, false);
     else
         a = freshness_memory_only(now_ms, c->ttl_ms);
     return memory_put(tier->memory, c->key, c->key_length, c->value, c->value_length, &a, lock_us);
@@ -188,23 +188,43 @@ static int drop(struct tier *tier, const struct redis_op *op)
     return memory_drop(tier->memory, op->key, op->key_length, clock_now_ms(), MEMORY_LOCK_IO_US);
 }
 
-static void applied(struct tier *tier, struct request *r, struct outcome *outcome)
+static void deleted(struct tier *tier, struct request *r, struct outcome *outcome)
 {
     struct redis_op *op = &r->op;
-    struct memory_attributes a;
+    bool was_in_memory = drop(tier, op) == MEMORY_OK;
 
-    outcome->status = TANDEM_OK;
-    if (op->kind == REDIS_DELETE) {
-        bool was_in_memory = drop(tier, op) == MEMORY_OK;
-
-        if (op->integer == 0 && !was_in_memory)
+    if (op->integer == 0) {
+        if (!was_in_memory)
             outcome->status = TANDEM_MISS;
-        return;
+        tracking_tell_absent(tier, op->key, op->key_length);
     }
+}
+
+/* With a link the write comes back as a message, before or after this.  So it is stored for as long as it
+ * takes to read it back. */
+static void stored(struct tier *tier, struct request *r)
+{
+    struct redis_op *op = &r->op;
+    int64_t ttl_ms = op->ttl_ms > 0 ? op->ttl_ms : -1;
+    bool confirm = r->rules.tracking && tracking_is_live(tier, clock_now_ms());
+    struct memory_attributes a =
+        confirm ? freshness_provisional(&r->rules, op->sent_ms, ttl_ms, r->rules.provisional_ms)
+                : freshness_attributes(&r->rules, op->sent_ms, ttl_ms, false);
+
     /* Refused, or too large: then memory has dropped it and Redis will be asked. */
-    a = freshness_attributes(&r->rules, op->sent_ms, op->ttl_ms > 0 ? op->ttl_ms : -1);
-    memory_commit(tier->memory, op->key, op->key_length, op->value, op->value_length, &a, &r->token,
-                  MEMORY_LOCK_IO_US);
+    if (memory_commit(tier->memory, op->key, op->key_length, op->value, op->value_length, &a,
+                      &r->token, MEMORY_LOCK_IO_US) == MEMORY_OK &&
+        confirm)
+        tracking_verify(tier, op->key, op->key_length, &r->rules);
+}
+
+static void applied(struct tier *tier, struct request *r, struct outcome *outcome)
+{
+    outcome->status = TANDEM_OK;
+    if (r->op.kind == REDIS_DELETE)
+        deleted(tier, r, outcome);
+    else
+        stored(tier, r);
 }
 
 static void not_applied(struct tier *tier, struct request *r, struct outcome *outcome)

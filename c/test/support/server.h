@@ -13,6 +13,9 @@
 
 #include "check.h"
 
+/* Most tests are about what happens without a tracking link, which this makes sure of. */
+static bool server_refuses_tracking = true;
+
 enum { SERVER_READY_MS = 20000, SERVER_ARGUMENTS = 16 };
 
 struct server {
@@ -45,7 +48,10 @@ CHECK_UNUSED redisContext *server_connect(const struct server *s)
 
 CHECK_UNUSED void server_exec(const struct server *s)
 {
-    const char *argv[16 + SERVER_ARGUMENTS] = {
+    static const char *const no_tracking[] = {
+        "--user", "default", "on", "nopass", "~*", "&*", "+@all", "-client|tracking",
+    };
+    const char *argv[32 + SERVER_ARGUMENTS] = {
         "redis-server", "--port",     "0",         "--unixsocket", s->socket, "--save", "",
         "--dir",        s->directory, "--logfile", "redis.log",
     };
@@ -53,6 +59,8 @@ CHECK_UNUSED void server_exec(const struct server *s)
 
     for (int i = 0; s->arguments[i]; i++)
         argv[n++] = s->arguments[i];
+    for (int i = 0; server_refuses_tracking && !s->arguments[0] && i < 8; i++)
+        argv[n++] = no_tracking[i];
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     execvp(argv[0], (char *const *)(void *)argv);
     printf("cannot run redis-server: %s\n", strerror(errno));

@@ -47,7 +47,7 @@ TEST(a_foreign_value_comes_from_redis_once_and_then_from_memory)
     CHECK_INT(TANDEM_TIER_MEMORY, said.tier);
     CHECK_INT(1, metric(c, "redis", "hits"));
     CHECK_INT(1, tandem_redis_up(c));
-    CHECK_STR("off", tandem_tracking_state(c));
+    CHECK_STR("unavailable", tandem_tracking_state(c));
     CHECK_INT(0, tandem_pending(o.mailbox));
     end(c, &o);
 }

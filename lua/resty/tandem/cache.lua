@@ -344,19 +344,6 @@ end
 
 -- -- Making one ----------------------------------------------------------------------------------
 
-local told = {} -- names of caches whose missing tracking was logged
-
-local function tell_tracking(checked, handle)
-    if not checked.redis or not checked.tracking or told[checked.name]
-       or str(C.tandem_tracking_state(handle)) == "on" then
-        return
-    end
-    told[checked.name] = true
-    host.log("notice", format('cache "%s": tracking is not active in this version: entries from'
-                              .. " Redis live at most max_stale, %g s", checked.name,
-                              checked.max_stale / 1000))
-end
-
 --- Opens a cache.
 -- @param checked what options.check returned
 -- @return the object; or nil, err, and true when it is the caller's mistake
@@ -365,7 +352,6 @@ function _M.open(checked)
     if not core then
         return nil, err, misuse
     end
-    tell_tracking(checked, core.handle)
 
     -- handle and near are the core's, until close; flags is nil when the phase has a say.
     local object = setmetatable({

@@ -1,0 +1,170 @@
+/*
+ * tracking.c: what processes that share a segment tell each other about tracking: who has a link, how far
+ * links have reported, and the lease that follows from it.
+ *
+ * Two links at a time, whoever has them: each applies every message, so either may go and leave no gap.
+ * A link covers from its subscription to the send time of its last answered heartbeat.  Covers that
+ * overlap make one; where they do not, changes may have been missed, and all entries from Redis stop being
+ * fresh (the epoch) before the new cover counts (covered, lease).
+ */
+#include "memory/index.h"
+#include "memory/memory.h"
+#include "memory/shard.h"
+
+/* -- The lease ------------------------------------------------------------------------------------- */
+
+int64_t memory_lease(const struct memory *m)
+{
+    return atomic_load_explicit(&m->header->lease_ms, memory_order_acquire);
+}
+
+static void raise_to(_Atomic int64_t *time, int64_t value)
+{
+    int64_t seen = atomic_load_explicit(time, memory_order_acquire);
+
+    while (seen < value && !atomic_compare_exchange_weak_explicit(
+                               time, &seen, value, memory_order_acq_rel, memory_order_acquire))
+        ;
+}
+
+bool memory_link_reaches(const struct memory *m, int64_t since_ms)
+{
+    int64_t covered = atomic_load_explicit(&m->header->covered_ms, memory_order_acquire);
+
+    return covered && since_ms <= covered;
+}
+
+bool memory_link_begin(struct memory *m, int64_t since_ms)
+{
+    if (memory_link_reaches(m, since_ms))
+        return true;
+    /* The epoch first: whoever sees the new cover must not find what was cached before. */
+    memory_epoch_bump(m);
+    raise_to(&m->header->covered_ms, since_ms);
+    return false;
+}
+
+void memory_link_covers(struct memory *m, int64_t until_ms, int64_t lease_ms)
+{
+    raise_to(&m->header->covered_ms, until_ms);
+    raise_to(&m->header->lease_ms, lease_ms);
+}
+
+/* -- Messages -------------------------------------------------------------------------------------- */
+
+int memory_invalidate(struct memory *m, const void *key, size_t key_length, int64_t lock_us)
+{
+    struct memory_place place = index_place(m, key, key_length);
+    struct record record;
+    uint32_t slot;
+
+    if (!shard_hold(m, place.shard, lock_us)) {
+        memory_epoch_bump(m);
+        return MEMORY_BUSY;
+    }
+    atomic_fetch_add_explicit(&view_bucket(m, place.slot[0])->inval, 1, memory_order_release);
+    slot = index_find_locked(m, &place, key, key_length, &record);
+    if (slot != INDEX_NONE && !(record.attributes.flags & MEMORY_PROVISIONAL))
+        shard_forget_locked(m, slot);
+    shard_release(m, place.shard);
+    return slot == INDEX_NONE ? MEMORY_ABSENT : MEMORY_OK;
+}
+
+/* -- Places ---------------------------------------------------------------------------------------- */
+
+static bool is_silent(const struct layout_place *place, int64_t now_ms, int64_t silent_ms)
+{
+    return now_ms - atomic_load_explicit(&place->beat_ms, memory_order_acquire) >= silent_ms;
+}
+
+static bool hold(struct layout_place *place, uint64_t owner, int64_t now_ms, int64_t silent_ms)
+{
+    uint64_t seen = atomic_load_explicit(&place->owner, memory_order_acquire);
+
+    if (seen != owner) {
+        if (seen && !is_silent(place, now_ms, silent_ms))
+            return false;
+        if (!atomic_compare_exchange_strong_explicit(&place->owner, &seen, owner,
+                                                     memory_order_acq_rel, memory_order_acquire))
+            return false;
+        atomic_store_explicit(&place->since_ms, 0, memory_order_release);
+    }
+    atomic_store_explicit(&place->beat_ms, now_ms, memory_order_release);
+    return true;
+}
+
+static void leave(struct layout_place *place, uint64_t owner)
+{
+    atomic_compare_exchange_strong_explicit(&place->owner, &owner, 0, memory_order_acq_rel,
+                                            memory_order_relaxed);
+}
+
+bool memory_place_hold(struct memory *m, int place, uint64_t owner, int64_t now_ms,
+                       int64_t silent_ms)
+{
+    return hold(m->header->places + place, owner, now_ms, silent_ms);
+}
+
+bool memory_place_taken(const struct memory *m, int place, int64_t now_ms, int64_t silent_ms)
+{
+    const struct layout_place *p = m->header->places + place;
+
+    return atomic_load_explicit(&p->owner, memory_order_acquire) &&
+           !is_silent(p, now_ms, silent_ms);
+}
+
+void memory_place_leave(struct memory *m, int place, uint64_t owner)
+{
+    leave(m->header->places + place, owner);
+}
+
+void memory_place_begun(struct memory *m, int place, uint64_t owner, int64_t since_ms)
+{
+    struct layout_place *p = m->header->places + place;
+
+    if (atomic_load_explicit(&p->owner, memory_order_acquire) == owner)
+        atomic_store_explicit(&p->since_ms, since_ms, memory_order_release);
+}
+
+bool memory_place_covers(const struct memory *m, uint64_t owner, int64_t by_ms, int64_t now_ms,
+                         int64_t silent_ms)
+{
+    for (int i = 0; i < LAYOUT_PLACES; i++) {
+        const struct layout_place *p = m->header->places + i;
+        uint64_t other = atomic_load_explicit(&p->owner, memory_order_acquire);
+        int64_t since_ms = atomic_load_explicit(&p->since_ms, memory_order_acquire);
+
+        if (other && other != owner && since_ms && since_ms <= by_ms &&
+            !is_silent(p, now_ms, silent_ms))
+            return true;
+    }
+    return false;
+}
+
+int memory_attend(struct memory *m, uint64_t owner, int64_t now_ms, int64_t silent_ms)
+{
+    struct layout_place *mine = NULL;
+    int others = 0;
+
+    for (int i = 0; i < LAYOUT_ATTENDING; i++) {
+        struct layout_place *place = m->header->attending + i;
+        uint64_t seen = atomic_load_explicit(&place->owner, memory_order_acquire);
+
+        if (seen == owner)
+            mine = place;
+        else if (seen && !is_silent(place, now_ms, silent_ms))
+            others++;
+    }
+    for (int i = 0; !mine && i < LAYOUT_ATTENDING; i++)
+        if (hold(m->header->attending + i, owner, now_ms, silent_ms))
+            mine = m->header->attending + i;
+    if (mine)
+        hold(mine, owner, now_ms, silent_ms);
+    return others;
+}
+
+void memory_attend_no_more(struct memory *m, uint64_t owner)
+{
+    for (int i = 0; i < LAYOUT_ATTENDING; i++)
+        leave(m->header->attending + i, owner);
+}

@@ -1,0 +1,73 @@
+/*
+ * tracking.h: keeping memory coherent with what other hosts write to Redis.
+ *
+ * The processes that share a segment share two places for tracking links; whoever holds a place keeps a
+ * link, and every message is applied to the segment by the I/O thread that receives it.  How far the links
+ * have reported is the lease of the segment: entries from Redis are fresh as long as it runs.
+ *
+ * An own write comes back as a message too, mostly before its acknowledgement has been handled.  So it is
+ * stored provisionally, for a short time, and read back on the same connection: what the answer says, if
+ * nothing happened meanwhile, is stored for good.
+ *
+ * All but tracking_want and tracking_after_fork is for the I/O thread.
+ */
+#ifndef TANDEM_TIER_TRACKING_H
+#define TANDEM_TIER_TRACKING_H
+
+#include "redis/redis.h"
+#include "tier/freshness.h"
+
+struct tier;
+struct request;
+
+struct tracking_verify; /* a write to be read back */
+
+struct tracking {
+    _Atomic int64_t max_stale_ms; /* 0: no handle wants tracking */
+
+    uint64_t owner; /* this process with this tier; 0: does not attend yet */
+    int64_t attending_since_ms, next_ms;
+    int others;             /* processes that would take a place */
+    int place;              /* -1: none */
+    int64_t pause_until_ms; /* after a refusal */
+
+    int64_t since_ms, alive_ms; /* what the link covers; since 0: there is no link */
+    bool proven;                /* a message has come over it */
+    int64_t prove_by_ms;        /* 0: the canary has not been answered yet */
+    bool begun;                 /* its cover counts */
+    char trouble[200];          /* the last loss or refusal */
+
+    struct tracking_verify *first, **end;
+    unsigned verifies;
+    int64_t leaving_since_ms;
+};
+
+void tracking_init(struct tracking *tracking);
+
+/* A handle wants tracking with this max_stale. */
+void tracking_want(struct tier *tier, int64_t max_stale_ms);
+
+/* In a child: links, places and verifies are the parent's. */
+void tracking_after_fork(struct tier *tier);
+
+/* Does the lease run? */
+bool tracking_is_live(const struct tier *tier, int64_t now_ms);
+
+/* The hooks of the redis room. */
+void tracking_invalidate(void *context, const char *key, size_t key_length);
+void tracking_link(void *context, enum redis_link_event event, int64_t at_ms, const char *why);
+int64_t tracking_tick(void *context, int64_t now_ms);
+bool tracking_may_stop(void *context, int64_t now_ms);
+
+/* A write of this key was stored provisionally: it is to be read back soon. */
+void tracking_verify(struct tier *tier, const char *key, size_t key_length,
+                     const struct freshness_rules *rules);
+
+/* Redis had no such key to delete: then tracking says nothing, and whoever is about to store it elsewhere
+ * has to be told otherwise. */
+void tracking_tell_absent(struct tier *tier, const char *key, size_t key_length);
+
+/* The completion of the requests made here. */
+void tracking_done(struct tier *tier, struct request *request);
+
+#endif

@@ -1,0 +1,276 @@
+/* Coherence with what others write to Redis: a real server that tracks. */
+#include <sys/mman.h>
+
+#include "base/clock.h"
+#include "support/cache.h"
+#include "support/server.h"
+
+enum { PATIENCE_MS = 10000 };
+
+static struct server *server;
+static tandem_options o;
+static tandem_cache *c;
+
+static void begin(void)
+{
+    server_refuses_tracking = false;
+    server = server_start(NULL);
+    o = options_for("tracked", server->url);
+    o.timeout_ms = 2000;
+    c = open_with(&o);
+}
+
+static void end(void)
+{
+    close_all(c, &o);
+    server_stop(server);
+}
+
+/* Waits until a condition holds. */
+#define AWAIT(condition)                                         \
+    do {                                                         \
+        int64_t await_end = clock_now_us() + PATIENCE_MS * 1000; \
+        while (!(condition) && clock_now_us() < await_end)       \
+            server_nap();                                        \
+        CHECK(condition);                                        \
+    } while (0)
+
+static bool is_on(void)
+{
+    return strcmp(tandem_tracking_state(c), "on") == 0;
+}
+
+static void await_link(void)
+{
+    get(c, &o, "anything"); /* somebody has to start the thread */
+    AWAIT(is_on());
+}
+
+static bool memory_has(const char *key, const char *expected)
+{
+    return get_now(c, key, TANDEM_NOWAIT) == TANDEM_OK && said.tier == TANDEM_TIER_MEMORY &&
+           strcmp(value, expected) == 0;
+}
+
+static bool memory_lacks(const char *key)
+{
+    return get_now(c, key, TANDEM_NOWAIT) == TANDEM_ENOWAIT;
+}
+
+static void cached(const char *key, const char *text)
+{
+    server_command(server, "SET tracked:%s %s", key, text);
+    get(c, &o, key);
+    AWAIT(memory_has(key, text) || get(c, &o, key) < 0);
+}
+
+TEST(a_foreign_write_is_gone_from_memory_at_once)
+{
+    int64_t start_us, worst_us = 0;
+
+    begin();
+    await_link();
+    for (int i = 0; i < 50; i++) {
+        cached("key", i % 2 ? "old" : "older");
+        server_command(server, "SET tracked:key new%d", i);
+        start_us = clock_now_us();
+        while (!memory_lacks("key") && clock_now_us() - start_us < 1000000)
+            continue;
+        if (clock_now_us() - start_us > worst_us)
+            worst_us = clock_now_us() - start_us;
+    }
+    CHECK(worst_us < 500000);
+    CHECK(metric(c, "tracking", "invalidations") >= 50);
+    end();
+}
+
+TEST(every_kind_of_change_is_heard)
+{
+    static const char *const change[] = {
+        "DEL tracked:key",
+        "EXPIRE tracked:key 100",
+        "RENAME tracked:key tracked:other",
+        "RENAME other tracked:key",
+        "FLUSHALL",
+        "EVAL redis.call('del','tracked:key') 0",
+    };
+
+    begin();
+    await_link();
+    for (size_t i = 0; i < sizeof(change) / sizeof(*change); i++) {
+        server_command(server, "SET other x");
+        cached("key", "value");
+        if (strncmp(change[i], "EVAL", 4) == 0)
+            server_command(server, "EVAL %s 0", "return redis.call('del','tracked:key')");
+        else
+            server_command(server, change[i]);
+        AWAIT(!memory_has("key", "value"));
+    }
+    CHECK_INT(1, metric(c, "tracking", "flushes"));
+    end();
+}
+
+TEST(an_entry_stays_fresh_as_long_as_the_link_lives)
+{
+    int64_t end_ms;
+
+    begin();
+    await_link();
+    cached("key", "value");
+    end_ms = clock_now_ms() + 2 * o.max_stale_ms;
+    while (clock_now_ms() < end_ms) {
+        REQUIRE(memory_has("key", "value"));
+        server_nap();
+    }
+    end();
+}
+
+TEST(an_own_write_stays_in_memory)
+{
+    char key[16];
+    int missed = 0;
+
+    begin();
+    await_link();
+    for (int i = 0; i < 200; i++) {
+        snprintf(key, sizeof(key), "k%d", i);
+        CHECK_INT(TANDEM_OK, set(c, &o, key, "mine", 0));
+        missed += !memory_has(key, "mine");
+    }
+    AWAIT(metric(c, "tracking", "verifies") >= 200);
+    for (int i = 0; i < 200; i++) {
+        snprintf(key, sizeof(key), "k%d", i);
+        missed += !memory_has(key, "mine");
+    }
+    CHECK(missed <= 4); /* one in a hundred */
+    /* For good, that is, not just until it would have been confirmed. */
+    for (int64_t t = clock_now_ms() + o.max_stale_ms + 500; clock_now_ms() < t;)
+        server_nap();
+    missed = 0;
+    for (int i = 0; i < 200; i++) {
+        snprintf(key, sizeof(key), "k%d", i);
+        missed += !memory_has(key, "mine");
+    }
+    CHECK(missed <= 4);
+    end();
+}
+
+TEST(of_an_own_and_a_foreign_write_at_once_the_later_one_is_seen)
+{
+    begin();
+    await_link();
+    for (int i = 0; i < 100; i++) {
+        char text[16];
+
+        snprintf(text, sizeof(text), "foreign%d", i);
+        CHECK_INT(TANDEM_PENDING, set_now(c, "key", "own", 0, 0));
+        server_command(server, "SET tracked:key %s", text);
+        finish(&o, TANDEM_PENDING);
+        server_command(server, "SET tracked:key %s", text);
+        AWAIT(get(c, &o, "key") == TANDEM_OK && strcmp(value, text) == 0);
+        AWAIT(memory_has("key", text) || get(c, &o, "key") < 0);
+    }
+    end();
+}
+
+TEST(what_was_cached_before_a_gap_is_not_fresh_after_it)
+{
+    double links;
+
+    begin();
+    await_link();
+    cached("key", "value");
+    links = metric(c, "tracking", "links");
+    server_command(server, "CLIENT KILL TYPE pubsub");
+    server_command(server, "SET tracked:key changed");
+    AWAIT(metric(c, "tracking", "links") > links && metric(c, "tracking", "gaps") >= 2);
+    AWAIT(is_on());
+    CHECK(!memory_has("key", "value"));
+    CHECK_INT(TANDEM_OK, get(c, &o, "key"));
+    CHECK_STR("changed", value);
+    end();
+}
+
+TEST(without_a_sign_of_life_nothing_is_fresh_after_max_stale)
+{
+    int64_t start_ms;
+
+    begin();
+    await_link();
+    cached("key", "value");
+    server_freeze(server);
+    start_ms = clock_now_ms();
+    AWAIT(get_now(c, "key", TANDEM_NOWAIT) == TANDEM_OK && said.tier == TANDEM_TIER_STALE);
+    CHECK(clock_now_ms() - start_ms <= o.max_stale_ms + 200);
+    server_thaw(server);
+    AWAIT(is_on());
+    AWAIT(get(c, &o, "key") == TANDEM_OK && said.tier != TANDEM_TIER_STALE);
+    end();
+}
+
+TEST(a_server_that_refuses_is_believed)
+{
+    server_refuses_tracking = true;
+    server = server_start(NULL);
+    o = options_for("tracked", server->url);
+    c = open_with(&o);
+    server_command(server, "SET tracked:key one");
+    get(c, &o, "key");
+    AWAIT(metric(c, "tracking", "losses") == 1);
+    CHECK_STR("unavailable", tandem_tracking_state(c));
+    get(c, &o, "key");
+    CHECK(memory_has("key", "one"));
+    server_command(server, "SET tracked:key two");
+    AWAIT(!memory_has("key", "one"));
+    AWAIT(get(c, &o, "key") == TANDEM_OK && strcmp(value, "two") == 0);
+    end();
+}
+
+/* -- Several processes ---------------------------------------------------------------------------- */
+
+static pid_t attendant(void)
+{
+    pid_t pid = fork();
+
+    if (pid == 0) {
+        for (;;) {
+            get(c, &o, "anything");
+            server_nap();
+        }
+    }
+    return pid;
+}
+
+TEST(a_killed_holder_leaves_no_gap)
+{
+    pid_t pids[3];
+    double gaps;
+
+    begin();
+    for (int i = 0; i < 3; i++)
+        pids[i] = attendant();
+    AWAIT(is_on());
+    /* The third takes the second place when it is old enough; then both links are there. */
+    AWAIT(metric(c, "tracking", "links") >= 2);
+    for (int64_t t = clock_now_ms() + 1500; clock_now_ms() < t;)
+        server_nap();
+    cached("key", "value");
+    gaps = metric(c, "tracking", "gaps");
+    for (int i = 0; i < 3; i++) {
+        kill(pids[i], i == 1 ? SIGSTOP : SIGKILL);
+        for (int64_t t = clock_now_ms() + 2500; clock_now_ms() < t;)
+            server_nap();
+        CHECK(is_on());
+        CHECK(memory_has("key", "value"));
+        if (i < 2)
+            attendant();
+        for (int64_t t = clock_now_ms() + 1500; clock_now_ms() < t;)
+            server_nap();
+    }
+    CHECK_INT(gaps, metric(c, "tracking", "gaps"));
+    server_command(server, "SET tracked:key changed");
+    AWAIT(!memory_has("key", "value"));
+    end();
+}
+
+CHECK_MAIN()
