@@ -119,6 +119,7 @@ static tandem_cache *make_handle(const tandem_options *options)
     cache->connect_timeout_ms = options->connect_timeout_ms;
     cache->degrade = !options->fail;
     cache->write_behind = options->write_behind != 0;
+    cache->replay_deletes = options->replay_delete != 0;
     return cache;
 }
 
@@ -324,6 +325,8 @@ int tandem_remove(tandem_cache *cache, double *cursor, const char *glob, size_t 
 
     if (status)
         return status;
+    if (*cursor == 0)
+        memory_replay_remove(cache->tier->memory, glob, glob_length);
     status = memory_remove(cache->tier->memory, cursor, glob, glob_length, clock_now_ms(),
                            MEMORY_LOCK_US, &count);
     result->count = (double)count;

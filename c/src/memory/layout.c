@@ -72,16 +72,20 @@ static void place_parts(struct layout *l)
     l->buckets_at = page_up(l->shards_at + shards * sizeof(struct layout_shard));
     l->ghosts_at = page_up(l->buckets_at + shards * l->buckets * sizeof(struct layout_bucket));
     l->tables_at = page_up(l->ghosts_at + shards * l->ghosts * sizeof(uint32_t));
-    l->pages_at = page_up(l->tables_at + shards * layout_table_words(l) * sizeof(uint16_t));
+    l->replays_at = page_up(l->tables_at + shards * layout_table_words(l) * sizeof(uint16_t));
+    l->pages_at = page_up(l->replays_at + l->replays * sizeof(struct layout_replay));
 }
 
-void layout_compute(uint64_t bytes, struct layout *layout)
+void layout_compute(uint64_t bytes, bool with_redis, struct layout *layout)
 {
     uint64_t shard_bytes, page_bytes, slot_bytes;
 
     memset(layout, 0, sizeof(*layout));
     layout->bytes = bytes;
     layout->shards = shards_for(bytes);
+    if (with_redis)
+        layout->replays = (uint32_t)(bytes / 64 / sizeof(struct layout_replay)) /
+                          LAYOUT_REPLAY_GROUP * LAYOUT_REPLAY_GROUP;
     place_parts(layout);
     shard_bytes = (bytes - layout->pages_at) / layout->shards;
     slot_bytes = sizeof(struct layout_bucket) / LAYOUT_SLOTS +

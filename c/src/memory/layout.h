@@ -53,6 +53,7 @@
 #include <pthread.h>
 #include <stdalign.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "memory/stats.h"
@@ -80,8 +81,10 @@ enum {
 };
 
 enum {
-    LAYOUT_PLACES = 2,    /* tracking links at a time: each is the other's standby */
-    LAYOUT_ATTENDING = 48 /* processes that would take a place */
+    LAYOUT_PLACES = 2,        /* tracking links at a time: each is the other's standby */
+    LAYOUT_REPLAY_KEY = 224,  /* longest key of a write that can be told later */
+    LAYOUT_REPLAY_GROUP = 16, /* places that a key may have in the table */
+    LAYOUT_ATTENDING = 40     /* processes that would take a place */
 };
 
 enum { LOG_SMALL, LOG_MAIN, LOGS };
@@ -137,6 +140,17 @@ struct layout_near {
     _Atomic uint64_t hits;  /* a double; outlives its owners */
 };
 
+/* A write that Redis could not be told. */
+struct layout_replay {
+    _Atomic uint64_t number;     /* of all such writes; 0: nothing here */
+    int64_t made_ms, expires_ms; /* monotonic; expires 0: never */
+    uint32_t hash;               /* of the key's bytes */
+    uint16_t key_length;
+    uint8_t kind;      /* enum memory_replay_kind */
+    uint8_t in_flight; /* somebody is telling Redis at this moment */
+    char key[LAYOUT_REPLAY_KEY];
+};
+
 struct layout_header {
     /* These three never move, whatever the layout. */
     char magic[16];
@@ -160,6 +174,12 @@ struct layout_header {
     _Atomic int64_t
         covered_ms; /* up to then a link has reported, and its report has been applied */
     struct layout_place attending[LAYOUT_ATTENDING];
+
+    alignas(64) pthread_mutex_t replay_mutex; /* of the table of writes to be told to Redis */
+    _Atomic uint32_t replay_count;
+    _Atomic uint32_t replay_lost; /* writes that found no place in it, since Redis was last back */
+    _Atomic uint64_t replay_number;
+    struct layout_place replayer; /* who tells Redis */
 };
 
 /* Where things are in a segment of so many bytes. */
@@ -172,13 +192,16 @@ struct layout {
     uint32_t page_shift;   /* units of a page, as a power of two */
     uint32_t table_length; /* entries of a log's table, a power of two */
     uint64_t capacity;     /* units that the records of a shard may take */
-    uint64_t counters_at, near_at, shards_at, buckets_at, ghosts_at, tables_at, pages_at;
+    uint32_t replays;      /* entries, a multiple of LAYOUT_REPLAY_GROUP; 0 without Redis */
+    uint64_t counters_at, near_at, shards_at, buckets_at, ghosts_at, tables_at, replays_at;
+    uint64_t pages_at;
     uint64_t value_limit;
 };
 
 _Static_assert(sizeof(struct layout_bucket) == 64, "a bucket is a cache line");
 _Static_assert(sizeof(struct layout_shard) == 256, "a shard is four");
 _Static_assert(sizeof(struct layout_header) <= LAYOUT_PAGE, "the header is a page");
+_Static_assert(sizeof(struct layout_replay) == 256, "replays are aligned");
 _Static_assert(ATOMIC_LLONG_LOCK_FREE == 2 && ATOMIC_INT_LOCK_FREE == 2, "plain atomics");
 
 /* 16-bit words of a shard's tables. */
@@ -187,8 +210,9 @@ static inline uint64_t layout_table_words(const struct layout *layout)
     return LOGS * (uint64_t)layout->table_length + layout->pages;
 }
 
-/* The layout of a segment of that size, which is 1 MiB at least. */
-void layout_compute(uint64_t bytes, struct layout *layout);
+/* The layout of a segment of that size, which is 1 MiB at least.  With a Redis it has a table of writes to
+ * be told to it later, a 64th of the segment. */
+void layout_compute(uint64_t bytes, bool with_redis, struct layout *layout);
 
 /* Text that differs whenever two builds or boots must not share a segment.  Not NUL-padded beyond its
  * end: compare as a string. */

@@ -23,6 +23,23 @@ int lock_init(pthread_mutex_t *mutex)
     return rc;
 }
 
+bool lock_is_sound(const pthread_mutex_t *mutex)
+{
+#ifdef __GLIBC__
+    pthread_mutex_t like;
+    bool sound;
+
+    if (lock_init(&like) != 0)
+        return false;
+    sound = mutex->__data.__kind == like.__data.__kind;
+    pthread_mutex_destroy(&like);
+    return sound;
+#else
+    (void)mutex;
+    return true;
+#endif
+}
+
 static void relax(void)
 {
 #if defined(__x86_64__)

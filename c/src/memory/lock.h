@@ -8,6 +8,7 @@
 #define TANDEM_MEMORY_LOCK_H
 
 #include <pthread.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 enum lock_status {
@@ -19,6 +20,9 @@ enum lock_status {
 
 /* 0, or an errno. */
 int lock_init(pthread_mutex_t *mutex);
+
+/* Could these bytes, from a file, be such a lock?  The C library aborts when it is given others. */
+bool lock_is_sound(const pthread_mutex_t *mutex);
 
 /* Tries for wait_us microseconds at most, plus what the scheduler adds. */
 enum lock_status lock_acquire(pthread_mutex_t *mutex, int64_t wait_us);

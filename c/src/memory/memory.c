@@ -123,7 +123,8 @@ static void free_view(struct memory *m)
 
 static struct memory *make_view(const struct memory_config *config, char *error, size_t error_size)
 {
-    struct segment_config segment = {config->name, config->identity, config->bytes};
+    struct segment_config segment = {config->name, config->identity, config->bytes,
+                                     config->with_redis};
     struct memory *m = alloc_zeroed(sizeof(*m));
 
     if (!m) {
@@ -141,7 +142,7 @@ static struct memory *make_view(const struct memory_config *config, char *error,
         free_view(m);
         return NULL;
     }
-    view_init(m, m->header, config->bytes);
+    view_init(m, m->header, config->bytes, config->with_redis);
     return m;
 }
 

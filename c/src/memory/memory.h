@@ -39,6 +39,7 @@ struct memory_config {
     const char *name;        /* for messages and file names */
     const char *identity;    /* any text without secrets: equal text, same segment */
     uint64_t bytes;          /* size of the whole segment */
+    bool with_redis;         /* there is a second tier */
     const char *path;        /* file, or NULL */
     const char *rendezvous;  /* NULL, or the word under which processes meet in runtime_dir */
     const char *runtime_dir; /* NULL: $TMPDIR or /tmp */
@@ -168,6 +169,57 @@ bool memory_place_covers(const struct memory *memory, uint64_t owner, int64_t by
 /* Notes that owner would take a place.  Others who would, heard of within silent_ms. */
 int memory_attend(struct memory *memory, uint64_t owner, int64_t now_ms, int64_t silent_ms);
 void memory_attend_no_more(struct memory *memory, uint64_t owner);
+
+/* -- Writes that Redis could not be told --------------------------------------------------------- */
+
+enum memory_replay_kind { MEMORY_REPLAY_NONE, MEMORY_REPLAY_SET, MEMORY_REPLAY_DELETE };
+
+struct memory_replay {
+    enum memory_replay_kind kind;
+    uint64_t number;
+    int64_t made_ms, expires_ms; /* expires 0: never */
+    size_t key_length;
+    char key[256];
+};
+
+/* Remembers that Redis is to be told of a write of this key, in place of what was remembered of it
+ * before.  False: there is no place for it (the table is full, the key too long, the lock not to be had),
+ * and it is counted as lost. */
+bool memory_replay_put(struct memory *memory, const void *key, size_t key_length,
+                       enum memory_replay_kind kind, int64_t expires_ms, int64_t now_ms,
+                       int64_t lock_us);
+
+/* What is remembered of a key.  Nothing costs one load when nothing is remembered of any. */
+enum memory_replay_kind memory_replay_peek(struct memory *memory, const void *key,
+                                           size_t key_length, int64_t lock_us);
+
+/* A new write of this key is about to be sent: what is remembered is forgotten.  False: Redis is being
+ * told at this moment, and the new write must be remembered instead, lest it be overtaken. */
+bool memory_replay_forget(struct memory *memory, const void *key, size_t key_length,
+                          int64_t lock_us);
+
+/* Writes remembered now; and how many were lost, which taking resets. */
+uint32_t memory_replay_count(const struct memory *memory);
+uint32_t memory_replay_take_lost(struct memory *memory);
+
+/* Forgets the writes of keys that match a glob (NULL: all). */
+void memory_replay_remove(struct memory *memory, const char *glob, size_t glob_length);
+
+/* Becomes or stays the one who tells Redis, as memory_place_hold.  Whoever takes over finds nothing in
+ * flight. */
+bool memory_replay_hold(struct memory *memory, uint64_t owner, int64_t now_ms, int64_t silent_ms);
+
+/* For that one, when it has nothing in flight: nor has the table. */
+void memory_replay_ground(struct memory *memory);
+
+/* The next write of a kind from a place in the table on that is not in flight, which it then is.  False:
+ * none, or the lock was not to be had. */
+bool memory_replay_next(struct memory *memory, enum memory_replay_kind kind, uint32_t *at,
+                        struct memory_replay *replay, int64_t lock_us);
+
+/* Redis has been told, or has not; forgotten if so and no later write was remembered meanwhile. */
+void memory_replay_over(struct memory *memory, const struct memory_replay *replay, bool told,
+                        int64_t lock_us);
 
 /* -- Walks, in steps ---------------------------------------------------------------------------- */
 

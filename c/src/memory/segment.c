@@ -43,7 +43,7 @@ static int initialise(struct layout_header *header, const struct segment_config 
     snprintf(header->identity, sizeof(header->identity), "%s", config->identity);
     atomic_init(&header->epoch, start);
     atomic_init(&header->floor, start);
-    view_init(&view, header, config->bytes);
+    view_init(&view, header, config->bytes, config->with_redis);
     for (uint64_t i = 0; i < (uint64_t)view.layout.shards * view.layout.buckets; i++) {
         for (int slot = 0; slot < LAYOUT_SLOTS; slot++)
             atomic_init(view.buckets[i].version + slot, start);
@@ -57,6 +57,8 @@ static int initialise(struct layout_header *header, const struct segment_config 
             return rc;
         shard_reset_locked(&view, shard);
     }
+    if (lock_init(&header->replay_mutex) != 0)
+        return EINVAL;
     layout_fingerprint(header->fingerprint, sizeof(header->fingerprint));
     memcpy(header->magic, LAYOUT_MAGIC, sizeof(LAYOUT_MAGIC));
     return 0;
@@ -209,6 +211,19 @@ static int replace(const struct segment_config *config, const char *path, int ol
     return 0;
 }
 
+/* What else is wrong in a file is found out shard by shard; a lock has to be one before that. */
+static bool locks_are_sound(struct layout_header *header, const struct segment_config *config)
+{
+    struct memory view = {0};
+    bool sound;
+
+    view_init(&view, header, config->bytes, config->with_redis);
+    sound = lock_is_sound(&header->replay_mutex);
+    for (uint32_t shard = 0; sound && shard < view.layout.shards; shard++)
+        sound = lock_is_sound(&view_shard(&view, shard)->mutex);
+    return sound;
+}
+
 /* 1: attached (*header); 0: look again; -1: error. */
 static int attach(const struct segment_config *config, const char *path, int fd,
                   struct layout_header **header, char *error, size_t error_size)
@@ -228,8 +243,13 @@ static int attach(const struct segment_config *config, const char *path, int fd,
     switch (judge((const void *)page, (uint64_t)st.st_size, config, path, error, error_size)) {
     case FILE_FITS:
         *header = map(fd, config->bytes);
-        if (*header)
+        if (*header && locks_are_sound(*header, config))
             return 1;
+        if (*header) {
+            munmap(*header, config->bytes);
+            snprintf(error, error_size, "%s is damaged: its locks are none; remove it", path);
+            return -1;
+        }
         snprintf(error, error_size, "cannot map %s: %s", path, strerror(errno));
         return -1;
     case FILE_OUTDATED:

@@ -14,6 +14,7 @@
 #ifndef TANDEM_MEMORY_SEGMENT_H
 #define TANDEM_MEMORY_SEGMENT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -23,6 +24,7 @@ struct segment_config {
     const char *name;
     const char *identity;
     uint64_t bytes;
+    bool with_redis;
 };
 
 /* Each returns the mapping, or NULL with a sentence in error. */

@@ -44,6 +44,10 @@
     M(REDIS_TIMEOUTS, "redis", "timeouts", "counter", "", "operations given up at their deadline") \
     M(REDIS_ERRORS, "redis", "errors", "counter", "", "error replies")                             \
     M(REDIS_LATE_REPLIES, "redis", "late_replies", "counter", "", "replies that came too late")    \
+    M(REDIS_REPLAYED, "redis", "replayed", "counter", "",                                          \
+      "writes told to Redis after it came back")                                                   \
+    M(REDIS_REPLAY_LOST, "redis", "replay_lost", "counter", "",                                    \
+      "writes in memory only that there was no place to remember for Redis")                       \
     M(TRACKING_MESSAGES, "tracking", "invalidations", "counter", "",                               \
       "keys that Redis said changed")                                                              \
     M(TRACKING_FLUSHES, "tracking", "flushes", "counter", "", "times Redis said anything changed") \

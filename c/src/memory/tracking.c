@@ -7,6 +7,7 @@
  * overlap make one; where they do not, changes may have been missed, and all entries from Redis stop being
  * fresh (the epoch) before the new cover counts (covered, lease).
  */
+#include "base/clock.h"
 #include "memory/index.h"
 #include "memory/memory.h"
 #include "memory/shard.h"
@@ -52,6 +53,12 @@ void memory_link_covers(struct memory *m, int64_t until_ms, int64_t lease_ms)
 
 /* -- Messages -------------------------------------------------------------------------------------- */
 
+/* Its own message is among those that come now; what it is worth is about to be found out. */
+static bool is_being_confirmed(const struct memory_attributes *a)
+{
+    return (a->flags & MEMORY_PROVISIONAL) && clock_now_ms() < a->fresh_until_ms;
+}
+
 int memory_invalidate(struct memory *m, const void *key, size_t key_length, int64_t lock_us)
 {
     struct memory_place place = index_place(m, key, key_length);
@@ -64,7 +71,7 @@ int memory_invalidate(struct memory *m, const void *key, size_t key_length, int6
     }
     atomic_fetch_add_explicit(&view_bucket(m, place.slot[0])->inval, 1, memory_order_release);
     slot = index_find_locked(m, &place, key, key_length, &record);
-    if (slot != INDEX_NONE && !(record.attributes.flags & MEMORY_PROVISIONAL))
+    if (slot != INDEX_NONE && !is_being_confirmed(&record.attributes))
         shard_forget_locked(m, slot);
     shard_release(m, place.shard);
     return slot == INDEX_NONE ? MEMORY_ABSENT : MEMORY_OK;

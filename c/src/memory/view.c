@@ -2,16 +2,17 @@
 
 #include <unistd.h>
 
-void view_init(struct memory *m, struct layout_header *header, uint64_t bytes)
+void view_init(struct memory *m, struct layout_header *header, uint64_t bytes, bool with_redis)
 {
     char *base = (char *)header;
 
-    layout_compute(bytes, &m->layout);
+    layout_compute(bytes, with_redis, &m->layout);
     m->header = header;
     m->shards = (void *)(base + m->layout.shards_at);
     m->buckets = (void *)(base + m->layout.buckets_at);
     m->ghosts = (void *)(base + m->layout.ghosts_at);
     m->tables = (void *)(base + m->layout.tables_at);
+    m->replays = (void *)(base + m->layout.replays_at);
     m->pages = (unsigned char *)base + m->layout.pages_at;
     m->seed = header->seed;
     view_choose_counters(m);

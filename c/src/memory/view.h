@@ -17,6 +17,7 @@ struct memory {
     struct layout_bucket *buckets;
     _Atomic uint32_t *ghosts;
     _Atomic uint16_t *tables;
+    struct layout_replay *replays;
     unsigned char *pages;
     struct layout layout;
     uint64_t seed;
@@ -30,7 +31,7 @@ struct memory {
 };
 
 /* Fills in where everything is in a mapping of that size. */
-void view_init(struct memory *m, struct layout_header *header, uint64_t bytes);
+void view_init(struct memory *m, struct layout_header *header, uint64_t bytes, bool with_redis);
 
 /* This process's block of counters; again after a fork. */
 void view_choose_counters(struct memory *m);

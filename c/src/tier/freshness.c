@@ -33,14 +33,9 @@ struct memory_attributes freshness_provisional(const struct freshness_rules *rul
                                                int64_t ttl_ms, int64_t provisional_ms)
 {
     struct memory_attributes a = freshness_attributes(rules, sent_ms, ttl_ms, true);
-    int64_t end_ms = not_never(sent_ms + provisional_ms);
 
     a.flags |= MEMORY_PROVISIONAL;
-    if (end_ms < a.expires_ms) {
-        a.flags |= MEMORY_CAPPED;
-        a.expires_ms = end_ms;
-    }
-    a.fresh_until_ms = earlier(a.fresh_until_ms, end_ms);
+    a.fresh_until_ms = earlier(a.fresh_until_ms, not_never(sent_ms + provisional_ms));
     return a;
 }
 

@@ -26,7 +26,7 @@ struct freshness_rules {
 struct memory_attributes freshness_attributes(const struct freshness_rules *rules, int64_t sent_ms,
                                               int64_t ttl_ms, bool leased);
 
-/* The same of a write that is to be confirmed: it lives for provisional_ms after it was sent. */
+/* The same of a write that is to be confirmed: it is fresh for provisional_ms after it was sent. */
 struct memory_attributes freshness_provisional(const struct freshness_rules *rules, int64_t sent_ms,
                                                int64_t ttl_ms, int64_t provisional_ms);
 

@@ -103,6 +103,8 @@ static int check_numbers(const tandem_options *o, const struct complaint *c)
         status = check_number("fail", o->fail, 0, 1, c);
     if (!status)
         status = check_number("write_behind", o->write_behind, 0, 1, c);
+    if (!status)
+        status = check_number("replay_delete", o->replay_delete, 0, 1, c);
     return status;
 }
 

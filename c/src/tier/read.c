@@ -83,6 +83,27 @@ static int ask(tandem_cache *cache, enum redis_kind kind, const char *key, size_
     return status;
 }
 
+/* Redis is still to be told of a write of this key: what memory has is newer than what Redis has.  True:
+ * it is not to be asked, and status says what memory answers. */
+static bool answer_alone(tandem_cache *cache, enum redis_kind kind, const char *key,
+                         size_t key_length, bool have, int found, const struct memory_entry *entry,
+                         int64_t now_ms, tandem_result *result, int *status)
+{
+    struct tier *tier = cache->tier;
+    enum memory_replay_kind kept = MEMORY_REPLAY_NONE;
+
+    if (cache->degrade && memory_replay_count(tier->memory))
+        kept = replay_reads(tier, key, key_length);
+    if (kept == MEMORY_REPLAY_NONE)
+        return false;
+    *status = TANDEM_MISS;
+    if (kept == MEMORY_REPLAY_SET && have)
+        *status = answer(tier, kind, found, entry, TANDEM_TIER_STALE, now_ms, result);
+    else
+        memory_count(tier->memory, COUNT_MEMORY_MISSES, 1);
+    return true;
+}
+
 static inline int look_up(tandem_cache *cache, enum redis_kind kind, const char *key,
                           size_t key_length, int flags, void *buffer, size_t size,
                           tandem_result *result)
@@ -99,6 +120,9 @@ static inline int look_up(tandem_cache *cache, enum redis_kind kind, const char 
     have = (found == MEMORY_OK || found == MEMORY_SMALL) && tells(kind, &entry);
     if (have && (!tier->client || freshness_judge(&entry, lease_ms, now_ms) == FRESHNESS_FRESH))
         return answer(tier, kind, found, &entry, TANDEM_TIER_MEMORY, now_ms, result);
+    if (tier->client && answer_alone(cache, kind, key, key_length, have, found, &entry, now_ms,
+                                     result, &status))
+        return status;
     status = tier->client ? ask(cache, kind, key, key_length, flags, result) : TANDEM_MISS;
     if (status < 0 && have && cache->degrade) {
         result_clear(result);

@@ -90,7 +90,7 @@ static int make(const struct registry_config *config, struct tier **made, char *
         .count = tier_count,
         .invalidate = tracking_invalidate,
         .link = tracking_link,
-        .tick = tracking_tick,
+        .tick = tier_tick,
         .may_stop = tracking_may_stop,
         .gone = tier_gone,
     };
@@ -191,6 +191,7 @@ int registry_join(const struct registry_config *config, struct tier **joined, ch
     *joined = join(mine);
     if (!*joined) {
         memory.identity = mine->identity;
+        memory.with_redis = mine->client != NULL;
         if (memory_open(&memory, &mine->memory, error, error_size) != MEMORY_OK) {
             discard(mine);
             return TANDEM_ESYS;
@@ -226,5 +227,6 @@ void registry_after_fork(void)
     for (struct tier *t = tiers; t; t = t->next) {
         behind_forget(&t->behind);
         tracking_after_fork(t);
+        replay_after_fork(t);
     }
 }

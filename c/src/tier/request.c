@@ -2,9 +2,12 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/random.h>
+#include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/hash.h"
 #include "tier/result.h"
 
 struct request *request_create(const tandem_cache *cache, enum redis_kind kind, const char *key,
@@ -26,8 +29,40 @@ struct request *request_create(const tandem_cache *cache, enum redis_kind kind, 
     r->op.owner = r;
     r->rules = cache->rules;
     r->degrade = cache->degrade;
+    r->replay_deletes = cache->replay_deletes;
     r->behind = BEHIND_NONE;
     return r;
+}
+
+struct request *request_internal(enum request_purpose purpose, enum redis_kind kind,
+                                 const char *key, size_t key_length)
+{
+    struct request *r = alloc_zeroed(sizeof(*r));
+
+    if (!r)
+        return NULL;
+    r->purpose = purpose;
+    r->behind = BEHIND_NONE;
+    r->op.owner = r;
+    r->op.kind = kind;
+    r->op.key = alloc_copy(key, key_length);
+    r->op.key_length = key_length;
+    if (r->op.key)
+        return r;
+    redis_op_free(&r->op);
+    return NULL;
+}
+
+uint64_t request_draw_owner(void)
+{
+    uint64_t n = 0;
+
+    if (getrandom(&n, sizeof(n), GRND_NONBLOCK) != sizeof(n)) {
+        int64_t now = clock_now_us();
+
+        n = hash_bytes(&now, sizeof(now), (uint64_t)getpid());
+    }
+    return n | 1;
 }
 
 bool request_set_value(struct request *r, const void *value, size_t value_length)
@@ -128,4 +163,13 @@ int request_fail(const struct request *r, const char *addition, struct outcome *
                  (int)(sizeof(sentence) - 1 - strlen(addition)), r->op.error, addition);
     outcome->error = alloc_copy(sentence, n > 0 ? strlen(sentence) : 0);
     return outcome->status = status_of(r->op.status);
+}
+
+void request_degrade(const struct request *r, const char *what, struct outcome *outcome)
+{
+    char sentence[sizeof(((tandem_result *)0)->error)];
+
+    snprintf(sentence, sizeof(sentence), "%s: %s", what, r->op.error);
+    outcome->error = alloc_copy(sentence, strlen(sentence));
+    outcome->status = TANDEM_DEGRADED;
 }

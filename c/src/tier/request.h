@@ -11,17 +11,18 @@
 
 #include "tier/tier.h"
 
-/* Who wants it: a caller, or tracking.c. */
-enum request_purpose { FOR_CALLER, FOR_CANARY, FOR_VERIFY, FOR_NOBODY };
+/* Who wants it: a caller, tracking.c, or replay.c. */
+enum request_purpose { FOR_CALLER, FOR_CANARY, FOR_VERIFY, FOR_NOBODY, FOR_REPLAY };
 
 struct request {
     struct redis_op op; /* first, so that redis_op_free frees the whole */
     enum request_purpose purpose;
-    int tries; /* FOR_VERIFY */
+    int tries;                   /* FOR_VERIFY */
+    struct memory_replay replay; /* FOR_REPLAY */
     struct mailbox_slip slip;
     struct memory_token token; /* of before it was queued */
     struct freshness_rules rules;
-    bool degrade;
+    bool degrade, replay_deletes;
     unsigned behind; /* what behind_begin said, or BEHIND_NONE */
 };
 
@@ -30,6 +31,13 @@ _Static_assert(offsetof(struct request, op) == 0, "redis_op_free frees a request
 /* With a copy of the key (NULL: none).  NULL: no memory. */
 struct request *request_create(const tandem_cache *cache, enum redis_kind kind, const char *key,
                                size_t key_length);
+
+/* One that no caller asked for.  NULL: no memory. */
+struct request *request_internal(enum request_purpose purpose, enum redis_kind kind,
+                                 const char *key, size_t key_length);
+
+/* A number that nobody else has, never 0. */
+uint64_t request_draw_owner(void);
 
 /* Gives it a copy of a value.  False: no memory. */
 bool request_set_value(struct request *request, const void *value, size_t value_length);
@@ -49,6 +57,9 @@ void request_finish(struct request *request, struct outcome *outcome);
 /* What tandem_take answers for an operation that failed, its sentence with an addition (NULL: none)
  * put into the outcome.  I/O thread. */
 int request_fail(const struct request *request, const char *addition, struct outcome *outcome);
+
+/* As request_fail, of a write that was done in memory alone: what became of it goes before the sentence. */
+void request_degrade(const struct request *request, const char *what, struct outcome *outcome);
 
 /* The completions, one for each file that submits.  I/O thread. */
 void read_done(struct tier *tier, struct request *request);

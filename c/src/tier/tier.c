@@ -26,7 +26,10 @@ void tier_done(void *context, struct redis_op *op)
     struct request *r = op->owner;
 
     if (r->purpose != FOR_CALLER) {
-        tracking_done(tier, r);
+        if (r->purpose == FOR_REPLAY)
+            replay_done(tier, r);
+        else
+            tracking_done(tier, r);
         return;
     }
     switch (op->kind) {
@@ -61,6 +64,13 @@ void tier_count(void *context, enum redis_counter counter, uint64_t n)
 
     if (counter < REDIS_COUNTERS)
         memory_count(tier->memory, row[counter], n);
+}
+
+int64_t tier_tick(void *context, int64_t now_ms)
+{
+    int64_t tracking = tracking_tick(context, now_ms), replay = replay_tick(context, now_ms);
+
+    return tracking < replay ? tracking : replay;
 }
 
 void tier_gone(void *context)

@@ -18,6 +18,7 @@
 #include "tier/behind.h"
 #include "tier/freshness.h"
 #include "tier/mailbox.h"
+#include "tier/replay.h"
 #include "tier/tracking.h"
 
 /* Key names that begin so belong to the library. */
@@ -32,6 +33,7 @@ struct tier {
     uint64_t connection[2]; /* what hash the connection's settings have, secrets included */
     struct behind behind;
     struct tracking tracking;
+    struct replay replay;
 };
 
 struct tandem_cache {
@@ -39,8 +41,9 @@ struct tandem_cache {
     tandem_mailbox *mailbox;
     struct freshness_rules rules;
     int64_t timeout_ms, connect_timeout_ms;
-    bool degrade;            /* on a Redis error: carry on in memory */
-    bool write_behind;       /* nobody waits for writes */
+    bool degrade;        /* on a Redis error: carry on in memory */
+    bool replay_deletes; /* what was written meanwhile is only deleted in Redis when it is back */
+    bool write_behind;   /* nobody waits for writes */
     struct memory_near near; /* claimed by the process of near_generation, if that is not 0 */
     unsigned near_generation;
     bool corked; /* something was queued that the I/O thread was not woken for */
@@ -69,6 +72,7 @@ void tier_free(struct tier *tier);
 
 /* The hooks; context is the tier.  Those of the link are in tracking.h. */
 void tier_done(void *context, struct redis_op *op);
+int64_t tier_tick(void *context, int64_t now_ms);
 void tier_count(void *context, enum redis_counter counter, uint64_t n);
 void tier_gone(void *context);
 

@@ -2,12 +2,9 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <sys/random.h>
-#include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/clock.h"
-#include "base/hash.h"
 #include "tier/request.h"
 
 #define CANARY TIER_RESERVED "canary"
@@ -85,25 +82,6 @@ bool tracking_is_live(const struct tier *tier, int64_t now_ms)
 
 /* -- Requests of our own --------------------------------------------------------------------------- */
 
-static struct request *make_request(enum request_purpose purpose, enum redis_kind kind,
-                                    const char *key, size_t key_length)
-{
-    struct request *r = alloc_zeroed(sizeof(*r));
-
-    if (!r)
-        return NULL;
-    r->purpose = purpose;
-    r->behind = BEHIND_NONE;
-    r->op.owner = r;
-    r->op.kind = kind;
-    r->op.key = alloc_copy(key, key_length);
-    r->op.key_length = key_length;
-    if (r->op.key)
-        return r;
-    redis_op_free(&r->op);
-    return NULL;
-}
-
 static bool submit(struct tier *tier, struct request *r)
 {
     if (!r)
@@ -116,18 +94,6 @@ static bool submit(struct tier *tier, struct request *r)
 }
 
 /* -- Places ---------------------------------------------------------------------------------------- */
-
-static uint64_t draw_owner(void)
-{
-    uint64_t n = 0;
-
-    if (getrandom(&n, sizeof(n), GRND_NONBLOCK) != sizeof(n)) {
-        int64_t now = clock_now_us();
-
-        n = hash_bytes(&now, sizeof(now), (uint64_t)getpid());
-    }
-    return n | 1;
-}
 
 static bool other_is_taken(const struct tier *tier, int64_t now_ms)
 {
@@ -168,7 +134,7 @@ static void link_is_gone(struct tier *tier)
 
 static void send_canary(struct tier *tier)
 {
-    struct request *r = make_request(FOR_CANARY, REDIS_SET, CANARY, sizeof(CANARY) - 1);
+    struct request *r = request_internal(FOR_CANARY, REDIS_SET, CANARY, sizeof(CANARY) - 1);
 
     if (r && !request_set_value(r, "1", 1)) {
         redis_op_free(&r->op);
@@ -294,7 +260,7 @@ void tracking_verify(struct tier *tier, const char *key, size_t key_length,
 
 static void read_back(struct tier *tier, const struct tracking_verify *v)
 {
-    struct request *r = make_request(FOR_VERIFY, REDIS_GET, v->key, v->key_length);
+    struct request *r = request_internal(FOR_VERIFY, REDIS_GET, v->key, v->key_length);
 
     if (!r)
         return;
@@ -341,7 +307,7 @@ static void verified(struct tier *tier, struct request *r)
 void tracking_tell_absent(struct tier *tier, const char *key, size_t key_length)
 {
     if (max_stale_of(tier))
-        submit(tier, make_request(FOR_NOBODY, REDIS_PUBLISH, key, key_length));
+        submit(tier, request_internal(FOR_NOBODY, REDIS_PUBLISH, key, key_length));
 }
 
 void tracking_done(struct tier *tier, struct request *r)
@@ -386,7 +352,7 @@ int64_t tracking_tick(void *context, int64_t now_ms)
     if (!max_stale_of(tier) || t->leaving_since_ms)
         return INT64_MAX;
     if (!t->owner) {
-        t->owner = draw_owner();
+        t->owner = request_draw_owner();
         t->attending_since_ms = t->next_ms = now_ms;
     }
     read_back_what_is_due(tier, now_ms);

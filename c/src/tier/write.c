@@ -4,6 +4,8 @@
  *
  * On the I/O thread as on the handle's, a change is in memory before anybody is told of it.
  */
+#include <string.h>
+
 #include "base/clock.h"
 #include "tier/request.h"
 #include "tier/result.h"
@@ -67,25 +69,31 @@ static const char *missing_because(int memory_status)
 
 /* -- On the handle's thread ---------------------------------------------------------------------- */
 
+/* What became of a write in memory alone. */
+static const char *remember(struct tier *tier, const struct change *c, bool deletes,
+                            int64_t lock_us)
+{
+    memory_count(tier->memory, COUNT_REDIS_DEGRADED, 1);
+    return replay_remember(tier, c->key, c->key_length, deletes || !c->value, c->ttl_ms, lock_us)
+               ? "queued"
+               : "not in Redis";
+}
+
 /* Redis could not even be told, status and result saying why. */
 static int not_queued(tandem_cache *cache, const struct change *c, int status,
                       tandem_result *result)
 {
+    char why[sizeof(result->error)];
     const char *missing;
 
     if (!cache->degrade)
         return status;
+    memcpy(why, result->error, sizeof(why));
     missing = missing_because(change_memory(cache->tier, c, &cache->rules, MEMORY_LOCK_US));
-    if (missing) {
-        char why[sizeof(result->error)];
-        uint32_t room = (uint32_t)(sizeof(why) - 64);
-
-        for (uint32_t i = 0; i <= result->error_length; i++)
-            why[i] = result->error[i];
-        return result_say(result, status, "%.*s%s", (int)room, why, missing);
-    }
-    memory_count(cache->tier->memory, COUNT_REDIS_DEGRADED, 1);
-    return TANDEM_DEGRADED;
+    if (missing)
+        return result_say(result, status, "%.*s%s", (int)sizeof(why) - 64, why, missing);
+    return result_say(result, TANDEM_DEGRADED, "%s: %s",
+                      remember(cache->tier, c, cache->replay_deletes, MEMORY_LOCK_US), why);
 }
 
 static struct request *request_of(tandem_cache *cache, const struct change *c)
@@ -136,6 +144,12 @@ static int change(tandem_cache *cache, const struct change *c, int flags, tandem
     status = request_possible(cache, result);
     if (status)
         return not_queued(cache, c, status, result);
+    if (!replay_allows(tier, c->key, c->key_length))
+        return not_queued(cache, c,
+                          result_say(result, TANDEM_ECONN,
+                                     "%s is being told an earlier write of this key",
+                                     redis_client_server(tier->client)),
+                          result);
     r = request_of(cache, c);
     if (cache->write_behind || (flags & TANDEM_NOWAIT)) {
         status = submit_behind(cache, r, c, flags, result);
@@ -235,11 +249,10 @@ static void not_applied(struct tier *tier, struct request *r, struct outcome *ou
 
     if (r->degrade)
         missing = missing_because(change_memory(tier, &c, &r->rules, MEMORY_LOCK_IO_US));
-    request_fail(r, missing, outcome);
-    if (r->degrade && !missing) {
-        outcome->status = TANDEM_DEGRADED;
-        memory_count(tier->memory, COUNT_REDIS_DEGRADED, 1);
-    }
+    if (r->degrade && !missing)
+        request_degrade(r, remember(tier, &c, r->replay_deletes, MEMORY_LOCK_IO_US), outcome);
+    else
+        request_fail(r, missing, outcome);
 }
 
 void write_done(struct tier *tier, struct request *r)

@@ -118,7 +118,7 @@ TEST(with_redis_dead_writes_are_degraded_or_fail)
     CHECK_INT(TANDEM_ECONN, del(failing, &o, "key"));
     CHECK_INT(TANDEM_OK, get_now(degrading, "key", 0));
     CHECK_INT(TANDEM_DEGRADED, del(degrading, &o, "key"));
-    CHECK_INT(TANDEM_ENOWAIT, get_now(degrading, "key", TANDEM_NOWAIT));
+    CHECK_INT(TANDEM_MISS, get_now(degrading, "key", TANDEM_NOWAIT));
     CHECK_INT(TANDEM_DEGRADED, set_now(degrading, "key", "newer", 0, TANDEM_NOWAIT));
     CHECK_INT(TANDEM_OK, get_now(degrading, "key", TANDEM_NOWAIT));
     CHECK_STR("newer", value);

@@ -72,7 +72,7 @@ TEST(a_replica_that_takes_no_writes_degrades_them)
     CHECK_STR("old", value);
     CHECK_INT(TANDEM_DEGRADED, del(c, &o, "key"));
     CHECK(strstr(said.error, "READONLY") != NULL);
-    CHECK_INT(TANDEM_ENOWAIT, get_now(c, "key", TANDEM_NOWAIT));
+    CHECK_INT(TANDEM_MISS, get_now(c, "key", TANDEM_NOWAIT));
     CHECK_INT(TANDEM_DEGRADED, set(c, &o, "key", "new", 0));
     CHECK_INT(TANDEM_OK, get_now(c, "key", 0));
     CHECK_STR("new", value);

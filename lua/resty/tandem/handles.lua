@@ -68,7 +68,7 @@ local function signature(checked)
         tostring(redis.url), tostring(redis.username), tostring(redis.password),
         tostring(redis.client_name), checked.prefix, tostring(checked.memory_ttl),
         tostring(checked.max_stale), tostring(checked.connect_timeout), tostring(checked.timeout),
-        checked.on_redis_error, checked.write, tostring(checked.tracking),
+        checked.on_redis_error, checked.write, checked.replay, tostring(checked.tracking),
         tostring(checked.runtime_dir),
     }) do
         parts[#parts + 1] = #value .. ":" .. value
@@ -102,6 +102,7 @@ local function options_struct(checked, mailbox, rendezvous)
     o.timeout_ms = checked.timeout
     o.fail = checked.on_redis_error == "fail" and 1 or 0
     o.write_behind = checked.write == "behind" and 1 or 0
+    o.replay_delete = checked.replay == "delete" and 1 or 0
     o.tracking = checked.tracking and 1 or 0
     o.mailbox = mailbox
     return o

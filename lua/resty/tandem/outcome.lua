@@ -51,7 +51,7 @@ function _M.written(self, status, err, flags)
     if status == OK then
         return true, unacknowledged(self, flags)
     elseif status == DEGRADED then
-        return true, "not in Redis: " .. err
+        return true, err
     end
     return nil, err
 end
