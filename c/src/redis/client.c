@@ -375,7 +375,6 @@ void client_destroy(struct redis_client *c)
 
 void client_after_fork(struct redis_client *c)
 {
-    pthread_mutex_init(&c->lock, NULL);
     op_list_init(&c->queued);
     pipeline_init(c);
     conn_forget(&c->conn);

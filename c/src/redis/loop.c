@@ -311,7 +311,6 @@ void loop_after_fork(void)
 
 void loop_in_child(void)
 {
-    pthread_mutex_init(&loop.lock, NULL);
     close_descriptors();
     loop.pid = 0;
     loop.added = NULL;
