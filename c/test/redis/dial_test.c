@@ -66,7 +66,7 @@ static void fill_up(struct peer *peer, int *callers, int count)
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     for (int i = 0; i < count; i++) {
         callers[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-        connect(callers[i], (struct sockaddr *)&address, sizeof(address));
+        (void)connect(callers[i], (struct sockaddr *)&address, sizeof(address));
     }
 }
 
