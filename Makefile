@@ -166,6 +166,17 @@ tests-of-tsan: $(tests)
 	CHECK_TIMEOUT=240 TSAN_OPTIONS=die_after_fork=0 \
 	    $$(setarch -R true 2>/dev/null && echo setarch -R) tools/test-unit $(tests)
 
+# -- Measuring ---------------------------------------------------------------------------------------
+
+$(BUILD)/bench/%: bench/%.c $(archive)
+	@mkdir -p $(@D)
+	$(compile) -o $@ $< $(archive) $(our_libs) $(LDLIBS)
+
+.PHONY: bench
+bench: ## measure beside the peers that are installed (BENCH_QUICK=1: in a minute)
+	$(again) all $(BUILD)/bench/core
+	BENCH_BUILD=$(abspath $(BUILD)) bench/run
+
 # -- Installing ------------------------------------------------------------------------------------
 
 .PHONY: install
