@@ -316,6 +316,12 @@ int tandem_redis_up(tandem_cache *cache);
  * from Redis then live max_stale_ms), or "on". */
 const char *tandem_tracking_state(tandem_cache *cache);
 
+/* Why this process has no tracking link, as a sentence in text.  TANDEM_OK: it has one, or another
+ * process has, or nothing has been found wrong so far: text is empty.  TANDEM_MISS: the link was lost,
+ * or Redis cannot be reached; it is tried again all the time.  TANDEM_EREDIS: the server does not track
+ * for this user, or says that it does and sends nothing; tried again every 30 s. */
+int tandem_tracking_trouble(tandem_cache *cache, char *text, size_t size);
+
 /* The table of counters: how many rows, row i (TANDEM_EINVAL when there is none), and its present
  * value over all processes of the host. */
 int tandem_metric_count(void);

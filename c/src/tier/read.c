@@ -56,6 +56,9 @@ static inline int answer(struct tier *tier, enum redis_kind kind, int found,
                          int64_t lease_ms, tandem_result *result)
 {
     result->tier = from;
+    if ((entry->attributes.flags & MEMORY_LEASED) &&
+        !atomic_load_explicit(&tier->tracking.attends, memory_order_relaxed))
+        tracking_attend(tier);
     if (kind == REDIS_GET) {
         result->length = (double)entry->length;
         say_near(entry, from, lease_ms, result);
@@ -107,13 +110,11 @@ static inline int look_up(tandem_cache *cache, enum redis_kind kind, const char 
                            &entry);
     have = (found == MEMORY_OK || found == MEMORY_SMALL) && tells(kind, &entry);
     if (have && (!tier->client || freshness_judge(&entry, lease_ms, now_ms) == FRESHNESS_FRESH))
-        return answer(tier, kind, found, &entry, TANDEM_TIER_MEMORY, now_ms, lease_ms,
-                      result);
+        return answer(tier, kind, found, &entry, TANDEM_TIER_MEMORY, now_ms, lease_ms, result);
     status = tier->client ? ask(cache, kind, key, key_length, flags, result) : TANDEM_MISS;
     if (status < 0 && have && cache->degrade) {
         result_clear(result);
-        return answer(tier, kind, found, &entry, TANDEM_TIER_STALE, now_ms, lease_ms,
-                      result);
+        return answer(tier, kind, found, &entry, TANDEM_TIER_STALE, now_ms, lease_ms, result);
     }
     memory_count(tier->memory, COUNT_MEMORY_MISSES, 1);
     return status;
