@@ -161,9 +161,10 @@ sanitize-tsan:
 .PHONY: tests-of-asan tests-of-tsan
 tests-of-asan: $(tests)
 	CHECK_TIMEOUT=240 UBSAN_OPTIONS=print_stacktrace=1 tools/test-unit $(tests)
-# TSan cannot have the kernel choose addresses as freely as new kernels do.
+# TSan cannot have the kernel choose addresses as freely as new kernels do, and in a child of fork()
+# it takes the parent's threads for the child's own.
 tests-of-tsan: $(tests)
-	CHECK_TIMEOUT=240 TSAN_OPTIONS=die_after_fork=0 \
+	CHECK_TIMEOUT=240 TSAN_OPTIONS='die_after_fork=0 report_thread_leaks=0' \
 	    $$(setarch -R true 2>/dev/null && echo setarch -R) tools/test-unit $(tests)
 
 # -- Measuring ---------------------------------------------------------------------------------------
