@@ -323,7 +323,7 @@ function _M.stats(self)
     if not self.handle then
         error(not_open(self), 2)
     end
-    return metrics.stats(self.handle)
+    return metrics.stats(self.core)
 end
 
 --- Gives the cache up; later calls raise.  Calls of other light threads that are waiting for Redis
