@@ -116,9 +116,9 @@ end
 function _M.get(self, key)
     local near = self.near
     if near then
-        local entry = find(near, key)
-        if entry then
-            return entry[1], nil, "memory"
+        local i = find(near, key)
+        if i then
+            return near.values[i], nil, "memory"
         end
     end
     local handle = self.handle

@@ -150,9 +150,9 @@ local function take_near(near, keys, values)
     local rest, n = {}, 0
     for i = 1, #keys do
         local key = keys[i]
-        local entry = near_table.find(near, key)
-        if entry then
-            values[key] = entry[1]
+        local number = near_table.find(near, key)
+        if number then
+            values[key] = near.values[number]
         else
             n = n + 1
             rest[n] = key
