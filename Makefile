@@ -169,13 +169,17 @@ tests-of-tsan: $(tests)
 
 # -- Measuring ---------------------------------------------------------------------------------------
 
-$(BUILD)/bench/%: bench/%.c $(archive)
+$(BUILD)/bench/core: bench/core.c $(archive)
 	@mkdir -p $(@D)
 	$(compile) -o $@ $< $(archive) $(our_libs) $(LDLIBS)
 
+$(BUILD)/bench/delay: bench/redis/delay.c
+	@mkdir -p $(@D)
+	$(compile) -o $@ $<
+
 .PHONY: bench
 bench: ## measure beside the peers that are installed (BENCH_QUICK=1: in a minute)
-	$(again) all $(BUILD)/bench/core
+	$(again) all $(BUILD)/bench/core $(BUILD)/bench/delay
 	BENCH_BUILD=$(abspath $(BUILD)) bench/run
 
 # -- Installing ------------------------------------------------------------------------------------
