@@ -116,7 +116,7 @@ static void is_up(struct redis_client *c, int64_t now_ms)
 {
     c->phase = CLIENT_UP;
     c->up_since_ms = now_ms;
-    breaker_success(&c->breaker);
+    breaker_try(&c->breaker);
     count(c, REDIS_COUNT_CONNECTS, 1);
     set_state(c, REDIS_STATE_UP, NULL);
 }

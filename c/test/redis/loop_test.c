@@ -127,6 +127,42 @@ TEST(descriptors_are_closed_on_exec)
     end();
 }
 
+/* How often the I/O thread has gone to sleep. */
+static long naps(void)
+{
+    DIR *tasks = opendir("/proc/self/task");
+    char text[256];
+    long n = -1;
+
+    REQUIRE(tasks != NULL);
+    for (struct dirent *entry = readdir(tasks); entry; entry = readdir(tasks)) {
+        if (entry->d_name[0] == '.' || !status_field(entry->d_name, "Name:", text, sizeof(text)) ||
+            strcmp(text, "tandem-io") != 0)
+            continue;
+        REQUIRE(status_field(entry->d_name, "voluntary_ctxt_switches:", text, sizeof(text)));
+        n = atol(text);
+    }
+    closedir(tasks);
+    return n;
+}
+
+TEST(who_has_nothing_to_do_sleeps)
+{
+    const struct timespec nap = {0, 300000000};
+    long before;
+
+    begin();
+    CHECK_INT(REDIS_DONE, set_text(&w, "key", "x"));
+    nanosleep(&nap, NULL);
+    before = naps();
+    CHECK(before > 0);
+    nanosleep(&nap, NULL);
+    CHECK_INT(before, naps());
+    CHECK_STR("x", get_text(&w, "key"));
+    CHECK(naps() > before);
+    end();
+}
+
 static _Atomic int calls;
 
 static void tick(void)
