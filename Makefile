@@ -161,10 +161,26 @@ sanitize-tsan:
 .PHONY: tests-of-asan tests-of-tsan
 tests-of-asan: $(tests)
 	CHECK_TIMEOUT=240 UBSAN_OPTIONS=print_stacktrace=1 tools/test-unit $(tests)
-# TSan cannot have the kernel choose addresses as freely as new kernels do.
+# TSan cannot have the kernel choose addresses as freely as new kernels do, and in a child of fork()
+# it takes the parent's threads for the child's own.
 tests-of-tsan: $(tests)
-	CHECK_TIMEOUT=240 TSAN_OPTIONS=die_after_fork=0 \
+	CHECK_TIMEOUT=240 TSAN_OPTIONS='die_after_fork=0 report_thread_leaks=0' \
 	    $$(setarch -R true 2>/dev/null && echo setarch -R) tools/test-unit $(tests)
+
+# -- Measuring ---------------------------------------------------------------------------------------
+
+$(BUILD)/bench/core: bench/core.c $(archive)
+	@mkdir -p $(@D)
+	$(compile) -o $@ $< $(archive) $(our_libs) $(LDLIBS)
+
+$(BUILD)/bench/delay: bench/redis/delay.c
+	@mkdir -p $(@D)
+	$(compile) -o $@ $<
+
+.PHONY: bench
+bench: ## measure beside the peers that are installed (BENCH_QUICK=1: in a minute)
+	$(again) all $(BUILD)/bench/core $(BUILD)/bench/delay
+	BENCH_BUILD=$(abspath $(BUILD)) bench/run
 
 # -- Installing ------------------------------------------------------------------------------------
 

@@ -1,7 +1,7 @@
 /*
  * core.c: the memory room by itself, called from C.
  *
- *   core ENTRIES SECONDS     one JSON object: nanoseconds a call
+ *   core ENTRIES SECONDS [VALUE]     one JSON object: nanoseconds a call; VALUE: bytes, 100
  *
  * The floor that a random get is held against: two loads from memory that depend on each other (the
  * bucket and the record), at random addresses over as many bytes of shared memory, and the copy of the
@@ -17,8 +17,10 @@
 #include "base/clock.h"
 #include "memory/memory.h"
 
-enum { KEY = 16, VALUE = 100, RECORD = 144, BATCH = 1 << 14 };
+enum { KEY = 16, BATCH = 1 << 14 };
 
+static size_t value_bytes = 100;
+static size_t record; /* bytes of an entry, about */
 static uint64_t state = 1;
 
 static uint64_t random_bits(void)
@@ -46,7 +48,9 @@ static double cpu(void)
 static struct memory *open_for(uint64_t entries)
 {
     struct memory_config config = {
-        .name = "core", .identity = "core", .bytes = (entries * 220 + (8 << 20)) & ~UINT64_C(4095)};
+        .name = "core",
+        .identity = "core",
+        .bytes = (entries * ((record > 120 ? record : 120) + 60) + (8 << 20)) & ~UINT64_C(4095)};
     struct memory *m = NULL;
     char error[256];
 
@@ -91,7 +95,7 @@ static uint32_t of_last_value(void)
 {
     uint32_t last;
 
-    memcpy(&last, buffer + VALUE - sizeof(last), sizeof(last));
+    memcpy(&last, buffer + value_bytes - sizeof(last), sizeof(last));
     return last & 1;
 }
 
@@ -115,8 +119,8 @@ static struct floor floor_for(uint32_t entries)
     struct floor f = {NULL, NULL, entries / 3, entries};
 
     f.index = shared((size_t)f.lines * 64);
-    f.records = shared((size_t)entries * RECORD);
-    memset(f.records, 2, (size_t)entries * RECORD);
+    f.records = shared((size_t)entries * record);
+    memset(f.records, 2, (size_t)entries * record);
     for (uint32_t i = 0; i < f.lines; i++) {
         uint32_t to = random_below(entries);
 
@@ -130,7 +134,7 @@ static unsigned floor_get(const struct floor *f, uint32_t number)
     uint32_t to;
 
     memcpy(&to, f->index + (size_t)(number % f->lines) * 64, sizeof(to));
-    memcpy(buffer, f->records + (size_t)to * RECORD + RECORD - VALUE, VALUE);
+    memcpy(buffer, f->records + (size_t)to * record + record - value_bytes, value_bytes);
     __asm__ __volatile__("" ::"r"(buffer) : "memory");
     return 1;
 }
@@ -164,7 +168,7 @@ static void measure_random(struct memory *m, uint32_t entries, double seconds)
     }
     printf("\"random_get\":%.1f,\"random_floor\":%.1f,", ours / BATCH * 1e9, floor / BATCH * 1e9);
     munmap(f.index, (size_t)f.lines * 64);
-    munmap(f.records, (size_t)entries * RECORD);
+    munmap(f.records, (size_t)entries * record);
 }
 
 static void measure_hot(struct memory *m, uint32_t first, size_t length)
@@ -190,11 +194,16 @@ int main(int argc, char **argv)
 {
     uint32_t entries = argc > 1 ? (uint32_t)atoi(argv[1]) : 1000000;
     double seconds = argc > 2 ? atof(argv[2]) : 3;
-    struct memory *m = open_for(entries);
-    double start = cpu();
+    struct memory *m;
+    double start;
 
+    if (argc > 3)
+        value_bytes = (size_t)atoi(argv[3]);
+    record = 24 + KEY + (value_bytes + 7) / 8 * 8;
+    m = open_for(entries);
+    start = cpu();
     for (uint32_t i = 0; i < entries; i++)
-        put(m, i, VALUE);
+        put(m, i, value_bytes);
     printf("{\"entries\":%" PRIu32 ",\"first_set\":%.1f,", entries,
            (cpu() - start) / entries * 1e9);
     measure_random(m, entries, seconds);

@@ -15,6 +15,7 @@ local SUITES = {
 
 local context = {
     bench = bench,
+    build = os.getenv("BENCH_BUILD") or bench .. "/../build",
     scratch = assert(os.getenv("BENCH_SCRATCH")),
     results = bench .. "/results",
     quick = os.getenv("BENCH_QUICK") == "1",

@@ -48,8 +48,8 @@ local function write_file(path, text)
     file:close()
 end
 
-_M.read_file, _M.write_file = read_file, write_file
 
+--- Lines that load lua-nginx-module where it is not built in.
 local function modules()
     local openresty = os.getenv("OPENRESTY")
     if openresty and openresty ~= "" then
@@ -58,6 +58,8 @@ local function modules()
     return "load_module " .. MODULES .. "ndk_http_module.so;\n"
         .. "load_module " .. MODULES .. "ngx_http_lua_module.so;\n"
 end
+
+_M.read_file, _M.write_file, _M.modules = read_file, write_file, modules
 
 --- Runs a job.
 -- @param job path below bench/jobs, without .lua

@@ -26,14 +26,18 @@ local function per_shard(tandem, bytes)
     return memory.capacity_bytes / memory.shards, memory.shards
 end
 
+-- The smallest entry, of 160 bytes or more, of which the smallest segment does not hold too many.
+local function entry_of(tandem, objects)
+    local capacity, shards = per_shard(tandem, 256 * 4096)
+    return math.max(160, math.ceil(capacity / math.ceil(objects / shards) / UNIT) * UNIT)
+end
+
 --- A cache that holds so many objects, and the length of their values.
 -- @return cache, value length, objects that it holds
 function _M.cache_of(tandem, objects)
-    local low = 256 -- pages of 4096 bytes: 1 MiB
-    local high = math.ceil(objects * 200 / 4096) + 256
-    local capacity, shards = per_shard(tandem, high * 4096)
-    local entry = math.floor(capacity / math.ceil(objects / shards) / UNIT) * UNIT
-    entry = math.min(entry, 160)
+    local entry = entry_of(tandem, objects)
+    local low, high = 256, math.ceil(objects * (entry + 60) / 4096) + 256 -- in pages of 4096 bytes
+    local capacity, shards
     while low < high do
         local middle = math.floor((low + high) / 2)
         capacity, shards = per_shard(tandem, middle * 4096)
@@ -44,9 +48,6 @@ function _M.cache_of(tandem, objects)
         end
     end
     capacity, shards = per_shard(tandem, low * 4096)
-    if math.floor(capacity / entry) * shards > objects * 1.01 then -- the smallest segment there is
-        entry = math.floor(capacity / math.ceil(objects / shards) / UNIT) * UNIT
-    end
     return open(tandem, low * 4096), entry - HEAD - KEY, math.floor(capacity / entry) * shards
 end
 

@@ -18,11 +18,13 @@ local UNPACK = { gz = "gzip -dc", xz = "xz -dc" }
 _M.ONLINE = { "LRU", "FIFO", "CLOCK", "SIEVE", "S3-FIFO", "ARC", "LIRS", "2Q", "W-TinyLFU", "LeCaR",
               "Cacheus" }
 
---- Names in the order of the reference.
+--- Names in the order of the reference: those in $BENCH_ONLY, or all, without the long ones when
+-- quick.
 function _M.names(quick)
-    local names = {}
+    local names, only = {}, os.getenv("BENCH_ONLY")
     for _, file in ipairs(FILES) do
-        if not (quick and LONG[file[1]]) then
+        if only and (" " .. only .. " "):find(" " .. file[1] .. " ", 1, true)
+           or not only and not (quick and LONG[file[1]]) then
             names[#names + 1] = file[1]
         end
     end

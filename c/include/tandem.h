@@ -124,13 +124,21 @@ typedef struct tandem_result {
     char error[256]; /* NUL-terminated sentence, with TANDEM_DEGRADED and every error */
 } tandem_result;
 
-/* What a caller who keeps values that it has read checks them against: see tandem_near_attach.  All of
- * it is in the shared memory and changes at any time. */
+/* An entry that a caller keeps, as tandem_result said where it is: see tandem_near_hit. */
+typedef struct tandem_near_entry {
+    double fresh_until;
+    uint32_t slot, version, epoch;
+    uint32_t used; /* set to 1 by each hit, for the caller to clear */
+} tandem_near_entry;
+
+/* What such a caller's entries are checked against.  Filled in by tandem_near_attach, but for entries. */
 typedef struct tandem_near {
-    const uint32_t *words; /* words[result.slot]: the version of the entry, while it is there */
-    const uint32_t *epoch; /* *epoch: of the whole segment */
-    uint8_t *marks; /* marks[4 * slot + 16 - 3 * (slot % 4)]: 1 when read since eviction looked */
-    double *hits;   /* this handle's own count of look-ups answered from what it kept */
+    tandem_near_entry *entries; /* the caller's */
+    const uint32_t *words;
+    const uint32_t *epoch;
+    uint8_t *marks;
+    double *hits;
+    uint32_t generation;
 } tandem_near;
 
 /* One row of the table of counters. */
@@ -151,7 +159,7 @@ const char *tandem_abi_id(void);
 const char *tandem_version(void);
 
 /* sizeof of a public struct in the library as built: 0 tandem_options, 1 tandem_result,
- * 2 tandem_metric, 3 tandem_near; 0 for any other number. */
+ * 2 tandem_metric, 3 tandem_near, 4 tandem_near_entry; 0 for any other number. */
 size_t tandem_sizeof(int which);
 
 /* Milliseconds of the monotonic clock that all expiry goes by. */
@@ -290,25 +298,21 @@ int tandem_scan_unlink(tandem_cache *cache, const char *cursor, size_t cursor_le
 
 /* -- Near tables ------------------------------------------------------------------------------- */
 
-/* A caller may keep what tandem_get answered from memory with a fresh_until > 0, and answer from that
- * later without asking again, if it then
- *   1. calls tandem_tick(cache), and finds its answer less than fresh_until;
- *   2. after that, by plain loads, finds words[result.slot] equal to result.version, and *epoch equal to
- *      result.epoch;
- *   3. sets marks[...] to 1 if it is 0, so that eviction knows that the entry is in use;
- *   4. adds 1 to *hits.
- * Any process that changes, deletes or drops an entry changes its version or the epoch before it says
- * so to its caller; so does eviction. */
+/* A caller may keep a value that tandem_get answered from memory with a fresh_until > 0, beside an entry
+ * that says where it was found, and answer from that later as long as tandem_near_hit says so. */
 
-/* Fills in near and claims a counter for this handle; again after a fork.  The pointers are valid as
- * long as the handle.  TANDEM_OK; TANDEM_EFULL: all counters are claimed by others, so this handle is
- * not to be used for near hits. */
+/* Fills in near, and claims a counter for this handle; again after a fork, of which tandem_near_hit takes
+ * notice by answering 0.  The pointers are valid as long as the handle.  TANDEM_OK; TANDEM_EFULL: all
+ * counters are claimed by others, so this handle is not to be used for near hits. */
 int tandem_near_attach(tandem_cache *cache, tandem_near *near);
 
-/* The time for step 1: the monotonic clock's, a few milliseconds coarse; infinity when nothing that was
- * kept may be answered from at present: before tandem_near_attach, and after a fork.  An acquire fence:
- * loads that come later are not done earlier.  About 7 ns. */
-double tandem_tick(tandem_cache *cache);
+/* 1 after tandem_near_attach, in the process that called it. */
+int tandem_near_attached(const tandem_near *near);
+
+/* Is near->entries[i] there, fresh and as it was when it was read?  Then it is counted as a hit, and
+ * marked in the segment as being used: 1; else 0.  Any process that changes, deletes or drops an entry
+ * changes what is looked at here before it says so to its caller.  Takes no lock; about 5 ns. */
+int tandem_near_hit(tandem_near *near, uint32_t i);
 
 /* -- How it is doing --------------------------------------------------------------------------- */
 
@@ -318,6 +322,12 @@ int tandem_redis_up(tandem_cache *cache);
 /* "off" (memory only or tracking not asked for), "unavailable" (asked for and not to be had: entries
  * from Redis then live max_stale_ms), or "on". */
 const char *tandem_tracking_state(tandem_cache *cache);
+
+/* Why this process has no tracking link, as a sentence in text.  TANDEM_OK: it has one, or another
+ * process has, or nothing has been found wrong so far: text is empty.  TANDEM_MISS: the link was lost,
+ * or Redis cannot be reached; it is tried again all the time.  TANDEM_EREDIS: the server does not track
+ * for this user, or says that it does and sends nothing; tried again every 30 s. */
+int tandem_tracking_trouble(tandem_cache *cache, char *text, size_t size);
 
 /* The table of counters: how many rows, row i (TANDEM_EINVAL when there is none), and its present
  * value over all processes of the host. */

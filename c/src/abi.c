@@ -29,6 +29,8 @@ size_t tandem_sizeof(int which)
         return sizeof(tandem_metric);
     case 3:
         return sizeof(tandem_near);
+    case 4:
+        return sizeof(tandem_near_entry);
     default:
         return 0;
     }

@@ -404,6 +404,14 @@ const char *tandem_tracking_state(tandem_cache *cache)
     return tracking_is_live(cache->tier, clock_now_ms()) ? "on" : "unavailable";
 }
 
+int tandem_tracking_trouble(tandem_cache *cache, char *text, size_t size)
+{
+    if (cache->tier->client && cache->rules.tracking)
+        return tracking_trouble(cache->tier, text, size);
+    snprintf(text, size, "%s", "");
+    return TANDEM_OK;
+}
+
 int tandem_metric_count(void)
 {
     return COUNT_METRICS;

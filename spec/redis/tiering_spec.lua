@@ -187,10 +187,6 @@ describe("a cache with a Redis", function()
         assert.is_true(run.now() - began < 2 * (0.3 + 0.2))
     end)
 
-    it("says that tracking is not had yet", function()
-        assert.are.equal("off", open().stats(open()).tracking.state)
-    end)
-
     it("holds in Redis what is too large for memory", function()
         local cache = open({ memory = "1m", tracking = false })
         local value = ("0123456789abcdef"):rep(65536 * 2) -- twice the segment

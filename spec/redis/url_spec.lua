@@ -151,13 +151,13 @@ describe("an address of Redis", function()
             "redis://:s3cret%4@127.0.0.1", "redis://:s3cret%zz@127.0.0.1",
             "redis://:s3cret%00@127.0.0.1", "redis://:s3cret@[::1", "unix://", "unix:s3cret",
             "unix://relative/s3cret", "unix:///path?db=s3cret", "unix:///path?s3cret=1",
-            "unix:///" .. ("long"):rep(40), "redis://:" .. ("s3cret"):rep(1000) .. "@127.0.0.1",
+            "unix:///" .. ("long"):rep(40), "redis://:" .. ("s3cret"):rep(4000) .. "@127.0.0.1",
             "redis:/127.0.0.1", "redis//127.0.0.1", " redis://127.0.0.1", "redis://127.0.0.1 ",
-            "redis://user@127.0.0.1", "redis://127.0.0.1?db=1", "redis://127.0.0.1#s3cret",
+            "redis://127.0.0.1?db=1", "redis://127.0.0.1#s3cret",
             "redis://:s3cret@127.0.0.1:6379:6380", "redis://127.0.0.1\0", "redis://a\nb",
         }) do
             local ok, err = pcall(tandem.new, "malformed", { redis = url, memory = "1m" })
-            assert.is_false(ok, "taken: " .. show(url))
+            assert.is_false(ok, "taken: " .. show(url:sub(1, 99)))
             assert.is_truthy(err:lower():find("redis", 1, true), err)
             assert.is_nil(err:find("s3cret", 1, true), err)
         end

@@ -98,6 +98,11 @@ function Request:abort()
     end
 end
 
+--- Has nothing of the answer come yet?
+function Request:is_waiting()
+    return self.fd ~= nil and #self.parts == 0 and poll.rpoll(self.fd, 0) == 0
+end
+
 local function receive(by_fd, fds)
     for fd, item in pairs(fds) do
         if item.revents and (item.revents.IN or item.revents.HUP or item.revents.ERR) then

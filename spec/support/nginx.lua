@@ -73,11 +73,21 @@ local function block(name, text)
     return text and name .. " {\n" .. text .. "\n}" or ""
 end
 
+-- "user NAME GROUP;", as far as we may say who the workers are.
+local function user_directive(name)
+    if unistd.geteuid() ~= 0 then
+        return ""
+    end
+    local group, status = run.run({ "id", "-gn", name })
+    assert(status == 0, group)
+    return "user " .. name .. " " .. group:gsub("%s", "") .. ";"
+end
+
 local function configuration(self)
     local o = self.options
     local values = {
         load_modules = load_modules(),
-        user = unistd.geteuid() == 0 and "user " .. (o.user or "root") .. ";" or "",
+        user = user_directive(o.user or "root"),
         workers = self.workers_wanted, folder = self.folder, tree = self.tree, main = o.main or "",
         code_cache = o.code_cache == false and "off" or "on", http = o.http or "",
         init = block("init_by_lua_block", o.init),

@@ -147,13 +147,14 @@ describe("a segment in a file", function()
         assert.are.same({ path }, run.list_tree(folder)) -- and nothing lies about
     end)
 
-    it("full of nonsense behind a sound beginning crashes nobody", function()
+    it("with nonsense where its values are crashes nobody", function()
         elsewhere("for i = 1, 3000 do cache:set('key' .. i, ('x'):rep(i % 700)) end")
         local content = run.read_file(path)
         math.randomseed(tonumber(os.getenv("TANDEM_SEED")) or 42)
         for _ = 1, 5 do
-            local parts = { content:sub(1, 4096) }
-            for at = 4097, #content, 4096 do
+            local half = #content / 2
+            local parts = { content:sub(1, half) }
+            for at = half + 1, #content, 4096 do
                 local page = content:sub(at, at + 4095)
                 if math.random(4) == 1 then
                     local bytes = {}

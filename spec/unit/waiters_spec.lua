@@ -1,12 +1,15 @@
 local waiters = require "resty.tandem.host.waiters"
 
--- Stands for nginx's semaphore: counts its posts.
+-- Stands for nginx's semaphore: counts its posts.  sleepers: how many wait at it.
 local function waiter(left, deadline)
-    local sema = { posts = 0 }
+    local sema = { posts = 0, sleepers = 1 }
     function sema:post(n)
         self.posts = self.posts + n
     end
-    return { left = left, sema = sema, deadline = deadline or 0 }
+    function sema:count()
+        return self.posts - self.sleepers
+    end
+    return { left = left, sema = sema, deadline = deadline or 0, asleep = true }
 end
 
 describe("waiters", function()
@@ -24,6 +27,22 @@ describe("waiters", function()
         waiters.report(13)
         waiters.report(13)
         assert.are.equal(1, w.sema.posts)
+        assert.are.equal(0, waiters.pending)
+    end)
+
+    it("that were killed are told from those that live", function()
+        local killed, awake, nudged = waiter(2), waiter(1), waiter(1)
+        killed.sema.sleepers = 0
+        awake.sema.sleepers, awake.asleep = 0, false
+        waiters.add(killed, { 1, 2 }, 2)
+        waiters.add(awake, { 3 }, 1)
+        waiters.add(nudged, { 4 }, 1)
+        nudged.sema.sleepers, nudged.nudged = 0, true
+        assert.is_true(waiters.report(1))
+        assert.is_true(waiters.report(2))
+        assert.is_nil((waiters.report(3)))
+        assert.is_nil((waiters.report(4)))
+        assert.are.same({ 0, 1, 1 }, { killed.sema.posts, awake.sema.posts, nudged.sema.posts })
         assert.are.equal(0, waiters.pending)
     end)
 

@@ -3,7 +3,7 @@
 #include <stdatomic.h>
 #include <time.h>
 
-static _Atomic int64_t shift_ms;
+_Atomic int64_t clock_shifted_ms;
 
 static int64_t read_ms(clockid_t id)
 {
@@ -11,17 +11,12 @@ static int64_t read_ms(clockid_t id)
 
     clock_gettime(id, &t);
     return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000 +
-           atomic_load_explicit(&shift_ms, memory_order_relaxed);
+           atomic_load_explicit(&clock_shifted_ms, memory_order_relaxed);
 }
 
 int64_t clock_now_ms(void)
 {
     return read_ms(CLOCK_MONOTONIC);
-}
-
-int64_t clock_coarse_ms(void)
-{
-    return read_ms(CLOCK_MONOTONIC_COARSE);
 }
 
 int64_t clock_now_us(void)
@@ -34,5 +29,5 @@ int64_t clock_now_us(void)
 
 void clock_shift(int64_t ms)
 {
-    atomic_fetch_add_explicit(&shift_ms, ms, memory_order_relaxed);
+    atomic_fetch_add_explicit(&clock_shifted_ms, ms, memory_order_relaxed);
 }

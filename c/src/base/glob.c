@@ -47,8 +47,8 @@ static struct piece match_one(const char *p, const char *end, unsigned char c)
  * one took is made up for by the later. */
 bool glob_match(const char *pattern, size_t pattern_length, const char *text, size_t text_length)
 {
-    const char *p = pattern, *end = pattern + pattern_length;
-    const char *t = text, *text_end = text + text_length;
+    const char *p = pattern, *end = pattern_length ? pattern + pattern_length : pattern;
+    const char *t = text, *text_end = text_length ? text + text_length : text;
     const char *after_star = NULL, *star_text = NULL;
 
     while (t < text_end) {

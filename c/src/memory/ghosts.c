@@ -1,6 +1,7 @@
 #include "memory/ghosts.h"
 
-enum { TIME_BITS = 15, STEPS = 4096 };
+/* Ages wrap at eight shards; a ghost is gone before that. */
+enum { TIME_BITS = 15, STEPS = 4096, OLD_STEPS = 3 * STEPS, SWEEP_SHARDS = 2 };
 
 static uint64_t step(const struct memory *m)
 {
@@ -54,7 +55,7 @@ bool ghosts_take_locked(struct memory *m, const struct memory_place *place,
     for (uint32_t i = 0; i < LAYOUT_GHOST_GROUP; i++) {
         uint32_t ghost = atomic_load_explicit(ghosts + i, memory_order_relaxed);
 
-        if (ghost >> 16 != fingerprint)
+        if (ghost >> 16 != fingerprint || age_of(m, ghost, now) > OLD_STEPS)
             continue;
         *log = log_of(ghost);
         *age = age_of(m, ghost, now) * step(m);
@@ -62,4 +63,27 @@ bool ghosts_take_locked(struct memory *m, const struct memory_place *place,
         return true;
     }
     return false;
+}
+
+void ghosts_sweep_locked(struct memory *m, uint32_t shard, uint64_t appended, uint64_t units,
+                         const uint64_t now[LOGS])
+{
+    struct layout_shard *s = view_shard(m, shard);
+    uint64_t groups = m->layout.ghosts / LAYOUT_GHOST_GROUP;
+    uint64_t span = SWEEP_SHARDS * m->layout.capacity;
+    uint64_t due = (appended + units) * groups / span - appended * groups / span;
+    _Atomic uint32_t *first = m->ghosts + (uint64_t)shard * m->layout.ghosts;
+
+    for (; due > 0; due--) {
+        _Atomic uint32_t *ghosts;
+
+        s->ghosts_swept = s->ghosts_swept + 1 < groups ? s->ghosts_swept + 1 : 0;
+        ghosts = first + (uint64_t)s->ghosts_swept * LAYOUT_GHOST_GROUP;
+        for (uint32_t i = 0; i < LAYOUT_GHOST_GROUP; i++) {
+            uint32_t ghost = atomic_load_explicit(ghosts + i, memory_order_relaxed);
+
+            if (ghost && age_of(m, ghost, now) > OLD_STEPS)
+                atomic_store_explicit(ghosts + i, 0, memory_order_relaxed);
+        }
+    }
 }

@@ -3,8 +3,10 @@
  * the oldest gives way.  A ghost may be another key's with the same fingerprint (1 in 8,000); that
  * costs a wrong guess and nothing else.
  *
- * Times are units of log, kept in steps of a 4,096th of a shard; an age of more than eight shards looks
- * younger than it is.  For the holder of the shard's lock.
+ * Times are units of log, kept in steps of a 4,096th of a shard.  Beyond an age of three shards a ghost
+ * does not count, and a sweep that comes by every two shards removes it before its age, which has no more
+ * bits, looks young again: large values leave room for many more ghosts than there are entries.  For the
+ * holder of the shard's lock.
  */
 #ifndef TANDEM_MEMORY_GHOSTS_H
 #define TANDEM_MEMORY_GHOSTS_H
@@ -18,5 +20,9 @@ void ghosts_put_locked(struct memory *m, const struct memory_place *place, uint3
 /* Is the key remembered?  Then it is forgotten, and its log and age are said. */
 bool ghosts_take_locked(struct memory *m, const struct memory_place *place,
                         const uint64_t now[LOGS], uint32_t *log, uint64_t *age);
+
+/* To be called for what is appended to a log: units, after so many that both ever took. */
+void ghosts_sweep_locked(struct memory *m, uint32_t shard, uint64_t appended, uint64_t units,
+                         const uint64_t now[LOGS]);
 
 #endif

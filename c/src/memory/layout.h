@@ -116,12 +116,12 @@ struct layout_shard {
     _Atomic uint64_t entries;
 
     /* The policy's; the units of the small log's head are its clock. */
-    uint64_t small_share; /* units that the small log should have */
-    uint64_t judged;      /* marks of what is before this offset of the small log count */
-    uint64_t small_stay;  /* how long what was last evicted from the small log had been there */
-    uint64_t main_gone;   /* units ever evicted from the main log */
-    uint32_t useless;     /* promotions in a row that were never read again */
-    uint32_t unused;
+    uint64_t small_share;  /* units that the small log should have */
+    uint64_t judged;       /* marks of what is before this offset of the small log count */
+    uint64_t small_stay;   /* how long what was last evicted from the small log had been there */
+    uint64_t main_gone;    /* units ever evicted from the main log */
+    uint32_t useless;      /* promotions in a row that were never read again */
+    uint32_t ghosts_swept; /* the group of ghosts that was last looked at for old ones */
 };
 
 struct layout_counters {

@@ -89,6 +89,7 @@ void policy_reset_locked(struct memory *m, uint32_t shard)
 
     s->small_share = m->layout.capacity / 20;
     s->judged = s->small_stay = s->main_gone = 0;
+    s->ghosts_swept = 0;
     s->useless = 0;
 }
 
@@ -314,7 +315,7 @@ enum policy_status policy_make_room_locked(struct memory *m, uint32_t shard, uin
 {
     struct layout_shard *s = view_shard(m, shard);
     struct budget budget = {STEP_DROPS, STEP_TURNS, 0};
-    uint64_t to_main = log == LOG_MAIN ? units : 0;
+    uint64_t to_main = log == LOG_MAIN ? units : 0, now[LOGS];
 
     while (!vlog_has_room_locked(m, shard, units)) {
         enum policy_status status;
@@ -330,6 +331,9 @@ enum policy_status policy_make_room_locked(struct memory *m, uint32_t shard, uin
         if (status == POLICY_DAMAGED)
             return status;
     }
+    now[LOG_SMALL] = clock_of(s);
+    now[LOG_MAIN] = s->main_gone;
+    ghosts_sweep_locked(m, shard, vlog_head(s, LOG_SMALL) + vlog_head(s, LOG_MAIN), units, now);
     if (!vlog_append_locked(m, shard, log, units, place))
         return POLICY_DAMAGED;
     judge(m, shard);

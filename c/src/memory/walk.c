@@ -43,15 +43,24 @@ static int walk_end(const struct walk *w, double *cursor)
     return w->slot >= w->end ? MEMORY_OK : MEMORY_MORE;
 }
 
-/* The record of a slot and its key, without a lock.  False when there is none, or when it changes all
- * the time: then it is being set or deleted, and may be left out. */
-static bool read_slot(const struct walk *w, struct record *record, char *key)
+/* The record of a slot and its key: without a lock, unless writers are in the way again and again, for
+ * one may only be moving what is there.  INDEX_DISTURBED: the lock could not be had either. */
+static enum index_status read_slot(struct walk *w, int64_t lock_us, struct record *record,
+                                   char *key)
 {
+    uint32_t shard = view_shard_of(w->m, w->slot);
     enum index_status status = INDEX_DISTURBED;
 
     for (int i = 0; status == INDEX_DISTURBED && i < READ_ATTEMPTS; i++)
         status = index_read_slot(w->m, w->slot, record, key);
-    return status == INDEX_FOUND;
+    if (status != INDEX_DISTURBED)
+        return status;
+    w->until_clock = 0;
+    if (!shard_hold(w->m, shard, lock_us))
+        return INDEX_DISTURBED;
+    status = index_read_slot(w->m, w->slot, record, key);
+    shard_release(w->m, shard);
+    return status;
 }
 
 int memory_keys(struct memory *m, double *cursor, const char *glob, size_t glob_length,
@@ -65,8 +74,8 @@ int memory_keys(struct memory *m, double *cursor, const char *glob, size_t glob_
 
     *length = *count = 0;
     for (; walk_goes_on(&w); w.slot++) {
-        if (!read_slot(&w, &record, key) || !shard_exists(m, &record, now_ms) ||
-            (record.attributes.flags & MEMORY_NEGATIVE) ||
+        if (read_slot(&w, MEMORY_LOCK_US, &record, key) != INDEX_FOUND ||
+            !shard_exists(m, &record, now_ms) || (record.attributes.flags & MEMORY_NEGATIVE) ||
             (glob && !glob_match(glob, glob_length, key, record.key_length)))
             continue;
         n = (uint32_t)record.key_length;
@@ -138,13 +147,15 @@ int memory_remove(struct memory *m, double *cursor, const char *glob, size_t glo
         memory_drop_all(m);
     w = walk_begin(m, *cursor);
     for (; walk_goes_on(&w); w.slot++) {
-        int status = MEMORY_OK;
+        enum index_status found = read_slot(&w, lock_us, &record, key);
+        int status = found == INDEX_DISTURBED && glob ? MEMORY_BUSY : MEMORY_OK;
 
-        if (!read_slot(&w, &record, key))
+        if (found == INDEX_ABSENT)
             continue;
-        if (!glob && !shard_exists(m, &record, now_ms))
+        if (found == INDEX_FOUND && !glob && !shard_exists(m, &record, now_ms))
             status = reclaim_slot(&w, now_ms, lock_us, count);
-        else if (glob && glob_match(glob, glob_length, key, record.key_length))
+        else if (found == INDEX_FOUND && glob &&
+                 glob_match(glob, glob_length, key, record.key_length))
             status = remove_slot(&w, &record, key, now_ms, lock_us, count);
         if (status != MEMORY_OK) {
             *cursor = w.slot;
@@ -163,7 +174,8 @@ int memory_cleanup(struct memory *m, double *cursor, size_t max, int64_t now_ms,
 
     *count = 0;
     for (; walk_goes_on(&w) && (max == 0 || *count < max); w.slot++) {
-        if (read_slot(&w, &record, key) && !shard_exists(m, &record, now_ms) &&
+        if (read_slot(&w, lock_us, &record, key) == INDEX_FOUND &&
+            !shard_exists(m, &record, now_ms) &&
             reclaim_slot(&w, now_ms, lock_us, count) != MEMORY_OK) {
             *cursor = w.slot;
             return MEMORY_BUSY;

@@ -116,7 +116,7 @@ static void is_up(struct redis_client *c, int64_t now_ms)
 {
     c->phase = CLIENT_UP;
     c->up_since_ms = now_ms;
-    breaker_success(&c->breaker);
+    breaker_try(&c->breaker);
     count(c, REDIS_COUNT_CONNECTS, 1);
     set_state(c, REDIS_STATE_UP, NULL);
 }
@@ -375,7 +375,6 @@ void client_destroy(struct redis_client *c)
 
 void client_after_fork(struct redis_client *c)
 {
-    pthread_mutex_init(&c->lock, NULL);
     op_list_init(&c->queued);
     pipeline_init(c);
     conn_forget(&c->conn);

@@ -111,7 +111,7 @@ void client_free(struct redis_client *client);
 /* As client_destroy, for one that the face knows; in redis.c. */
 void redis_client_over(struct redis_client *client);
 
-/* In a child whose parent had it under way: all that is the parent's is forgotten. */
+/* In a child whose parent had it under way: all that is the parent's is forgotten.  The lock stays held. */
 void client_after_fork(struct redis_client *client);
 
 #endif

@@ -184,6 +184,8 @@ size_t command_take(struct command *c, size_t most, const char **piece)
 {
     size_t head = c->head.length, body_end = head + c->body_length, end;
 
+    if (command_left(c) == 0)
+        return 0;
     if (c->taken < head) {
         *piece = c->head.data + c->taken;
         end = head;

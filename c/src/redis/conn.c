@@ -244,7 +244,8 @@ enum conn_status conn_write(struct conn *conn, char *error, size_t error_size)
 {
     int done = 0;
 
-    if (redisBufferWrite(conn->context, &done) != REDIS_OK)
+    /* To hiredis 1.0 a socket that takes nothing for now is an error without a number. */
+    if (redisBufferWrite(conn->context, &done) != REDIS_OK && conn->context->err)
         return lost(conn, error, error_size);
     conn->output = !done;
     return CONN_OK;

@@ -5,6 +5,7 @@
 #include <sys/epoll.h>
 
 #include "base/alloc.h"
+#include "base/clock.h"
 #include "redis/quote.h"
 #include "redis/random.h"
 
@@ -128,6 +129,23 @@ static void flush(struct link *l, int64_t now_ms)
         fail(l, REDIS_LINK_LOST, why, now_ms);
 }
 
+/* Errors of a server that has no time or no room for us at present. */
+static bool will_pass(const redisReply *reply)
+{
+    static const char *const passing[] = {"BUSY ", "LOADING ", "MASTERDOWN ",
+                                          "ERR max number of clients"};
+
+    for (size_t i = 0; i < sizeof(passing) / sizeof(*passing); i++)
+        if (strncmp(reply->str, passing[i], strlen(passing[i])) == 0)
+            return true;
+    return false;
+}
+
+static enum redis_link_event event_of(const redisReply *error)
+{
+    return will_pass(error) ? REDIS_LINK_LOST : REDIS_LINK_REFUSED;
+}
+
 /* -- Answers of the greeting ----------------------------------------------------------------------- */
 
 /* Does the server say that it will redirect to us?  Old servers do not know the question. */
@@ -157,7 +175,7 @@ static bool take_step(struct link *l, enum step step, const redisReply *reply, i
 
         (step == STEP_AUTH ? quote_auth_error : quote_error)(
             reply->str, (size_t)reply->len, l->config->url->password, why, sizeof(why));
-        fail(l, step == STEP_AUTH ? REDIS_LINK_LOST : REDIS_LINK_REFUSED, why, now_ms);
+        fail(l, step == STEP_AUTH ? REDIS_LINK_LOST : event_of(reply), why, now_ms);
         return false;
     }
     if (step == STEP_ID && reply->type == REDIS_REPLY_INTEGER) {
@@ -228,7 +246,8 @@ static void acknowledged(struct link *l, bool invalidations, int64_t now_ms)
     l->phase = LINK_LIVE;
     l->next_beat_ms = now_ms;
     breaker_success(&l->breaker);
-    say(l, REDIS_LINK_LIVE, now_ms, NULL);
+    /* now_ms is of before this was read: changes of since then may have gone to nobody. */
+    say(l, REDIS_LINK_LIVE, clock_now_ms(), NULL);
 }
 
 /* False: this is not what a subscriber is sent. */
@@ -277,7 +296,7 @@ static void take_replies(struct link *l, int64_t now_ms)
             good = take_step(l, step, reply, now_ms);
         } else if (reply->type == REDIS_REPLY_ERROR) {
             quote_error(reply->str, (size_t)reply->len, l->config->url->password, why, sizeof(why));
-            fail(l, REDIS_LINK_REFUSED, why, now_ms);
+            fail(l, event_of(reply), why, now_ms);
         } else if (!l->channel || !take_message(l, reply, now_ms)) {
             fail(l, REDIS_LINK_LOST, "a message makes no sense", now_ms);
         }

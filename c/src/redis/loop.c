@@ -41,12 +41,9 @@ void loop_wake(void)
     while (n < 0 && errno == EINTR);
 }
 
+/* The bell has been heard: it need not be read, each ring is an event of its own. */
 static void answer_bell(void)
 {
-    uint64_t n;
-
-    while (read(loop.bell, &n, sizeof(n)) < 0 && errno == EINTR)
-        ;
     /* Whoever rings from here on is heard again; what was queued before is about to be looked at. */
     atomic_store_explicit(&loop.rung, false, memory_order_release);
 }
@@ -212,7 +209,7 @@ bool loop_is_over(void)
 
 static bool open_descriptors(void)
 {
-    struct epoll_event event = {EPOLLIN, {.ptr = NULL}};
+    struct epoll_event event = {EPOLLIN | EPOLLET, {.ptr = NULL}};
 
     loop.epoll = epoll_create1(EPOLL_CLOEXEC);
     loop.bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -311,7 +308,6 @@ void loop_after_fork(void)
 
 void loop_in_child(void)
 {
-    pthread_mutex_init(&loop.lock, NULL);
     close_descriptors();
     loop.pid = 0;
     loop.added = NULL;

@@ -210,6 +210,7 @@ enum conn_status pipeline_take(struct redis_client *c, const struct conn_due *du
     op->replies_due--;
     sane = reply_take(op, (enum reply_part)due->part, reply, &c->command_prefix, &source);
     if (sane && !early) {
+        breaker_success(&c->breaker);
         if (op->replies_due == 0)
             answered(c, op, (enum reply_part)due->part);
         return CONN_OK;

@@ -50,14 +50,14 @@ static void after_fork(void)
     pthread_mutex_unlock(&all_lock);
 }
 
+/* The thread that forked is the child's, so the locks are its to open. */
 static void in_child(void)
 {
     loop_in_child();
     for (struct redis_client *c = all; c; c = c->next_of_all)
         client_after_fork(c);
     resolve_after_fork();
-    conn_after_fork();
-    pthread_mutex_init(&all_lock, NULL);
+    after_fork();
 }
 
 static int watching; /* 0: it is */

@@ -24,16 +24,35 @@ int tandem_near_attach(tandem_cache *cache, tandem_near *near)
     near->epoch = cache->near.epoch;
     near->marks = cache->near.marks;
     near->hits = cache->near.hits;
+    near->generation = cache->near_generation;
     return TANDEM_OK;
 }
 
-double tandem_tick(tandem_cache *cache)
+int tandem_near_attached(const tandem_near *near)
 {
-    int64_t now_ms = clock_coarse_ms();
+    return near->generation == process_generation();
+}
 
-    /* What the caller loads next must not have been loaded before this. */
-    atomic_thread_fence(memory_order_acquire);
-    return attached(cache) ? (double)now_ms : INFINITY;
+static inline uint32_t load(const uint32_t *word)
+{
+    return atomic_load_explicit((const _Atomic uint32_t *)word, memory_order_acquire);
+}
+
+int tandem_near_hit(tandem_near *near, uint32_t i)
+{
+    tandem_near_entry *e = near->entries + i;
+    uint8_t *mark = near->marks + 4 * (size_t)e->slot + 16 - 3 * (e->slot % 4);
+
+    if (e->fresh_until != INFINITY && (double)clock_coarse_ms() >= e->fresh_until)
+        return 0;
+    if (load(near->words + e->slot) != e->version || load(near->epoch) != e->epoch ||
+        near->generation != process_generation())
+        return 0;
+    if (!*mark)
+        *mark = 1;
+    e->used = 1;
+    *near->hits += 1;
+    return 1;
 }
 
 void near_leave(tandem_cache *cache)

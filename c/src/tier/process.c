@@ -8,7 +8,7 @@
 #include "tier/registry.h"
 
 static pthread_mutex_t lists = PTHREAD_MUTEX_INITIALIZER;
-static _Atomic unsigned generation = 1;
+_Atomic unsigned process_forks = 1;
 static bool watching;
 
 void process_lock(void)
@@ -28,7 +28,7 @@ void process_unlock(void)
 
 static void in_child(void)
 {
-    atomic_fetch_add_explicit(&generation, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&process_forks, 1, memory_order_relaxed);
     bell_after_fork();
     core_after_fork();
     registry_after_fork();
@@ -45,9 +45,4 @@ bool process_watch_forks(void)
     done = watching;
     process_unlock();
     return done;
-}
-
-unsigned process_generation(void)
-{
-    return atomic_load_explicit(&generation, memory_order_relaxed);
 }

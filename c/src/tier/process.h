@@ -11,6 +11,7 @@
 #ifndef TANDEM_TIER_PROCESS_H
 #define TANDEM_TIER_PROCESS_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 
 /* Before anything of the room is made; any number of times.  False: the system has no memory for it. */
@@ -20,8 +21,14 @@ void process_lock(void);
 bool process_try_lock(void);
 void process_unlock(void);
 
+/* How many there were; process.c's. */
+extern _Atomic unsigned process_forks __attribute__((visibility("hidden")));
+
 /* Grows with each fork between the first process and this one.  Whoever remembers another number than
  * this was made in an ancestor. */
-unsigned process_generation(void);
+static inline unsigned process_generation(void)
+{
+    return atomic_load_explicit(&process_forks, memory_order_relaxed);
+}
 
 #endif

@@ -23,10 +23,17 @@ static bool tells(enum redis_kind kind, const struct memory_entry *entry)
     return kind != REDIS_PTTL || !(entry->attributes.flags & MEMORY_CAPPED);
 }
 
+static inline double sooner(double until, int64_t time_ms)
+{
+    return (double)time_ms < until ? (double)time_ms : until;
+}
+
 /* How long the caller may answer from what it got, if it looks whether it has changed.  Only an entry of
  * the segment's present epoch: such a one is there as long as that epoch lasts, whereas an older one may
- * be dropped without any further sign. */
-static inline void say_near(const struct memory_entry *entry, int32_t from, tandem_result *result)
+ * be dropped without any further sign.  Of the lease what is known now is enough: it only grows, and a
+ * caller who asks again when that is over learns how far it goes then. */
+static inline void say_near(const struct memory_entry *entry, int32_t from, int64_t lease_ms,
+                            tandem_result *result)
 {
     const struct memory_attributes *a = &entry->attributes;
     double until = a->expires_ms ? (double)a->expires_ms : INFINITY;
@@ -34,8 +41,10 @@ static inline void say_near(const struct memory_entry *entry, int32_t from, tand
     if (from != TANDEM_TIER_MEMORY || !entry->epoch_holds ||
         !memory_near_word(entry->slot, &result->slot))
         return;
-    if ((a->flags & MEMORY_FROM_REDIS) && a->fresh_until_ms && (double)a->fresh_until_ms < until)
-        until = (double)a->fresh_until_ms;
+    if ((a->flags & MEMORY_FROM_REDIS) && a->fresh_until_ms)
+        until = sooner(until, a->fresh_until_ms);
+    if (a->flags & MEMORY_LEASED)
+        until = sooner(until, lease_ms);
     result->fresh_until = until;
     result->version = entry->version;
     result->epoch = a->epoch;
@@ -44,12 +53,15 @@ static inline void say_near(const struct memory_entry *entry, int32_t from, tand
 /* Answers with what memory has; found is MEMORY_OK or MEMORY_SMALL. */
 static inline int answer(struct tier *tier, enum redis_kind kind, int found,
                          const struct memory_entry *entry, int32_t from, int64_t now_ms,
-                         tandem_result *result)
+                         int64_t lease_ms, tandem_result *result)
 {
     result->tier = from;
+    if ((entry->attributes.flags & MEMORY_LEASED) &&
+        !atomic_load_explicit(&tier->tracking.attends, memory_order_relaxed))
+        tracking_attend(tier);
     if (kind == REDIS_GET) {
         result->length = (double)entry->length;
-        say_near(entry, from, result);
+        say_near(entry, from, lease_ms, result);
     }
     if (found == MEMORY_SMALL)
         return TANDEM_TOO_SMALL;
@@ -98,7 +110,7 @@ static bool answer_alone(tandem_cache *cache, enum redis_kind kind, const char *
         return false;
     *status = TANDEM_MISS;
     if (kept == MEMORY_REPLAY_SET && have)
-        *status = answer(tier, kind, found, entry, TANDEM_TIER_STALE, now_ms, result);
+        *status = answer(tier, kind, found, entry, TANDEM_TIER_STALE, now_ms, 0, result);
     else
         memory_count(tier->memory, COUNT_MEMORY_MISSES, 1);
     return true;
@@ -119,14 +131,14 @@ static inline int look_up(tandem_cache *cache, enum redis_kind kind, const char 
                            &entry);
     have = (found == MEMORY_OK || found == MEMORY_SMALL) && tells(kind, &entry);
     if (have && (!tier->client || freshness_judge(&entry, lease_ms, now_ms) == FRESHNESS_FRESH))
-        return answer(tier, kind, found, &entry, TANDEM_TIER_MEMORY, now_ms, result);
-    if (tier->client && answer_alone(cache, kind, key, key_length, have, found, &entry, now_ms,
-                                     result, &status))
+        return answer(tier, kind, found, &entry, TANDEM_TIER_MEMORY, now_ms, lease_ms, result);
+    if (tier->client &&
+        answer_alone(cache, kind, key, key_length, have, found, &entry, now_ms, result, &status))
         return status;
     status = tier->client ? ask(cache, kind, key, key_length, flags, result) : TANDEM_MISS;
     if (status < 0 && have && cache->degrade) {
         result_clear(result);
-        return answer(tier, kind, found, &entry, TANDEM_TIER_STALE, now_ms, result);
+        return answer(tier, kind, found, &entry, TANDEM_TIER_STALE, now_ms, lease_ms, result);
     }
     memory_count(tier->memory, COUNT_MEMORY_MISSES, 1);
     return status;

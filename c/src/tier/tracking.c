@@ -5,6 +5,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "tier/process.h"
 #include "tier/request.h"
 
 #define CANARY TIER_RESERVED "canary"
@@ -80,6 +81,37 @@ bool tracking_is_live(const struct tier *tier, int64_t now_ms)
     return now_ms < memory_lease(tier->memory);
 }
 
+void tracking_attend(struct tier *tier)
+{
+    if (!atomic_exchange_explicit(&tier->tracking.attends, true, memory_order_relaxed) &&
+        max_stale_of(tier))
+        redis_client_attend(tier->client);
+}
+
+/* -- Trouble --------------------------------------------------------------------------------------- */
+
+static void note_trouble(struct tracking *t, int kind, const char *why)
+{
+    process_lock();
+    snprintf(t->trouble, sizeof(t->trouble), "%s", why);
+    process_unlock();
+    atomic_store_explicit(&t->trouble_kind, kind, memory_order_release);
+}
+
+int tracking_trouble(struct tier *tier, char *text, size_t size)
+{
+    struct tracking *t = &tier->tracking;
+    int kind = atomic_load_explicit(&t->trouble_kind, memory_order_acquire);
+
+    snprintf(text, size, "%s", "");
+    if (kind == TANDEM_OK || tracking_is_live(tier, clock_now_ms()))
+        return TANDEM_OK;
+    process_lock();
+    snprintf(text, size, "%s", t->trouble);
+    process_unlock();
+    return kind;
+}
+
 /* -- Requests of our own --------------------------------------------------------------------------- */
 
 static bool submit(struct tier *tier, struct request *r)
@@ -150,7 +182,7 @@ static void refused(struct tier *tier, const char *why, int64_t now_ms)
 {
     struct tracking *t = &tier->tracking;
 
-    snprintf(t->trouble, sizeof(t->trouble), "%s", why);
+    note_trouble(t, TANDEM_EREDIS, why);
     t->pause_until_ms = now_ms + PAUSE_MS;
     memory_count(tier->memory, COUNT_TRACKING_LOST, 1);
     link_is_gone(tier);
@@ -174,7 +206,7 @@ void tracking_link(void *context, enum redis_link_event event, int64_t at_ms, co
             memory_link_covers(tier->memory, at_ms, at_ms + max_stale_of(tier));
         break;
     case REDIS_LINK_LOST:
-        snprintf(t->trouble, sizeof(t->trouble), "%s", why);
+        note_trouble(t, TANDEM_MISS, why);
         memory_count(tier->memory, COUNT_TRACKING_LOST, 1);
         link_is_gone(tier);
         break;
@@ -203,6 +235,15 @@ void tracking_invalidate(void *context, const char *key, size_t key_length)
     memory_count(tier->memory, COUNT_TRACKING_MESSAGES, 1);
 }
 
+static void found_dead(struct tier *tier, int64_t now_ms)
+{
+    char why[200];
+
+    snprintf(why, sizeof(why), "%s: tracking was accepted, but no message has come",
+             redis_client_server(tier->client));
+    refused(tier, why, now_ms);
+}
+
 /* A link's cover counts from when it overlaps what was covered before.  Another link that is live will
  * have covered our beginning by its next heartbeat; where none is, there was a gap. */
 static void begin_cover(struct tier *tier, int64_t now_ms)
@@ -214,7 +255,7 @@ static void begin_cover(struct tier *tier, int64_t now_ms)
         return;
     if (!t->proven) {
         if (t->prove_by_ms && now_ms >= t->prove_by_ms)
-            refused(tier, "tracking was accepted, but no message has come", now_ms);
+            found_dead(tier, now_ms);
         return;
     }
     if (!memory_link_reaches(tier->memory, t->since_ms) && other_is_taken(tier, now_ms) &&
@@ -223,6 +264,7 @@ static void begin_cover(struct tier *tier, int64_t now_ms)
     if (!memory_link_begin(tier->memory, t->since_ms))
         memory_count(tier->memory, COUNT_TRACKING_GAPS, 1);
     t->begun = true;
+    atomic_store_explicit(&t->trouble_kind, TANDEM_OK, memory_order_release);
     memory_place_begun(tier->memory, t->place, t->owner, t->since_ms);
     if (t->alive_ms)
         memory_link_covers(tier->memory, t->alive_ms, t->alive_ms + max_stale_of(tier));

@@ -9,7 +9,7 @@
  * stored provisionally, for a short time, and read back on the same connection: what the answer says, if
  * nothing happened meanwhile, is stored for good.
  *
- * All but tracking_want and tracking_after_fork is for the I/O thread.
+ * The hooks and what comes after them are for the I/O thread.
  */
 #ifndef TANDEM_TIER_TRACKING_H
 #define TANDEM_TIER_TRACKING_H
@@ -35,7 +35,9 @@ struct tracking {
     bool proven;                /* a message has come over it */
     int64_t prove_by_ms;        /* 0: the canary has not been answered yet */
     bool begun;                 /* its cover counts */
-    char trouble[200];          /* the last loss or refusal */
+    _Atomic int trouble_kind;   /* what tracking_trouble answers: TANDEM_OK, _MISS, _EREDIS */
+    char trouble[200];          /* process lock: the last loss or refusal */
+    _Atomic bool attends;       /* the I/O thread was asked to look after this */
 
     struct tracking_verify *first, **end;
     unsigned verifies;
@@ -52,6 +54,13 @@ void tracking_after_fork(struct tier *tier);
 
 /* Does the lease run? */
 bool tracking_is_live(const struct tier *tier, int64_t now_ms);
+
+/* This process answers from memory under the lease: so it does its part for that, even if it never asks
+ * Redis itself. */
+void tracking_attend(struct tier *tier);
+
+/* As tandem_tracking_trouble. */
+int tracking_trouble(struct tier *tier, char *text, size_t size);
 
 /* The hooks of the redis room. */
 void tracking_invalidate(void *context, const char *key, size_t key_length);

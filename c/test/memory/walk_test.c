@@ -1,4 +1,7 @@
 #include "base/glob.h"
+#include "memory/index.h"
+#include "memory/seq.h"
+#include "memory/shard.h"
 #include "open.h"
 
 enum { KEYS = 3000 };
@@ -66,19 +69,24 @@ TEST(a_key_that_does_not_fit_is_not_skipped)
     memory_close(m);
 }
 
-static int remove_all(struct memory *m, const char *glob)
+static int remove_within(struct memory *m, const char *glob, int64_t lock_us)
 {
     double cursor = 0;
     size_t count, total = 0;
     int rc;
 
     do {
-        rc = memory_remove(m, &cursor, glob, glob ? strlen(glob) : 0, clock_now_ms(),
-                           MEMORY_LOCK_US, &count);
+        rc = memory_remove(m, &cursor, glob, glob ? strlen(glob) : 0, clock_now_ms(), lock_us,
+                           &count);
         total += count;
     } while (rc == MEMORY_MORE);
     CHECK_INT(MEMORY_OK, rc);
     return (int)total;
+}
+
+static int remove_all(struct memory *m, const char *glob)
+{
+    return remove_within(m, glob, MEMORY_LOCK_US);
 }
 
 TEST(removal_by_glob_leaves_the_rest)
@@ -126,6 +134,71 @@ TEST(expired_entries_are_cleaned_up_within_max)
         continue;
     CHECK_INT(40, metric(m, COUNT_MEMORY_ENTRIES));
     CHECK_INT(60, metric(m, COUNT_MEMORY_EXPIRED));
+    memory_close(m);
+}
+
+/* A child that is stopped, or waits a while, with the lock and the version of a key's slot odd: its
+ * entry is on the move, say, and is there as before when the child goes on. */
+static pid_t hold_odd(struct memory *m, const char *key, long ms)
+{
+    int ready[2];
+    char byte;
+    pid_t pid;
+
+    REQUIRE(pipe(ready) == 0);
+    pid = fork();
+    if (pid == 0) {
+        struct memory_place place = index_place(m, key, strlen(key));
+        struct record record;
+        _Atomic uint32_t *version;
+        uint32_t slot;
+
+        shard_hold(m, place.shard, MEMORY_LOCK_US);
+        slot = index_find_locked(m, &place, key, strlen(key), &record);
+        version = view_bucket(m, slot)->version + slot % LAYOUT_SLOTS;
+        seq_write_begin(version);
+        (void)!write(ready[1], "x", 1);
+        if (ms == 0)
+            raise(SIGSTOP);
+        nanosleep(&(struct timespec){0, ms * 1000000}, NULL);
+        seq_write_end(version);
+        shard_release(m, place.shard);
+        _exit(0);
+    }
+    REQUIRE(read(ready[0], &byte, 1) == 1);
+    return pid;
+}
+
+TEST(an_entry_on_the_move_is_removed)
+{
+    struct memory *m = open_small();
+    pid_t pid;
+
+    put(m, "page:1", "v");
+    pid = hold_odd(m, "page:1", 10);
+    CHECK_INT(1, remove_within(m, "page:*", 5000000));
+    waitpid(pid, NULL, 0);
+    CHECK_STR(NULL, get(m, "page:1"));
+    memory_close(m);
+}
+
+TEST(a_stopped_writer_is_not_passed_over_by_a_removal)
+{
+    struct memory *m = open_small();
+    double cursor = 0;
+    size_t count;
+    pid_t pid;
+
+    put(m, "page:1", "v");
+    pid = hold_odd(m, "page:1", 0);
+    waitpid(pid, NULL, WUNTRACED);
+    CHECK_INT(0, count_keys(m, NULL, 100)); /* as a read, which is told busy */
+    CHECK_INT(MEMORY_BUSY,
+              memory_remove(m, &cursor, "page:*", 6, clock_now_ms(), MEMORY_LOCK_US, &count));
+    kill(pid, SIGCONT);
+    waitpid(pid, NULL, 0);
+    CHECK_INT(1, remove_all(m, "page:*"));
+    CHECK_STR(NULL, get(m, "page:1"));
     memory_close(m);
 }
 

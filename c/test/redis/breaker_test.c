@@ -51,4 +51,21 @@ TEST(begins_anew_after_a_success)
     CHECK(b.retry_at_ms <= 50);
 }
 
+TEST(what_fails_on_trial_is_waited_for_longer)
+{
+    struct breaker b = {0};
+
+    breaker_failure(&b, 0, 0);
+    CHECK_INT(25, b.retry_at_ms);
+    breaker_try(&b);
+    CHECK(!b.open);
+    breaker_failure(&b, 0, 0);
+    CHECK(b.open);
+    CHECK_INT(50, b.retry_at_ms);
+    breaker_try(&b);
+    breaker_success(&b);
+    breaker_failure(&b, 0, 0);
+    CHECK_INT(25, b.retry_at_ms);
+}
+
 CHECK_MAIN()

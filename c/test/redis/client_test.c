@@ -64,7 +64,7 @@ TEST(passwords_and_users)
     struct redis_config config;
     char url[200];
 
-    server = server_start("--requirepass", "secret word", NULL);
+    server = server_start("--requirepass", "secret word", (char *)NULL);
     check_url_unusable(server->url, "NOAUTH Authentication required.");
     snprintf(url, sizeof(url), "unix://:wrong-word@%s", server->socket);
     check_url_unusable(url, "WRONGPASS invalid username-password pair or user is disabled.");
@@ -119,7 +119,7 @@ TEST(databases)
 {
     char url[200];
 
-    server = server_start("--databases", "4", NULL);
+    server = server_start("--databases", "4", (char *)NULL);
     snprintf(url, sizeof(url), "%s?db=3", server->url);
     world_open(&w, url);
     CHECK_INT(REDIS_DONE, set_text(&w, "key", "in three"));

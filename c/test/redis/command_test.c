@@ -105,7 +105,7 @@ TEST(unlinks_the_keys_of_a_page)
     op.reply_length = (size_t)(end - page);
     op.reply_count = 4;
     REQUIRE(command_encode(&command, &prefix, &op));
-    CHECK_MEM("*4\r\n$6\r\nUNLINK\r\n$4\r\np*:a\r\n$3\r\np*:\r\n$6\r\np*:b\0c\r\n", taken(7), 54);
+    CHECK_MEM("*4\r\n$6\r\nUNLINK\r\n$4\r\np*:a\r\n$3\r\np*:\r\n$6\r\np*:b\0c\r\n", taken(7), 47);
     command_free(&command);
 }
 

@@ -204,7 +204,7 @@ CHECK_UNUSED struct redis_op *carry_out(struct world *w, struct redis_op *op)
 /* Carries out and frees; says how it went. */
 CHECK_UNUSED int status_of(struct world *w, struct redis_op *op)
 {
-    int status = carry_out(w, op)->status;
+    int status = (int)carry_out(w, op)->status;
 
     if (status > REDIS_ABSENT)
         printf("%s\n", op->error);

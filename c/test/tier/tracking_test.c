@@ -10,6 +10,7 @@ enum { PATIENCE_MS = 10000 };
 static struct server *server;
 static tandem_options o;
 static tandem_cache *c;
+static char trouble[256];
 
 static void begin(void)
 {
@@ -218,11 +219,36 @@ TEST(a_server_that_refuses_is_believed)
     get(c, &o, "key");
     AWAIT(metric(c, "tracking", "losses") == 1);
     CHECK_STR("unavailable", tandem_tracking_state(c));
+    CHECK_INT(TANDEM_EREDIS, tandem_tracking_trouble(c, trouble, sizeof(trouble)));
+    CHECK(strncmp(trouble, "redis unix:", 11) == 0 && strstr(trouble, "NOPERM"));
     get(c, &o, "key");
     CHECK(memory_has("key", "one"));
     server_command(server, "SET tracked:key two");
     AWAIT(!memory_has("key", "one"));
     AWAIT(get(c, &o, "key") == TANDEM_OK && strcmp(value, "two") == 0);
+    end();
+}
+
+TEST(a_server_that_has_no_room_at_present_is_tried_again_soon)
+{
+    redisContext *admin;
+
+    server_refuses_tracking = false;
+    server = server_start(NULL);
+    o = options_for("tracked", server->url);
+    c = open_with(&o);
+    admin = server_connect(server);
+    REQUIRE(admin != NULL);
+    freeReplyObject(redisCommand(admin, "CONFIG SET maxclients 1"));
+    get(c, &o, "key");
+    AWAIT(metric(c, "tracking", "losses") >= 6); /* some with the error, some with a broken pipe */
+    CHECK_INT(TANDEM_MISS, tandem_tracking_trouble(c, trouble, sizeof(trouble)));
+    CHECK(strncmp(trouble, "redis unix:", 11) == 0);
+    freeReplyObject(redisCommand(admin, "CONFIG SET maxclients 100"));
+    AWAIT(is_on());
+    CHECK_INT(TANDEM_OK, tandem_tracking_trouble(c, trouble, sizeof(trouble)));
+    CHECK_STR("", trouble);
+    redisFree(admin);
     end();
 }
 
@@ -270,6 +296,30 @@ TEST(a_killed_holder_leaves_no_gap)
     CHECK_INT(gaps, metric(c, "tracking", "gaps"));
     server_command(server, "SET tracked:key changed");
     AWAIT(!memory_has("key", "value"));
+    end();
+}
+
+/* As after a reload: what the new workers are asked for is all in memory. */
+TEST(who_only_reads_from_memory_does_its_part_for_the_lease)
+{
+    double gaps;
+    pid_t pid;
+
+    begin();
+    pid = attendant();
+    AWAIT(is_on());
+    server_command(server, "SET tracked:anything value");
+    AWAIT(memory_has("anything", "value"));
+    AWAIT(memory_has("anything", "value") && metric(c, "tracking", "links") >= 2);
+    gaps = metric(c, "tracking", "gaps");
+    for (int64_t t = clock_now_ms() + o.max_stale_ms; clock_now_ms() < t;)
+        server_nap();
+    kill(pid, SIGKILL);
+    for (int64_t t = clock_now_ms() + 2 * o.max_stale_ms; clock_now_ms() < t; server_nap())
+        REQUIRE(memory_has("anything", "value"));
+    CHECK_INT(gaps, metric(c, "tracking", "gaps"));
+    server_command(server, "SET tracked:anything changed");
+    AWAIT(memory_lacks("anything"));
     end();
 }
 

@@ -116,9 +116,9 @@ end
 function _M.get(self, key)
     local near = self.near
     if near then
-        local entry = find(near, key)
-        if entry then
-            return entry[1], nil, "memory"
+        local i = find(near, key)
+        if i then
+            return near.values[i], nil, "memory"
         end
     end
     local handle = self.handle
@@ -323,7 +323,7 @@ function _M.stats(self)
     if not self.handle then
         error(not_open(self), 2)
     end
-    return metrics.stats(self.handle)
+    return metrics.stats(self.core)
 end
 
 --- Gives the cache up; later calls raise.  Calls of other light threads that are waiting for Redis

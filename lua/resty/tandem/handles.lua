@@ -28,7 +28,8 @@ local ERROR_BYTES = 512
 
 local _M = {}
 
--- name -> { identity = option -> value, text = tandem_identity(), cores = signature -> core }
+-- name -> { name=, identity = option -> value, text = tandem_identity(), cores = signature -> core,
+--           told = a line about tracking has been logged }
 local caches = {}
 
 -- -- Identity ------------------------------------------------------------------------------------
@@ -170,7 +171,7 @@ local function new_core(checked, open, identity, wanted)
     local identity_text = str(C.tandem_identity(handle))
 
     if not open then
-        open = { identity = identity, text = identity_text,
+        open = { name = checked.name, identity = identity, text = identity_text, told = false,
                  cores = setmetatable({}, { __mode = "v" }) }
         caches[checked.name] = open
     elseif open.text ~= identity_text then

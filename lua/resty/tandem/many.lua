@@ -10,9 +10,11 @@ local C = require("resty.tandem.lib").C
 local arguments = require "resty.tandem.arguments"
 local handles = require "resty.tandem.handles"
 local host = require "resty.tandem.host"
+local near_table = require "resty.tandem.near"
 local outcome = require "resty.tandem.outcome"
 local pending = require "resty.tandem.pending"
 local text = require "resty.tandem.text"
+local tracking = require "resty.tandem.tracking"
 
 local error = error
 local format = string.format
@@ -64,14 +66,12 @@ local function run_chunk(self, first, last, submit, outcomes)
     local tickets, owners, n = {}, {}, 0
 
     for i = first, last do
-        local status, bytes = submit(i, i < last and CORK or 0)
+        local status, done = submit(i, i < last and CORK or 0)
         if status == PENDING then
             n = n + 1
             tickets[n], owners[n] = result.ticket, i
         else
-            local done = immediate(status)
-            done.bytes = bytes
-            outcomes[i] = done
+            outcomes[i] = done or immediate(status)
         end
     end
     if n == 0 then
@@ -83,9 +83,9 @@ local function run_chunk(self, first, last, submit, outcomes)
     end
 end
 
--- Calls submit(i, cork) for 1 to n: it starts the operation and returns its status, and bytes if
--- there are already.  It must neither yield nor raise, or what is corked would not be sent.
--- Returns the outcomes, an array.
+-- Calls submit(i, cork) for 1 to n: it starts the operation and returns its status, and the outcome
+-- if that is there and more than the status.  It must neither yield nor raise, or what is corked
+-- would not be sent.  Returns the outcomes, an array.
 local function run(self, n, submit)
     local core, outcomes = self.core, {}
 
@@ -93,6 +93,7 @@ local function run(self, n, submit)
     for first = 1, n, CHUNK do
         run_chunk(self, first, min(first + CHUNK - 1, n), submit, outcomes)
     end
+    tracking.check(core)
     handles.leave(core)
     return outcomes
 end
@@ -117,28 +118,63 @@ end
 
 -- -- Reading -------------------------------------------------------------------------------------
 
+-- A hit in memory.
+local function hit(into)
+    local length, fresh_until = result.length, result.fresh_until
+    local slot, version, epoch = result.slot, result.version, result.epoch
+    return { status = OK, bytes = str(into, length), length = length, fresh_until = fresh_until,
+             slot = slot, version = version, epoch = epoch }
+end
+
 local function start_get(handle, key, flags)
-    local status = C.tandem_get(handle, key, #key, flags, buffer, size, result)
+    local into, into_size = buffer, size
+    local status = C.tandem_get(handle, key, #key, flags, into, into_size, result)
 
     for _ = 1, 8 do
         if status == OK then
-            local length = result.length
-            local bytes = str(buffer, length)
-            return status, bytes
+            return status, hit(into)
         elseif status ~= TOO_SMALL then
             return status
         end
-        local into, into_size = pending.room_for(result.length)
+        into, into_size = pending.room_for(result.length)
         if not into then
             return status
         end
         status = C.tandem_get(handle, key, #key, flags, into, into_size, result)
-        if status == OK then
-            local length = result.length
-            return status, str(into, length)
-        end
     end
     return status
+end
+
+-- What the near table has of the keys goes to values; returns the others.
+local function take_near(near, keys, values)
+    local rest, n = {}, 0
+    for i = 1, #keys do
+        local key = keys[i]
+        local number = near_table.find(near, key)
+        if number then
+            values[key] = near.values[number]
+        else
+            n = n + 1
+            rest[n] = key
+        end
+    end
+    return rest
+end
+
+-- The value in an outcome; or nil, err.
+local function value_of(self, key, done)
+    local value, err = done.bytes, done.status ~= MISS and done.error or nil
+    if value and self.decode then
+        value, err = self.decode(value)
+        if err then
+            return nil, format('cannot decode the value of key "%s": %s', text.shorten(key), err)
+        end
+    end
+    if self.near and value ~= nil and done.fresh_until then
+        near_table.admit(self.near, key, value, done.length, done.fresh_until, done.slot,
+                         done.version, done.epoch)
+    end
+    return value, err
 end
 
 --- Looks many keys up, with one round trip to Redis for all that memory lacks.
@@ -159,26 +195,22 @@ function _M.get_multi(self, keys)
         return nil, outcome.no_wait()
     end
 
-    local list = distinct(keys)
+    local values, all = {}, distinct(keys)
+    local list = self.near and take_near(self.near, all, values) or all
     local outcomes = run(self, #list, function(i, cork)
         return start_get(handle, list[i], flags + cork)
     end)
 
-    local values, failed, first = {}, 0, nil
+    local failed, first = 0, nil
     for i = 1, #list do
-        local key, done = list[i], outcomes[i]
-        local value, err = done.bytes, done.status ~= MISS and done.error or nil
-        if value and self.decode then
-            value, err = self.decode(value)
-            err = err and format('cannot decode the value of key "%s": %s', text.shorten(key), err)
-        end
-        values[key] = value
+        local value, err = value_of(self, list[i], outcomes[i])
+        values[list[i]] = value
         if err then
             failed, first = failed + 1, first or err
         end
     end
     if failed > 0 then
-        return values, some_failed(failed, #list, "could not be read", first)
+        return values, some_failed(failed, #all, "could not be read", first)
     end
     return values
 end

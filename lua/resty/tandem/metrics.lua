@@ -3,6 +3,7 @@
 local ffi = require "ffi"
 
 local C = require("resty.tandem.lib").C
+local tracking = require "resty.tandem.tracking"
 
 local ipairs = ipairs
 local str = ffi.string
@@ -48,14 +49,15 @@ end
 local UP = { [-1] = "none", [0] = "down", [1] = "up" }
 
 --- stats() of a cache: what a lookup is to a user comes first, then every counter by tier.
-function _M.stats(handle)
+function _M.stats(core)
+    local handle = core.handle
     local stats = _M.values(handle)
     local memory, redis = stats.memory, stats.redis
     local server = C.tandem_server(handle)
 
     redis.state = UP[C.tandem_redis_up(handle)]
     redis.server = server ~= nil and str(server) or nil
-    stats.tracking.state = str(C.tandem_tracking_state(handle))
+    tracking.stats(core, stats.tracking)
 
     -- One lookup is one hit or one miss, whichever tier answered it.  Those answered by memory as
     -- stale are also among the unanswered ones of Redis.

@@ -1,14 +1,14 @@
 --- The near table: values as Lua has them, kept in this Lua VM beside the segment.
 --
--- What is kept is trusted only while the segment says that it is still there: each hit asks the
--- clock (tandem_tick), then looks at the entry's version word and at the segment's epoch, which any
--- process changes before it says that it has changed the entry.  So there is nothing to be told
--- to other workers, and nothing here to be undone by set or delete.
+-- What is kept is trusted only while the segment says that it is still there: each hit asks
+-- tandem_near_hit, which looks at the clock, at the entry's version word and at the segment's
+-- epoch.  Any process changes those before it says that it has changed the entry.  So there is
+-- nothing to be told to other workers, and nothing here to be undone by set or delete.
 --
 -- An entry comes in at the second hit on the same version in the segment.  It goes when the hand of
 -- a clock (as in the page replacement of that name) comes by twice without a hit in between, or
--- once when the segment has changed it.  Entries are arrays with a place each in the ring, and are
--- used again: in the steady state nothing is allocated but what the values themselves need.
+-- once when the segment has changed it.  Entries have numbers, which are used again: in the steady
+-- state nothing is allocated but what the values themselves need.
 
 local ffi = require "ffi"
 local bit = require "bit"
@@ -16,25 +16,21 @@ local bit = require "bit"
 local C = require("resty.tandem.lib").C
 
 local band = bit.band
+local copy = ffi.copy
 local frexp = math.frexp
 local lshift = bit.lshift
 local max = math.max
 local min = math.min
+local new = ffi.new
 local rshift = bit.rshift
+local sizeof = ffi.sizeof
 
 local OK = C.TANDEM_OK
-local HUGE = math.huge
 
--- The fields of an entry; find and admit have them as numbers, which the compiler likes best.
---   1  value
---   2  fresh_until   3 slot   4 version   5 epoch   as tandem_result has them
---   6  hit since the hand came by
---   7  where its mark is
---   8  key           9 bytes charged
-
-local OVERHEAD = 300      -- bytes an entry takes beside its key and value, about
+local OVERHEAD = 200      -- bytes an entry takes beside its key and value, about
 local LARGEST = 1 / 16    -- of all bytes: what a single value may take
 local STEPS = 32          -- entries that the hand passes for one that comes in
+local FIRST = 64          -- entries there is room for at first
 local SEEN_LEAST, SEEN_MOST = 1024, 1048576
 
 local _M = {}
@@ -42,13 +38,16 @@ local _M = {}
 --- A near table for a handle.
 -- @param limits entries=, bytes=
 function _M.new(handle, limits)
-    C.tandem_tick(handle) -- resolves the symbol, which find has to do without allocating
     return {
         handle = handle,
-        shared = ffi.new "tandem_near",
-        map = {},               -- key -> entry
-        ring = {},              -- all entries
-        size = 0,               -- how many
+        map = {},               -- key -> number
+        values = {},            -- number -> value
+        keys = {},              -- number -> key, or false
+        charged = {},           -- number -> bytes
+        shared = new "tandem_near",
+        entries = nil,          -- what shared.entries points to, by number
+        capacity = 0,           -- numbers there is room for in it
+        size = 0,               -- numbers there are, from 1
         spare = {},             -- those of them that stand for no key
         spares = 0,             -- how many
         hand = 0,
@@ -63,52 +62,41 @@ end
 
 --- Forgets everything, for good: the handle is about to be closed.
 function _M.close(near)
-    near.map, near.ring, near.spare = {}, {}, {}
+    near.map, near.values, near.keys, near.spare = {}, {}, {}, {}
     near.size, near.spares, near.bytes = 0, 0, 0
     near.handle, near.largest = nil, -1
 end
 
---- What there is of a key, if the segment has it unchanged: an entry, of which the first field is
--- the value.  It counts as a hit.
+--- The number of a key whose value is kept, if the segment has it unchanged; the value is in
+-- near.values by that number.  It counts as a hit.
 function _M.find(near, key)
-    local entry = near.map[key]
-    if entry then
-        local shared = near.shared
-        -- First of all: it is also what keeps the loads below in their place.
-        if C.tandem_tick(near.handle) < entry[2]
-           and shared.words[entry[3]] == entry[4]
-           and shared.epoch[0] == entry[5] then
-            local marks, mark, hits = shared.marks, entry[7], shared.hits
-            entry[6] = true
-            if marks[mark] == 0 then
-                marks[mark] = 1
-            end
-            hits[0] = hits[0] + 1
-            return entry
-        end
+    local i = near.map[key]
+    if i and C.tandem_near_hit(near.shared, i) ~= 0 then
+        return i
     end
 end
 
 -- -- Room ----------------------------------------------------------------------------------------
 
-local function drop(near, entry)
-    near.map[entry[8]] = nil
-    near.bytes = near.bytes - entry[9]
-    entry[1], entry[8], entry[9] = nil, false, 0
+local function drop(near, i)
+    local charged = near.charged
+    near.map[near.keys[i]] = nil
+    near.bytes = near.bytes - charged[i]
+    near.values[i], near.keys[i], charged[i] = false, false, 0
     local spares = near.spares + 1
-    near.spare[spares], near.spares = entry, spares
+    near.spare[spares], near.spares = i, spares
 end
 
 -- Moves the hand by one.
 local function turn(near)
-    local hand = near.hand % near.size + 1
-    local entry = near.ring[hand]
-    near.hand = hand
-    if entry[8] then
-        if entry[6] and near.shared.words[entry[3]] == entry[4] then
-            entry[6] = false
+    local i = near.hand % near.size + 1
+    near.hand = i
+    if near.keys[i] then
+        local entry = near.entries[i]
+        if entry.used ~= 0 and near.shared.words[entry.slot] == entry.version then
+            entry.used = 0
         else
-            drop(near, entry)
+            drop(near, i)
         end
     end
 end
@@ -133,17 +121,27 @@ local function make_room(near, bytes)
     return false
 end
 
-local function take_entry(near)
+local function grow(near)
+    local capacity = max(FIRST, min(2 * near.capacity, near.max_entries))
+    local entries = new("tandem_near_entry[?]", capacity + 1)
+    if near.entries then
+        copy(entries, near.entries, (near.size + 1) * sizeof "tandem_near_entry")
+    end
+    near.entries, near.capacity, near.shared.entries = entries, capacity, entries
+end
+
+local function take_number(near)
     local spares = near.spares
     if spares > 0 then
-        local entry = near.spare[spares]
+        local i = near.spare[spares]
         near.spare[spares], near.spares = nil, spares - 1
-        return entry
+        return i
     end
-    local entry = { false, 0, 0, 0, 0, false, 0, false, 0 }
-    local size = near.size + 1
-    near.ring[size], near.size = entry, size
-    return entry
+    if near.size == near.capacity then
+        grow(near)
+    end
+    near.size = near.size + 1
+    return near.size
 end
 
 -- -- Coming in -----------------------------------------------------------------------------------
@@ -171,7 +169,7 @@ end
 -- Has this process a counter, as it must?  After a fork it needs one of its own.
 local function attached(near)
     local handle = near.handle -- nil when a __gc of the application has just closed it
-    return handle and (C.tandem_tick(handle) < HUGE
+    return handle and (C.tandem_near_attached(near.shared) ~= 0
                        or C.tandem_near_attach(handle, near.shared) == OK)
 end
 
@@ -183,23 +181,24 @@ end
 -- @param fresh_until, slot, version, epoch as tandem_result has them
 function _M.admit(near, key, value, length, fresh_until, slot, version, epoch)
     local bytes = #key + length + OVERHEAD
-    local entry = near.map[key]
+    local i = near.map[key]
     if fresh_until == 0 or length > near.largest
-       or not entry and not seen_before(near, slot, version) or not attached(near) then
+       or not i and not seen_before(near, slot, version) or not attached(near) then
         return
     end
-    if entry then
-        drop(near, entry)
+    if i then
+        drop(near, i)
     end
     if not has_room(near, bytes) and not make_room(near, bytes) then
         return
     end
 
-    entry = take_entry(near)
-    entry[1], entry[2], entry[3], entry[4], entry[5] = value, fresh_until, slot, version, epoch
-    entry[6], entry[7] = false, 4 * slot + 16 - 3 * (slot % 4)
-    entry[8], entry[9] = key, bytes
-    near.map[key] = entry
+    i = take_number(near)
+    local entry = near.entries[i]
+    entry.fresh_until, entry.slot, entry.version, entry.epoch = fresh_until, slot, version, epoch
+    entry.used = 0
+    near.values[i], near.keys[i], near.charged[i] = value, key, bytes
+    near.map[key] = i
     near.bytes = near.bytes + bytes
 end
 

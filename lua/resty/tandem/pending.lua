@@ -5,6 +5,7 @@ local ffi = require "ffi"
 local C = require("resty.tandem.lib").C
 local handles = require "resty.tandem.handles"
 local host = require "resty.tandem.host"
+local tracking = require "resty.tandem.tracking"
 
 local str = ffi.string
 
@@ -85,6 +86,7 @@ function _M.finish(self, ticket)
     handles.enter(core)
     local _, err = host.wait({ ticket }, 1, self.wait_ms)
     local outcome = _M.take(ticket, err)
+    tracking.check(core)
     handles.leave(core)
     return outcome
 end

@@ -133,7 +133,9 @@ local function drain()
     repeat
         n = C.tandem_drain(box, tickets_box, AT_ONCE)
         for i = 0, n - 1 do
-            waiters.report(tickets_box[i])
+            if waiters.report(tickets_box[i]) then
+                C.tandem_abandon(box, tickets_box[i])
+            end
         end
     until n < AT_ONCE
 end
@@ -285,7 +287,9 @@ local function wait_for(waiter)
         if waker ~= "running" and left > NO_WAKER_SLICE_MS then
             left = NO_WAKER_SLICE_MS
         end
+        waiter.asleep = true
         local ok, err = waiter.sema:wait(left < 1 and 0.001 or left / 1000)
+        waiter.asleep = false
         if not ok and err ~= "timeout" then
             return false, err
         end
@@ -327,7 +331,7 @@ function _M.wait(tickets, n, ms)
     end
     waiters.sweep(now)
 
-    local waiter = { left = n, sema = sema, deadline = now + ms, nudged = false }
+    local waiter = { left = n, sema = sema, deadline = now + ms, asleep = false, nudged = false }
     waiters.add(waiter, tickets, n)
     local done, err = wait_for(waiter)
     if not done then

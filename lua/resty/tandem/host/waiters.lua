@@ -1,9 +1,10 @@
 --- Calls that wait on a semaphore for tickets, for a host with light threads.
 --
--- A waiter is { left = tickets not reported yet, sema = its semaphore, deadline = ms }.  When its
--- last ticket is reported its semaphore is posted, once.  A call whose request or light thread
--- was killed never comes back: its tickets are reported like all others, the post finds nobody,
--- and the waiter is garbage with its semaphore.
+-- A waiter is { left = tickets not reported yet, sema = its semaphore, deadline = ms, asleep = is
+-- its call waiting on the semaphore? }.  When its last ticket is reported its semaphore is posted,
+-- once.  A call whose request or light thread was killed never comes back: nobody is at its
+-- semaphore any more, whoever reports its tickets is told, and the waiter is garbage with its
+-- semaphore.
 
 local pairs = pairs
 
@@ -35,13 +36,20 @@ local function take(ticket)
 end
 
 --- A ticket has completed.  One that nobody waits for is fine.
+-- @return true when its call was killed, so that nobody will take the outcome
 function _M.report(ticket)
     local waiter = take(ticket)
-    if waiter then
-        waiter.left = waiter.left - 1
-        if waiter.left == 0 then
-            waiter.sema:post(1)
-        end
+    if not waiter then
+        return
+    end
+    waiter.left = waiter.left - 1
+    -- A semaphore counts who waits at it as less than nothing.  One that was nudged may have sent
+    -- its call on its way already.
+    if waiter.asleep and not waiter.nudged and waiter.sema:count() >= 0 then
+        return true
+    end
+    if waiter.left == 0 then
+        waiter.sema:post(1)
     end
 end
 

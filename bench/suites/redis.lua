@@ -1,0 +1,221 @@
+--- Misses in memory that Redis answers, beside lua-resty-redis with keepalive and a handler that does
+-- nothing: CPU time a request of the worker (all its threads) and of Redis, throughput, latency.
+
+local json = require "cjson"
+
+local nginx = require "lib.nginx"
+local numbers = require "lib.numbers"
+local ports = require "lib.ports"
+local report = require "lib.report"
+
+local HANDLERS = { "empty", "peer", "tandem" }
+
+local CONF = [[
+%s
+daemon on;
+master_process on;
+user root;
+worker_processes 1;
+error_log %s/site.log error;
+pid %s/site.pid;
+events { worker_connections 4096; }
+http {
+    access_log off;
+    keepalive_requests 10000000;
+    client_body_temp_path %s/body;
+    proxy_temp_path %s/proxy;
+    fastcgi_temp_path %s/fastcgi;
+    uwsgi_temp_path %s/uwsgi;
+    scgi_temp_path %s/scgi;
+    lua_package_path "%s/?.lua;%s/../lua/?.lua;;";
+    init_by_lua_block { require("redis.site").init(%d, %d) }
+    server {
+        listen 127.0.0.1:%d backlog=1024;
+        location = /empty { content_by_lua_block { require("redis.site").empty() } }
+        location = /tandem { content_by_lua_block { require("redis.site").tandem() } }
+        location = /peer { content_by_lua_block { require("redis.site").peer() } }
+        location = /pid { content_by_lua_block { require("redis.site").pid() } }
+    }
+}
+]]
+
+local function output_of(format, ...)
+    local pipe = assert(io.popen(string.format(format, ...)))
+    local text = pipe:read("*a")
+    pipe:close()
+    return text
+end
+
+local function await(what, fn)
+    for _ = 1, 200 do
+        local value = fn()
+        if value then
+            return value
+        end
+        os.execute("sleep 0.02")
+    end
+    error(what .. " does not come up")
+end
+
+local function start_redis(context)
+    local port, f = ports.free(), context.scratch
+    os.execute(string.format("redis-server --port %d --bind 127.0.0.1 --save '' --appendonly no "
+        .. "--enable-debug-command yes --daemonize yes --dir %s --pidfile %s/redis.pid "
+        .. "--logfile %s/redis.log >/dev/null", port, f, f, f))
+    await("redis-server", function()
+        return output_of("redis-cli -p %d ping 2>/dev/null", port):match("PONG")
+    end)
+    output_of("redis-cli -p %d debug populate 500000 bench:key 100", port)
+    return { port = port, pid = assert(tonumber(nginx.read_file(f .. "/redis.pid"))) }
+end
+
+local function start_proxy(context, port, microseconds)
+    os.execute(string.format("%s/bench/delay %d %d >%s/delay.port 2>/dev/null & echo $! >%s/delay.pid",
+                             context.build, port, microseconds, context.scratch, context.scratch))
+    return await("the delaying proxy", function()
+        return tonumber(nginx.read_file(context.scratch .. "/delay.port") or "")
+    end)
+end
+
+local function stop(context, name)
+    local path = string.format("%s/%s.pid", context.scratch, name)
+    local pid = tonumber(nginx.read_file(path) or "")
+    if pid then
+        os.execute(string.format("kill %d; while kill -0 %d 2>/dev/null; do sleep 0.02; done", pid,
+                                 pid))
+        os.remove(path)
+    end
+end
+
+local function start_site(context, redis_port, proxy_port)
+    local port, f, b = ports.free(), context.scratch, context.bench
+    nginx.write_file(f .. "/site.conf", string.format(CONF, nginx.modules(), f, f, f, f, f, f, f, b, b,
+                                                      redis_port, proxy_port, port))
+    os.execute(string.format("%s -p %s -c %s/site.conf 2>>%s/output", os.getenv("NGINX") or "nginx",
+                             f, f, f))
+    local pid = await("nginx", function()
+        return tonumber(output_of("curl -s http://127.0.0.1:%d/pid", port))
+    end)
+    return { port = port, pid = pid }
+end
+
+-- Clock ticks of user and system time.
+local function cpu(pid)
+    local stat = assert(nginx.read_file("/proc/" .. pid .. "/stat")):match("%) (.*)$")
+    local fields = {}
+    for field in stat:gmatch("%S+") do
+        fields[#fields + 1] = field
+    end
+    return (fields[12] + fields[13]) / 100
+end
+
+local function load(context, site, redis, handler, connections, seconds)
+    local worker, server = cpu(site.pid), cpu(redis.pid)
+    local text = output_of("wrk -t 1 -c %d -d %ds -s %s/redis/latency.lua "
+                           .. "http://127.0.0.1:%d/%s", connections, seconds, context.bench,
+                           site.port, handler)
+    local found = assert(text:match("{.*}"), text)
+    local row = json.decode(found)
+    row.worker_us = (cpu(site.pid) - worker) / row.requests * 1e6
+    row.redis_us = (cpu(redis.pid) - server) / row.requests * 1e6
+    row.per_second = row.requests / row.microseconds * 1e6
+    if row.bad > 0 then
+        error(string.format("%s: %d of %d requests failed: %s", handler, row.bad, row.requests,
+                            nginx.read_file(context.scratch .. "/site.log")))
+    end
+    return row
+end
+
+local FIELDS = { "worker_us", "redis_us", "per_second", "p50", "p99", "p999" }
+
+local function measure(context, site, redis, connections, rounds, seconds)
+    local rows, result = {}, {}
+    for round = 1, rounds do
+        for turn = 1, #HANDLERS do
+            local handler = HANDLERS[(turn + round) % #HANDLERS + 1]
+            rows[handler] = rows[handler] or {}
+            table.insert(rows[handler], load(context, site, redis, handler, connections, seconds))
+        end
+    end
+    for _, handler in ipairs(HANDLERS) do
+        result[handler] = {}
+        for _, field in ipairs(FIELDS) do
+            local list = {}
+            for _, row in ipairs(rows[handler]) do
+                list[#list + 1] = row[field]
+            end
+            result[handler][field] = numbers.median(list)
+        end
+    end
+    return result
+end
+
+local function say(title, connections, result)
+    for _, handler in ipairs(HANDLERS) do
+        local r = result[handler]
+        report.say("  %-12s %4d at once  %-7s worker %5.1f us a request, Redis %5.1f; %6.0f a second; "
+                   .. "p50 %6.2f ms, p99 %6.2f, p99.9 %6.2f", title, connections, handler,
+                   r.worker_us, r.redis_us, r.per_second, r.p50 / 1000, r.p99 / 1000,
+                   r.p999 / 1000)
+    end
+end
+
+local function targets(list, title, result)
+    local ours, peer, empty = result.tandem, result.peer, result.empty
+    local function add(what, value, bound)
+        list[#list + 1] = report.target(title .. ": " .. what, value, bound, true)
+    end
+    add("worker's CPU time a request, against lua-resty-redis", ours.worker_us / peer.worker_us, 0.6)
+    report.say("        net of the empty handler: %.3f", (ours.worker_us - empty.worker_us)
+               / (peer.worker_us - empty.worker_us))
+    add("Redis's CPU time a request, against lua-resty-redis", ours.redis_us / peer.redis_us, 0.35)
+    add("p99, against lua-resty-redis", ours.p99 / peer.p99, 1)
+end
+
+local function run(context)
+    local redis = start_redis(context)
+    local rounds, seconds = context.quick and 1 or 3, context.quick and 1 or 2
+    local result = { targets = {} }
+    local counts = context.quick and { 1, 50 } or { 1, 50, 500 }
+
+    local site = start_site(context, redis.port, redis.port)
+    for _, connections in ipairs(counts) do
+        local r = measure(context, site, redis, connections, rounds, seconds)
+        say("loopback", connections, r)
+        if connections == 50 then
+            targets(result.targets, "Redis, 50 at once", r)
+        end
+        result["loopback " .. connections] = r
+    end
+    stop(context, "site")
+
+    local proxy = start_proxy(context, redis.port, 1000)
+    site = start_site(context, redis.port, proxy)
+    for _, connections in ipairs(counts) do
+        local r = measure(context, site, redis, connections, rounds, seconds)
+        say("1 ms away", connections, r)
+        result["1 ms away " .. connections] = r
+    end
+    return result
+end
+
+return function(context)
+    for _, program in ipairs { "wrk", "redis-server", "redis-cli", "curl" } do
+        if output_of("command -v %s", program) == "" then
+            report.say("  %s is not installed: skipped (bench/deps)", program)
+            return nil
+        end
+    end
+    if not package.searchpath("nginx.redis", package.path) then
+        report.say("  lua-resty-redis (Debian's lua-nginx-redis) is not installed: skipped (bench/deps)")
+        return nil
+    end
+    local ok, result = pcall(run, context)
+    for _, name in ipairs { "site", "delay", "redis" } do
+        stop(context, name)
+    end
+    if not ok then
+        error(result, 0)
+    end
+    return result
+end
