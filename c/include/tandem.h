@@ -303,7 +303,8 @@ int tandem_scan_unlink(tandem_cache *cache, const char *cursor, size_t cursor_le
 
 /* Fills in near, and claims a counter for this handle; again after a fork, of which tandem_near_hit takes
  * notice by answering 0.  The pointers are valid as long as the handle.  TANDEM_OK; TANDEM_EFULL: all
- * counters are claimed by others, so this handle is not to be used for near hits. */
+ * counters are claimed by others, so this handle is not to be used for near hits; looked for anew once
+ * a second. */
 int tandem_near_attach(tandem_cache *cache, tandem_near *near);
 
 /* 1 after tandem_near_attach, in the process that called it. */

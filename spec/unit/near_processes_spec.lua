@@ -302,6 +302,7 @@ describe("near hits", function()
             end
             print(caches[1]:stats().memory.near_hits, caches[1]:stats().hits)
             caches[100]:close()
+            C.tandem_clock_shift(1100) -- it is not tried more often than once a second
             for _ = 1, 2 do
                 assert(caches[257]:get("key") == "value")
             end

@@ -44,7 +44,8 @@ static void drop_connection(struct redis_client *c)
 static void fail(struct redis_client *c, bool garbage, const char *reason, int64_t now_ms)
 {
     bool was_up = c->phase == CLIENT_UP;
-    bool idle = was_up && !garbage && !c->sent.first && now_ms - c->up_since_ms >= LASTED_MS;
+    bool idle = was_up && !garbage && conn_due_count(&c->conn) == 0 &&
+                now_ms - c->up_since_ms >= LASTED_MS;
 
     count(c, was_up ? REDIS_COUNT_DISCONNECTS : REDIS_COUNT_FAILURES, 1);
     drop_connection(c);

@@ -7,6 +7,9 @@
 #include "tier/process.h"
 #include "tier/tier.h"
 
+/* To find all counters claimed takes a system call for each. */
+enum { RETRY_MS = 1000 };
+
 /* A child of fork() has its parent's handles, and must not count where its parent counts. */
 static bool attached(const tandem_cache *cache)
 {
@@ -16,8 +19,14 @@ static bool attached(const tandem_cache *cache)
 int tandem_near_attach(tandem_cache *cache, tandem_near *near)
 {
     if (!attached(cache)) {
-        if (memory_near_claim(cache->tier->memory, &cache->near) != MEMORY_OK)
+        int64_t now_ms = clock_coarse_ms();
+
+        if (now_ms < cache->near_retry_ms)
             return TANDEM_EFULL;
+        if (memory_near_claim(cache->tier->memory, &cache->near) != MEMORY_OK) {
+            cache->near_retry_ms = now_ms + RETRY_MS;
+            return TANDEM_EFULL;
+        }
         cache->near_generation = process_generation();
     }
     near->words = cache->near.words;
@@ -38,18 +47,23 @@ static inline uint32_t load(const uint32_t *word)
     return atomic_load_explicit((const _Atomic uint32_t *)word, memory_order_acquire);
 }
 
+static inline _Atomic uint8_t *mark_of(const tandem_near *near, uint32_t slot)
+{
+    return (_Atomic uint8_t *)(near->marks + 4 * (size_t)slot + 16 - 3 * (slot % 4));
+}
+
 int tandem_near_hit(tandem_near *near, uint32_t i)
 {
     tandem_near_entry *e = near->entries + i;
-    uint8_t *mark = near->marks + 4 * (size_t)e->slot + 16 - 3 * (e->slot % 4);
+    _Atomic uint8_t *mark = mark_of(near, e->slot);
 
     if (e->fresh_until != INFINITY && (double)clock_coarse_ms() >= e->fresh_until)
         return 0;
     if (load(near->words + e->slot) != e->version || load(near->epoch) != e->epoch ||
         near->generation != process_generation())
         return 0;
-    if (!*mark)
-        *mark = 1;
+    if (!atomic_load_explicit(mark, memory_order_relaxed))
+        atomic_store_explicit(mark, 1, memory_order_relaxed);
     e->used = 1;
     *near->hits += 1;
     return 1;

@@ -46,7 +46,8 @@ struct tandem_cache {
     bool write_behind;   /* nobody waits for writes */
     struct memory_near near; /* claimed by the process of near_generation, if that is not 0 */
     unsigned near_generation;
-    bool corked; /* something was queued that the I/O thread was not woken for */
+    int64_t near_retry_ms; /* not before that: all were claimed */
+    bool corked;           /* something was queued that the I/O thread was not woken for */
 };
 
 /* These say what the functions of the same name in tandem.h say, whose arguments were checked before. */

@@ -148,8 +148,8 @@ static void close_halfway(int fd, int number)
     if (!peer_greet(fd))
         return;
     if (number == 0) {
-        peer_command(fd);
-        peer_command(fd);
+        for (int i = 0; i < 3; i++)
+            peer_command(fd);
         peer_send(fd, "$10\r\n01234");
         return;
     }
@@ -371,19 +371,48 @@ TEST(a_server_that_takes_nothing_is_given_up)
 
     peer_start(&peer, never_read);
     config = config_for(peer.url);
-    config.timeout_ms = 100;
+    config.timeout_ms = 300;
     world_open_with(&w, &config);
     submit(&w, op_of(REDIS_SET, "large", 5, large, LARGE));
     submit(&w, op_text(REDIS_EXISTS, "key", NULL));
     op = next_done(&w);
     CHECK_INT(REDIS_UNKNOWN, op->status);
-    CHECK(strstr(op->error, ": no answer in 100 ms") != NULL);
+    CHECK(strstr(op->error, ": no answer in 300 ms") != NULL);
     op_free(op);
     op = next_done(&w);
     CHECK_INT(REDIS_UNSENT, op->status); /* it waited behind the large one */
     CHECK(!op->may_have_run);
     op_free(op);
     answer_now = true;
+    world_close(&w);
+    peer_stop(&peer);
+    free(large);
+}
+
+static void close_when_told(int fd, int number)
+{
+    const char *command;
+
+    if (!peer_greet(fd))
+        return;
+    while (number == 0 && !answer_now)
+        nap_ms(1);
+    while (number && (command = peer_command(fd)))
+        peer_send(fd, CHECK_STR("EXISTS t:key", command) ? ":1\r\n" : "-ERR\r\n");
+}
+
+TEST(the_rest_of_a_value_is_not_sent_on_the_next_connection)
+{
+    char *large = calloc(1, LARGE);
+
+    peer_start(&peer, close_when_told);
+    world_open(&w, peer.url);
+    CHECK_INT(REDIS_TIMEOUT, status_of(&w, within(op_of(REDIS_SET, "large", 5, large, LARGE), 50)));
+    clock_shift(5000); /* as if it had been up for long */
+    answer_now = true;
+    WORLD_AWAIT(&w, w.counts[REDIS_COUNT_CONNECTS] == 2);
+    world_await_state(&w, REDIS_STATE_UP);
+    CHECK_INT(REDIS_DONE, status_of(&w, op_text(REDIS_EXISTS, "key", NULL)));
     world_close(&w);
     peer_stop(&peer);
     free(large);
