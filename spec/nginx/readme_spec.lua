@@ -126,7 +126,7 @@ describe("the README", function()
         local other = run.temp_dir()
         local alone = run_plain(folder .. "/plain.lua", other, nobody)
         assert.is_truthy(alone:find("^Redis cannot be asked: redis 127.0.0.1:%d+/0: "), alone)
-        assert.is_truthy(alone:find("\nstored\tqueued: ", 1, true), alone)
+        assert.is_truthy(alone:find("\nstored\tnot in Redis: ", 1, true), alone)
         assert.is_truthy(alone:find("\n42\t"), alone)
     end)
 
