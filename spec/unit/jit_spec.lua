@@ -5,6 +5,9 @@ local vmdef = require "jit.vmdef"
 
 local tandem = require "resty.tandem"
 
+-- Looked up here: busted makes globals a chain of functions, which the compiler may try its hand at.
+local assert, jit, pcall, tostring = assert, jit, pcall, tostring
+
 -- Runs fn with the compiler's events recorded: aborts, as sentences, and how traces ended.
 local function traced(fn)
     local aborts, links = {}, {}

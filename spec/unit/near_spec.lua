@@ -7,6 +7,9 @@ local vmdef = require "jit.vmdef"
 local options = require "resty.tandem.options"
 local tandem = require "resty.tandem"
 
+-- Looked up here: busted makes globals a chain of functions, which the compiler may try its hand at.
+local assert, jit, pcall, tostring = assert, jit, pcall, tostring
+
 local C = require("resty.tandem.lib").C
 
 local KB, MB = 1024, 1024 * 1024
