@@ -44,8 +44,8 @@ static void drop_connection(struct redis_client *c)
 static void fail(struct redis_client *c, bool garbage, const char *reason, int64_t now_ms)
 {
     bool was_up = c->phase == CLIENT_UP;
-    bool idle = was_up && !garbage && conn_due_count(&c->conn) == 0 &&
-                now_ms - c->up_since_ms >= LASTED_MS;
+    bool idle =
+        was_up && !garbage && conn_due_count(&c->conn) == 0 && now_ms - c->up_since_ms >= LASTED_MS;
 
     count(c, was_up ? REDIS_COUNT_DISCONNECTS : REDIS_COUNT_FAILURES, 1);
     drop_connection(c);
@@ -179,6 +179,8 @@ static enum conn_status take_reply(struct redis_client *c, const redisReply *rep
     due = *conn_due_at(&c->conn, c->conn.due_first++);
     if (!due.handshake)
         return pipeline_take(c, &due, reply, reason, size);
+    if (due.handshake == GREETING_PROBE)
+        return CONN_OK; /* whatever it says, it is there */
     if (!take_greeting(c, (enum client_greeting)due.handshake, reply, reason, size))
         return CONN_LOST;
     if (due.handshake == GREETING_PING)
@@ -286,6 +288,8 @@ static struct client_wish wish_of(const struct redis_client *c, const struct lin
 
     sooner(&wish.at_ms, c->next_deadline_ms);
     sooner(&wish.at_ms, c->next_tick_ms);
+    if (c->probe_wanted)
+        sooner(&wish.at_ms, 1); /* at once */
     if (c->phase == CLIENT_RESTING)
         sooner(&wish.at_ms, c->breaker.retry_at_ms);
     if (c->phase == CLIENT_DIALLING)
@@ -296,6 +300,24 @@ static struct client_wish wish_of(const struct redis_client *c, const struct lin
     wish.watch[CLIENT_DATA] = watch_of(&c->conn, events);
     wish.watch[CLIENT_LINK] = watch_of(&c->link.conn, link->events);
     return wish;
+}
+
+/* Nothing is due, or it would tell. */
+static void probe(struct redis_client *c, int64_t now_ms)
+{
+    const char *ping[] = {"PING"};
+
+    c->probe_wanted = false;
+    if (c->phase == CLIENT_IDLE) {
+        begin(c, now_ms);
+    } else if (c->phase == CLIENT_UP && !pipeline_has_more(c) && conn_due_count(&c->conn) == 0) {
+        c->heard_ms = c->took_ms = now_ms; /* from now on we listen */
+        c->conn.output = true;
+        if (greet(c, GREETING_PROBE, 1, ping))
+            send_more(c, now_ms);
+        else
+            fail(c, false, "no memory", now_ms);
+    }
 }
 
 /* -- Rounds ---------------------------------------------------------------------------------------- */
@@ -314,6 +336,8 @@ static void serve_data(struct redis_client *c, uint32_t events, int64_t now_ms)
         receive(c, now_ms); /* late: it may be us who slept, and the answer is there */
     if (is_talking(c))
         send_more(c, now_ms);
+    if (c->probe_wanted)
+        probe(c, now_ms);
     keep_time(c, now_ms);
 }
 
@@ -385,7 +409,7 @@ void client_after_fork(struct redis_client *c)
     c->state = REDIS_STATE_IDLE;
     c->breaker = (struct breaker){0};
     c->in_loop = false;
-    c->link_wanted = false;
+    c->link_wanted = c->probe_wanted = false;
     link_after_fork(&c->link);
     c->watch[CLIENT_DATA].fd = c->watch[CLIENT_LINK].fd = -1;
 }

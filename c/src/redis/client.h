@@ -29,7 +29,8 @@ enum client_greeting {
     GREETING_AUTH,
     GREETING_SELECT,
     GREETING_NAME,
-    GREETING_PING
+    GREETING_PING,
+    GREETING_PROBE /* no greeting: a PING of an idle connection, to see whether it is answered */
 };
 
 /* What the loop's epoll has of a connection. */
@@ -80,6 +81,7 @@ struct redis_client {
     struct link_config link_config;
     struct link link;
     bool link_wanted;
+    bool probe_wanted;
     int64_t next_tick_ms;
     struct client_watch watch[CLIENT_WATCHES];
     struct redis_client *next;        /* in the loop's list */

@@ -129,10 +129,10 @@ static void flush(struct link *l, int64_t now_ms)
         fail(l, REDIS_LINK_LOST, why, now_ms);
 }
 
-/* Errors of a server that has no time or no room for us at present. */
+/* Errors of a server that has no time or no room for us at present, or another password than ours. */
 static bool will_pass(const redisReply *reply)
 {
-    static const char *const passing[] = {"BUSY ", "LOADING ", "MASTERDOWN ",
+    static const char *const passing[] = {"BUSY ", "LOADING ", "MASTERDOWN ", "NOAUTH ",
                                           "ERR max number of clients"};
 
     for (size_t i = 0; i < sizeof(passing) / sizeof(*passing); i++)

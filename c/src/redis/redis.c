@@ -242,6 +242,11 @@ void redis_want_link(struct redis_client *client, bool wanted, int64_t beat_ms)
     client->link_config.beat_ms = beat_ms;
 }
 
+void redis_want_probe(struct redis_client *client)
+{
+    client->probe_wanted = true;
+}
+
 static enum redis_submit admit_locked(struct redis_client *c, struct redis_op *op, size_t bytes)
 {
     char reason[120];

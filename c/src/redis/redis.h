@@ -97,7 +97,7 @@ enum redis_link_event {
 
 /* Called on the I/O thread (gone may also be called by redis_client_release itself, when the thread
  * never ran).  They must not wait long.  Of this room they may call redis_submit, redis_client_state,
- * redis_want_link and redis_op_free. */
+ * redis_want_link, redis_want_probe and redis_op_free. */
 struct redis_hooks {
     void *context;
     /* The operation is over, one way or the other; exactly once for each accepted one.  Operations of
@@ -163,6 +163,10 @@ int redis_client_attend(struct redis_client *client);
 /* Whether there shall be a tracking link, from the next round on, with a heartbeat every beat_ms.  For the
  * tick hook. */
 void redis_want_link(struct redis_client *client, bool wanted, int64_t beat_ms);
+
+/* Has the client find out, from the next round on, whether the server answers, if nothing is under way that
+ * will tell: so that it is known to be down before anybody asks it something.  For the tick hook. */
+void redis_want_probe(struct redis_client *client);
 
 enum redis_state { REDIS_STATE_IDLE, REDIS_STATE_CONNECTING, REDIS_STATE_UP, REDIS_STATE_DOWN };
 

@@ -369,6 +369,16 @@ void tracking_done(struct tier *tier, struct request *r)
 
 /* -- Time ------------------------------------------------------------------------------------------ */
 
+/* No link has been heard for a heartbeat too long.  Whether the server is still there shall be known
+ * before the lease is over: then what memory has is served as stale without anybody waiting. */
+static void look_after_lease(struct tier *tier, int64_t now_ms)
+{
+    int64_t lease_ms = memory_lease(tier->memory);
+
+    if (now_ms < lease_ms && now_ms >= lease_ms - max_stale_of(tier) + 2 * beat_ms(tier))
+        redis_want_probe(tier->client);
+}
+
 static void look_after_place(struct tier *tier, int64_t now_ms)
 {
     struct tracking *t = &tier->tracking;
@@ -382,6 +392,7 @@ static void look_after_place(struct tier *tier, int64_t now_ms)
     if (!wanted && t->since_ms)
         link_is_gone(tier);
     redis_want_link(tier->client, wanted, beat_ms(tier));
+    look_after_lease(tier, now_ms);
     t->next_ms = now_ms + least(PROCESS_MS, silent_ms(tier) / 4 + 1);
 }
 
