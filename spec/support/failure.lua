@@ -17,7 +17,7 @@ local AT_ONCE = 0.3
 local NOISE = 1
 
 -- What a write says that Redis has not got.
-local NOTE = "^not in Redis: "
+local NOTE = "^queued: "
 
 local ROWS = { "get", "set", "delete", "later", "memory", "return" }
 _M.ROWS = ROWS
@@ -36,7 +36,7 @@ local SAID = {
     absent = { "`nil, nil, nil`", "`nil, nil, nil`" },
     done = { "`true`", "`true`" },
     ["not there"] = { "`false`", "`false`" },
-    refused = { '`true, "not in Redis: …"`; done in memory', "`nil, err`; memory is as it was" },
+    refused = { '`true, "queued: …"`; done in memory', "`nil, err`; memory is as it was" },
     unknown = { UNKNOWN, UNKNOWN },
 }
 
@@ -60,7 +60,7 @@ local function later_says(fault)
     if fault.get == "absent" or fault.later == "timeout" then
         return "the same", "the same"
     end
-    return '`nil, err` for a get; `true, "not in Redis: …"` for a write', "`nil, err`"
+    return '`nil, err` for a get; `true, "queued: …"` for a write', "`nil, err`"
 end
 
 local function row(name, degrade, fail, when, test)
@@ -80,7 +80,8 @@ function _M.table_of(fault)
                             _M.test_name(fault, "later"))
     lines[#lines + 1] = row("what memory has", MEMORY[fault.memory][1], MEMORY[fault.memory][2],
                             MEMORY_WHEN[fault.memory], _M.test_name(fault, "memory"))
-    lines[#lines + 1] = row("on its return", "as ever", "as ever", "within 2 s",
+    local sent = fault.set == "refused" and "; what was queued is sent" or ""
+    lines[#lines + 1] = row("on its return", "as ever" .. sent, "as ever", "within 2 s",
                             _M.test_name(fault, "return"))
     return lines
 end
@@ -207,7 +208,7 @@ local function check_memory(fault, world)
     end
 end
 
-local function check_return(world)
+local function check_return(fault, world)
     world.finish()
     local back = world.remote:call("return ordeal.back(10)")
     assert.is_true(back.seconds <= 2 + NOISE, "it took " .. back.seconds .. " s")
@@ -222,6 +223,13 @@ local function check_return(world)
         assert.is_truthy(kept == "value nil redis" or kept == "value nil memory"
                          or which:find("delete", 1, true) and kept == "nil nil nil",
                          which .. ": " .. kept)
+    end
+    -- What memory alone has had is in Redis soon.
+    if fault.set == "refused" then
+        local key = ordeal.prefix("set", "degrade") .. "fresh"
+        run.wait_until(key .. " is in Redis", function()
+            return world.admin:call("GET", key) == "new"
+        end, 3 + NOISE)
     end
     world.remote:stop()
 end
@@ -244,7 +252,7 @@ function _M.examine(fault)
         end
         it("later", function() check_later(fault, world) end)
         it("memory", function() check_memory(fault, world) end)
-        it("return", function() check_return(world) end)
+        it("return", function() check_return(fault, world) end)
     end)
 end
 

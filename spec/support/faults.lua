@@ -4,9 +4,9 @@
 -- A fault has
 --   name      what its tests are called by
 --   title     its heading in docs/failure.md
---   begin     makes a world: { url =, remote =, begin = function, finish = function, lasting =
---             seconds that connections are to last before }.  Every cache has in Redis the keys
---             kept ("value") and theirs ("theirs")
+--   begin     makes a world: { url =, remote =, admin = a connection to its Redis, begin =
+--             function, finish = function, lasting = seconds that connections last before }.
+--             Every cache has in Redis the keys kept ("value") and theirs ("theirs")
 --   get, set, delete   what the first call that meets it returns: "error", "absent", "refused"
 --             (memory alone has it, or under fail nothing has), "unknown", "done", "not there"
 --   after     when: "at once", "timeout", "connect_timeout"
@@ -151,6 +151,7 @@ local function blackholed()
     local admin = launch(net.address, PORT, net.far)
     fill(admin)
     return {
+        admin = admin,
         url = ("redis://%s:%d"):format(net.address, PORT),
         remote = remote.start({ inside = net.near }),
         begin = function() net:cut() end,

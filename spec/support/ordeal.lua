@@ -9,7 +9,6 @@ local _M = {}
 
 --- In seconds.
 _M.TIMEOUT = 0.4
-_M.MAX_STALE = 1
 
 _M.POLICIES = { "degrade", "fail" }
 _M.OPERATIONS = { "get", "set", "delete" }
@@ -22,9 +21,13 @@ function _M.prefix(operation, policy)
     return operation .. "-" .. policy .. ":"
 end
 
-local function options(policy)
-    return { redis = url, memory = "1m", timeout = _M.TIMEOUT,
-             connect_timeout = _M.TIMEOUT, max_stale = _M.MAX_STALE, on_redis_error = policy }
+-- That Redis is away is found out before the lease is over, even if nobody asks.  Those that have
+-- a long one do not know before their first call.
+local MAX_STALE = { get = 1, set = 30, delete = 30 }
+
+local function options(operation, policy)
+    return { redis = url, memory = "1m", timeout = _M.TIMEOUT, connect_timeout = _M.TIMEOUT,
+             max_stale = MAX_STALE[operation], on_redis_error = policy }
 end
 
 local function each(fn)
@@ -44,7 +47,7 @@ function _M.begin(its_url, seconds)
         caches[operation] = {}
         for _, policy in ipairs(_M.POLICIES) do
             caches[operation][policy] = assert(tandem.new(operation .. "-" .. policy,
-                                                          options(policy)))
+                                                          options(operation, policy)))
         end
     end
     each(function(cache, operation, policy)
@@ -122,7 +125,7 @@ end
 --- A cache that is opened now: the seconds that took, and its first get.
 function _M.open_another()
     local began = run.now()
-    local cache = tandem.new("another", options("degrade"))
+    local cache = tandem.new("another", options("get", "degrade"))
     local opened = run.now() - began
     local got = answer(run.now(), cache:get("absent"))
     cache:close()
@@ -180,6 +183,12 @@ function _M.back(seconds)
         end, seconds)
     end)
     local took = run.now() - began
+    each(function(cache, operation, policy)
+        run.wait_until(operation .. " " .. policy .. " is told of changes again", function()
+            cache:get("kept") -- who does not read is not told
+            return cache:stats().tracking.state == "on"
+        end, seconds)
+    end)
     each(function(cache, operation, policy)
         heard[operation .. "_" .. policy] = {
             set = text(cache:set("back", "value")),
