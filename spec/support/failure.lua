@@ -17,7 +17,7 @@ local AT_ONCE = 0.3
 local NOISE = 1
 
 -- What a write says that Redis has not got.
-local NOTE = "^not in Redis: "
+local NOTE = "^queued: "
 
 local ROWS = { "get", "set", "delete", "later", "memory", "return" }
 _M.ROWS = ROWS
@@ -36,7 +36,7 @@ local SAID = {
     absent = { "`nil, nil, nil`", "`nil, nil, nil`" },
     done = { "`true`", "`true`" },
     ["not there"] = { "`false`", "`false`" },
-    refused = { '`true, "not in Redis: …"`; done in memory', "`nil, err`; memory is as it was" },
+    refused = { '`true, "queued: …"`; done in memory', "`nil, err`; memory is as it was" },
     unknown = { UNKNOWN, UNKNOWN },
 }
 
@@ -60,7 +60,7 @@ local function later_says(fault)
     if fault.get == "absent" or fault.later == "timeout" then
         return "the same", "the same"
     end
-    return '`nil, err` for a get; `true, "not in Redis: …"` for a write', "`nil, err`"
+    return '`nil, err` for a get; `true, "queued: …"` for a write', "`nil, err`"
 end
 
 local function row(name, degrade, fail, when, test)
