@@ -5,8 +5,11 @@ local vmdef = require "jit.vmdef"
 
 local tandem = require "resty.tandem"
 
--- Looked up here: busted makes globals a chain of functions, which the compiler may try its hand at.
+-- Looked up here: busted makes globals a chain of functions, which the compiler may try to trace.
 local assert, jit, pcall, tostring = assert, jit, pcall, tostring
+
+-- The compiler began elsewhere than in the loop, by chance of its hash of counters, and tries again.
+local FALSE_STARTS = { ["inner loop in root trace"] = true, ["leaving loop in root trace"] = true }
 
 -- Runs fn with the compiler's events recorded: aborts, as sentences, and how traces ended.
 local function traced(fn)
@@ -20,7 +23,9 @@ local function traced(fn)
             elseif extra ~= nil then
                 reason = reason:gsub("%%s", tostring(extra))
             end
-            aborts[#aborts + 1] = (where.loc or "?") .. ": " .. reason
+            if not FALSE_STARTS[reason] then
+                aborts[#aborts + 1] = (where.loc or "?") .. ": " .. reason
+            end
         elseif what == "stop" then
             links[#links + 1] = jutil.traceinfo(trace).linktype
         end
