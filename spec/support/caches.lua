@@ -41,8 +41,9 @@ function _M.on(server, options, name)
     local cache = _M.open(options, name)
     if links then
         cache:get("anything")
-        run.wait_until("the tracking link is up", function()
-            return cache:stats().tracking.state == "on"
+        run.wait_until("the tracking link is up, or refused", function()
+            local tracking = cache:stats().tracking
+            return tracking.state == "on" or tracking.trouble
         end)
     end
     return cache
