@@ -431,7 +431,7 @@ end)
 
 -- -- What the compiler makes of it ---------------------------------------------------------------
 
--- The compiler began elsewhere than in the loop, by chance of its hash of counters, and tries again.
+-- The compiler began elsewhere than in the loop, by chance of its counters, and tries again.
 local FALSE_STARTS = { ["inner loop in root trace"] = true, ["leaving loop in root trace"] = true }
 
 -- Runs fn with the compiler's events recorded: aborts, as sentences, and how traces ended.
