@@ -1,5 +1,5 @@
--- Run it twice within a minute: the second time another process has the answer.
--- It also runs without a Redis, and says so.
+-- Run it twice within a minute: the second time another process has the answer, in memory or, if
+-- Redis may have changed it meanwhile, in Redis.  It also runs without a Redis, and says so.
 
 local tandem = require "resty.tandem"
 

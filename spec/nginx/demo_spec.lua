@@ -76,6 +76,7 @@ describe("the demo", function()
         assert.is_truthy(output:find("\n     redis +%d+ "), output)
         assert.is_truthy(output:find("\n     stale +%d+ "), output)
         assert.is_truthy(output:find("\n     redis.state +up +up\n"), output)
+        assert.is_truthy(output:find("\n     tracking.state +on +on\n"), output)
         wait_until_gone(folder)
     end)
 

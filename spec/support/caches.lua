@@ -32,16 +32,18 @@ function _M.open(options, name)
     return cache
 end
 
---- A new cache on this server.  options: further ones of tandem.new.  One that tracks has its link
--- when this returns: what is stored just before the first link is not kept.
+--- A new cache on this server.  options: further ones of tandem.new.  One with max_stale has its
+-- link when this returns: what is stored just before the first link is not kept.
 function _M.on(server, options, name)
     options = options or {}
     options.redis = options.redis or server:url()
+    local links = options.tracking == nil and options.max_stale ~= nil
     local cache = _M.open(options, name)
-    if options.tracking then
+    if links then
         cache:get("anything")
-        run.wait_until("the tracking link is up", function()
-            return cache:stats().tracking.state == "on"
+        run.wait_until("the tracking link is up, or refused", function()
+            local tracking = cache:stats().tracking
+            return tracking.state == "on" or tracking.trouble
         end)
     end
     return cache

@@ -5,8 +5,11 @@ local vmdef = require "jit.vmdef"
 
 local tandem = require "resty.tandem"
 
--- Looked up here: busted makes globals a chain of functions, which the compiler may try its hand at.
+-- Looked up here: busted makes globals a chain of functions, which the compiler may try to trace.
 local assert, jit, pcall, tostring = assert, jit, pcall, tostring
+
+-- The compiler began elsewhere than in the loop, by chance of its counters, and tries again.
+local FALSE_STARTS = { ["inner loop in root trace"] = true, ["leaving loop in root trace"] = true }
 
 -- Runs fn with the compiler's events recorded: aborts, as sentences, and how traces ended.
 local function traced(fn)
@@ -20,7 +23,9 @@ local function traced(fn)
             elseif extra ~= nil then
                 reason = reason:gsub("%%s", tostring(extra))
             end
-            aborts[#aborts + 1] = (where.loc or "?") .. ": " .. reason
+            if not FALSE_STARTS[reason] then
+                aborts[#aborts + 1] = (where.loc or "?") .. ": " .. reason
+            end
         elseif what == "stop" then
             links[#links + 1] = jutil.traceinfo(trace).linktype
         end
@@ -49,6 +54,7 @@ describe("a hit in the segment", function()
         for i = 1, 8 do
             cache:set("key" .. i, "value" .. i)
         end
+        cache:get("key1") -- looks up the C functions, which is done in the interpreter
         local keys = { "key1", "key2", "key3", "key4", "key5", "key6", "key7", "key8" }
         local hits = 0
 

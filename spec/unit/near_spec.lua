@@ -7,7 +7,7 @@ local vmdef = require "jit.vmdef"
 local options = require "resty.tandem.options"
 local tandem = require "resty.tandem"
 
--- Looked up here: busted makes globals a chain of functions, which the compiler may try its hand at.
+-- Looked up here: busted makes globals a chain of functions, which the compiler may try to trace.
 local assert, jit, pcall, tostring = assert, jit, pcall, tostring
 
 local C = require("resty.tandem.lib").C
@@ -431,14 +431,19 @@ end)
 
 -- -- What the compiler makes of it ---------------------------------------------------------------
 
+-- The compiler began elsewhere than in the loop, by chance of its counters, and tries again.
+local FALSE_STARTS = { ["inner loop in root trace"] = true, ["leaving loop in root trace"] = true }
+
 -- Runs fn with the compiler's events recorded: aborts, as sentences, and how traces ended.
 local function traced(fn)
     local aborts, links = {}, {}
     local function on_trace(what, trace, func, pc, otherwise, extra)
         if what == "abort" then
             local reason = vmdef.traceerr[otherwise] or tostring(otherwise)
-            aborts[#aborts + 1] = (jutil.funcinfo(func, pc).loc or "?") .. ": " .. reason
-                                  .. " " .. tostring(extra)
+            if not FALSE_STARTS[reason] then
+                aborts[#aborts + 1] = (jutil.funcinfo(func, pc).loc or "?") .. ": " .. reason
+                                      .. " " .. tostring(extra)
+            end
         elseif what == "stop" then
             links[#links + 1] = jutil.traceinfo(trace).linktype
         end

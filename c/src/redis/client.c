@@ -105,6 +105,7 @@ static void dialled(struct redis_client *c, enum dial_status status, int64_t now
     } else if (status == DIAL_CONNECTED) {
         c->phase = CLIENT_GREETING;
         c->heard_ms = c->took_ms = now_ms;
+        c->unsent = 0;
         c->conn.output = true;
         if (append_greeting(c))
             send_more(c, now_ms);
@@ -215,6 +216,8 @@ static void receive(struct redis_client *c, int64_t now_ms)
         status = conn_read(&c->conn, &bytes, reason, sizeof(reason));
         if (bytes)
             c->heard_ms = now_ms;
+        if (bytes && c->unsent)
+            c->unsent = conn_unsent(&c->conn);
         count(c, REDIS_COUNT_BYTES_IN, bytes);
         total += bytes;
         if (status == CONN_OK)
@@ -243,6 +246,18 @@ static int64_t stalled_at(const struct redis_client *c)
     return at_ms;
 }
 
+/* The server is silent, but is what we send still on its way to it? */
+static bool is_getting_on(struct redis_client *c, int64_t now_ms)
+{
+    size_t unsent = conn_unsent(&c->conn);
+
+    if (unsent >= c->unsent)
+        return false;
+    c->unsent = unsent;
+    c->heard_ms = c->took_ms = now_ms;
+    return true;
+}
+
 /* Has patience with anything that was sent ended? */
 static bool is_late(const struct redis_client *c, int64_t now_ms)
 {
@@ -257,7 +272,7 @@ static void keep_time(struct redis_client *c, int64_t now_ms)
         fail(c, false, "no memory", now_ms);
     if (c->phase == CLIENT_RESTING && now_ms >= c->breaker.retry_at_ms)
         begin(c, now_ms);
-    if (now_ms >= stalled_at(c)) {
+    if (now_ms >= stalled_at(c) && !is_getting_on(c, now_ms)) {
         snprintf(reason, sizeof(reason), "no answer in %lld ms", (long long)c->timeout_ms);
         fail(c, false, reason, now_ms);
     }
@@ -325,8 +340,8 @@ static void probe(struct redis_client *c, int64_t now_ms)
 static void serve_data(struct redis_client *c, uint32_t events, int64_t now_ms)
 {
     pipeline_take_queued(c);
-    if (events & EPOLLOUT)
-        c->took_ms = now_ms; /* as it is about to */
+    if ((events & EPOLLOUT) && c->conn.output)
+        c->heard_ms = c->took_ms = now_ms; /* the peer's system has made room */
     if (c->phase == CLIENT_IDLE && c->waiting.first)
         begin(c, now_ms);
     if (c->phase == CLIENT_DIALLING)

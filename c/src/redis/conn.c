@@ -2,11 +2,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -249,6 +251,13 @@ enum conn_status conn_write(struct conn *conn, char *error, size_t error_size)
         return lost(conn, error, error_size);
     conn->output = !done;
     return CONN_OK;
+}
+
+size_t conn_unsent(const struct conn *conn)
+{
+    int bytes = 0;
+
+    return ioctl(conn->context->fd, SIOCOUTQ, &bytes) == 0 && bytes > 0 ? (size_t)bytes : 0;
 }
 
 enum conn_status conn_read(struct conn *conn, size_t *bytes, char *error, size_t error_size)

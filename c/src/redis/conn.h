@@ -78,6 +78,9 @@ bool conn_append(struct conn *conn, const char *bytes, size_t length);
 /* Sends what it can of what was appended. */
 enum conn_status conn_write(struct conn *conn, char *error, size_t error_size);
 
+/* How many of the bytes sent the peer's system has not taken yet. */
+size_t conn_unsent(const struct conn *conn);
+
 /* Reads once; sets bytes: fewer than CONN_READ_BYTES when there is no more for now.  CONN_LOST also at the
  * stream's end.  conn_next should follow: to read on first would let hiredis's buffer grow, and what is
  * taken from its front costs as much as there is behind. */

@@ -9,6 +9,7 @@ enum {
     CHUNK_BYTES =
         128 << 10,         /* appended before the socket has taken it: hiredis moves what is left */
     ROUND_BYTES = 4 << 20, /* sent before something else gets its turn */
+    LONG_BYTES = 64 << 10, /* may be longer on their way than anybody may be silent */
     DEADLINE_STEP_MS = 2,  /* deadlines are looked at no more often than this */
     OP_BYTES = 64          /* what an operation counts for beside its key and its value */
 };
@@ -147,11 +148,13 @@ static bool append_chunk(struct redis_client *c, int64_t now_ms, size_t *appende
     return true;
 }
 
-enum conn_status pipeline_send(struct redis_client *c, int64_t now_ms, char *reason, size_t size)
+/* Sends what it can of what is appended, and appends more, until the socket takes no more. */
+static enum conn_status send_round(struct redis_client *c, int64_t now_ms, size_t *sent,
+                                   char *reason, size_t size)
 {
     size_t appended;
 
-    for (size_t sent = 0; sent < ROUND_BYTES; sent += appended) {
+    for (*sent = 0; *sent < ROUND_BYTES; *sent += appended) {
         enum conn_status status;
 
         appended = 0;
@@ -168,6 +171,18 @@ enum conn_status pipeline_send(struct redis_client *c, int64_t now_ms, char *rea
             return status;
     }
     return CONN_OK;
+}
+
+enum conn_status pipeline_send(struct redis_client *c, int64_t now_ms, char *reason, size_t size)
+{
+    size_t sent, unsent;
+    enum conn_status status = send_round(c, now_ms, &sent, reason, size);
+
+    if (status == CONN_OK && (c->conn.output || sent >= LONG_BYTES)) {
+        unsent = conn_unsent(&c->conn);
+        c->unsent = unsent > c->unsent ? unsent : c->unsent;
+    }
+    return status;
 }
 
 bool pipeline_has_more(const struct redis_client *c)

@@ -401,6 +401,40 @@ TEST(an_answer_to_nothing_ends_the_connection)
     peer_stop(&peer);
 }
 
+static void greet_and_go(int fd, int number)
+{
+    (void)number;
+    if (peer_greet(fd))
+        peer_command(fd);
+}
+
+TEST(what_was_accepted_last_before_the_loss_ends_with_it)
+{
+    peer_start(&peer, greet_and_go);
+    for (int i = 0; i < 100; i++) {
+        enum redis_submit how;
+        int accepted = 0;
+
+        world_open(&w, peer.url);
+        do {
+            struct redis_op *op = op_text(REDIS_EXISTS, "key", NULL);
+
+            how = redis_submit(w.client, op, false);
+            accepted += how == REDIS_ACCEPTED;
+            if (how != REDIS_ACCEPTED)
+                op_free(op);
+        } while (how != REDIS_DOWN);
+        for (; accepted; accepted--) {
+            struct redis_op *op = next_done(&w); /* long before its deadline */
+
+            CHECK(op->status == REDIS_UNKNOWN || op->status == REDIS_UNSENT);
+            op_free(op);
+        }
+        world_close(&w);
+    }
+    peer_stop(&peer);
+}
+
 /* -- The end ------------------------------------------------------------------------------------- */
 
 TEST(a_client_that_was_never_used_ends_at_once)

@@ -230,7 +230,7 @@ local OPTIONS = {
     { name = "codec", check = codec.check, default = "string", identity = true },
     { name = "write", check = one_of("through", "behind"), default = "through" },
     { name = "on_redis_error", check = one_of("degrade", "fail"), default = "degrade" },
-    { name = "replay", check = one_of("write", "delete"), default = "write", later = true },
+    { name = "replay", check = one_of("write", "delete"), default = "write" },
     { name = "tracking", check = boolean, default = true },
     { name = "max_stale", check = seconds { least = 0 }, default = 2 },
     { name = "connect_timeout", check = seconds { over = 0, most = HOUR }, default = 0.5 },
