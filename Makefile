@@ -114,7 +114,7 @@ deps: ## install what building, the demo and the tests need (Debian, Ubuntu)
 	tools/deps
 
 .PHONY: deps-dev
-deps-dev: ## install what lint and sanitize need in addition
+deps-dev: ## install what lint, model and sanitize need in addition
 	tools/deps dev
 
 # -- Running ---------------------------------------------------------------------------------------
@@ -141,6 +141,10 @@ test-unit: $(tests) ## build and run the C tests
 .PHONY: lint
 lint: ## check formatting, the direction of includes, and the code by analysers
 	tools/lint
+
+.PHONY: model
+model: ## check the models of what processes do to each other in shared memory
+	tools/model
 
 sanitizers = -O1 -g -fno-omit-frame-pointer -fno-sanitize-recover=all
 

@@ -52,9 +52,9 @@ function _M.run(args)
         for turn = 1, #NAMES do
             local name = NAMES[(turn + round) % #NAMES + 1]
             local cache = name == "tandem" and _M.tandem or ngx.shared.bench
-            local ops, key = nil, name .. round
+            local key = name .. round
             jit.flush()
-            ops = candidates.load(name, cache)
+            local ops = candidates.load(name, cache)
             if id == 0 then
                 ops.set(keys, values, 1)
             end
@@ -68,7 +68,8 @@ function _M.run(args)
             meeting:set(key .. " took " .. id, time(ops, keys, values, picks))
             meet(key .. " both", 2)
             if id == 0 then
-                local slowest = math.max(meeting:get(key .. " took 0"), meeting:get(key .. " took 1"))
+                local slowest = math.max(meeting:get(key .. " took 0"),
+                                         meeting:get(key .. " took 1"))
                 result.two[name] = result.two[name] or {}
                 table.insert(result.two[name], 2 * args.calls / slowest)
             end

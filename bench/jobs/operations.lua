@@ -81,7 +81,8 @@ local function measure(result, name, cache, size, keys, values, budget)
         return
     end
     times = math.max(1, math.floor(times / 3))
-    note(result, "set", size, name, timed_with_collector(#keys * times, ops.set, keys, values, times))
+    note(result, "set", size, name,
+         timed_with_collector(#keys * times, ops.set, keys, values, times))
     if ops.delete then
         note(result, "delete", size, name, timed(#keys, ops.delete, keys))
     end
@@ -91,7 +92,8 @@ end
 local function measure_new(result, name, cache, size, keys, values)
     if name == "tandem" or name == "shdict" then
         local ops = candidates.load(name, cache)
-        note(result, "set of a new key", size, name, timed_with_collector(#keys, ops.set, keys, values, 1))
+        note(result, "set of a new key", size, name,
+             timed_with_collector(#keys, ops.set, keys, values, 1))
     end
 end
 

@@ -1,5 +1,5 @@
---- The caches that are measured, each from a chunk of its own: loops, calls and their traces are not
--- shared with any other.  jit compiles the same code differently depending on what ran before it.
+--- The caches that are measured, each from a chunk of its own: loops, calls and their traces are
+-- not shared with any other.  The same code is compiled differently depending on what ran before.
 
 local _M = {}
 

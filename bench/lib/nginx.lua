@@ -1,8 +1,8 @@
 --- Runs a job inside a real nginx, which is where ngx.shared.DICT is, and returns what it answers.
 --
--- A job is a Lua file that returns a function of its arguments (a table that JSON can hold).  It runs
--- in a timer of each worker; what the one in worker 0 returns is the answer.  nginx listens nowhere:
--- it starts, does its job and goes.
+-- A job is a Lua file that returns a function of its arguments (a table that JSON can hold).  It
+-- runs in a timer of each worker; what the one in worker 0 returns is the answer.  nginx listens
+-- nowhere: it starts, does its job and goes.
 
 local json = require "cjson"
 
@@ -79,10 +79,12 @@ function _M.run(job, args, options)
 
     os.remove(f .. "/answer.json")
     write_file(f .. "/args.json", json.encode({ job = job, args = args, workers = workers }))
-    write_file(f .. "/nginx.conf", string.format(CONF, modules(), mode, workers, f, f, f, f, f, f, f,
-                                                 bench, bench, bench, extra, table.concat(dicts), f))
+    write_file(f .. "/nginx.conf",
+               string.format(CONF, modules(), mode, workers, f, f, f, f, f, f, f, bench, bench,
+                             bench, extra, table.concat(dicts), f))
     local nginx = os.getenv("NGINX") or "nginx"
-    os.execute(string.format("timeout 600 %s -p %s -c %s/nginx.conf >>%s/output 2>&1", nginx, f, f, f))
+    os.execute(string.format("timeout 600 %s -p %s -c %s/nginx.conf >>%s/output 2>&1",
+                             nginx, f, f, f))
     local answer = read_file(f .. "/answer.json")
     if not answer then
         error("the job " .. job .. " has given no answer; nginx said:\n"

@@ -46,8 +46,8 @@ function _M.zipf(n, exponent, random)
     end
 end
 
---- The value of key i: different from the others' everywhere, as LuaJIT's hash of long strings looks
--- at a few places of them only.
+--- The value of key i: different from the others' everywhere, as LuaJIT's hash of long strings
+-- looks at a few places of them only.
 function _M.value(i, size)
     local block = string.format("%08x", (i * 2654435761) % 4294967296)
     return string.rep(block, math.ceil(size / 8)):sub(1, size)

@@ -1,5 +1,5 @@
---- Miss ratios at equal bytes, everything that is not a value counted: beside ngx.shared.DICT, which
--- is least-recently-used.
+--- Miss ratios at equal bytes, everything that is not a value counted: beside ngx.shared.DICT,
+-- which is least-recently-used.
 
 local nginx = require "lib.nginx"
 local plot = require "lib.plot"
@@ -47,9 +47,11 @@ return function(context)
             end
             trace = nil -- luacheck: ignore
             collectgarbage()
-            local answer = nginx.run("bytes", { folder = context.traces, trace = name, rows = rows },
-                                     { folder = context.scratch, bench = context.bench,
-                                       dicts = dicts })
+            local answer = nginx.run("bytes", {
+                folder = context.traces, trace = name, rows = rows,
+            }, {
+                folder = context.scratch, bench = context.bench, dicts = dicts,
+            })
             for _, row in ipairs(rows) do
                 local cell = answer[row.name]
                 row.tandem, row.shdict = cell.tandem, cell.shdict

@@ -11,7 +11,8 @@ return function(context)
         dicts = { small = "64m", mixed = "64m" },
     })
     local small, mixed = result.small, result.mixed
-    for _, row in ipairs { { "16 B keys, 100 B values", small }, { "values of 10 B to 10 KB", mixed } } do
+    for _, row in ipairs { { "16 B keys, 100 B values", small },
+                           { "values of 10 B to 10 KB", mixed } } do
         report.say("  %-26s tandem %7d entries, %9d bytes of values; shdict %7d, %9d", row[1],
                    row[2].tandem.entries, row[2].tandem.value_bytes, row[2].shdict.entries,
                    row[2].shdict.value_bytes)

@@ -1,5 +1,5 @@
---- Misses in memory that Redis answers, beside lua-resty-redis with keepalive and a handler that does
--- nothing: CPU time a request of the worker (all its threads) and of Redis, throughput, latency.
+--- Misses in memory that Redis answers, beside lua-resty-redis with keepalive and a handler that
+-- does nothing: CPU time a request of the worker (all its threads) and of Redis, throughput, latency.
 
 local json = require "cjson"
 
@@ -70,8 +70,9 @@ local function start_redis(context)
 end
 
 local function start_proxy(context, port, microseconds)
-    os.execute(string.format("%s/bench/delay %d %d >%s/delay.port 2>/dev/null & echo $! >%s/delay.pid",
-                             context.build, port, microseconds, context.scratch, context.scratch))
+    local f = context.scratch
+    os.execute(string.format("%s/bench/delay %d %d >%s/delay.port 2>/dev/null & "
+                             .. "echo $! >%s/delay.pid", context.build, port, microseconds, f, f))
     return await("the delaying proxy", function()
         return tonumber(nginx.read_file(context.scratch .. "/delay.port") or "")
     end)

@@ -1,5 +1,5 @@
---- Miss ratios at the capacities of the reference: objects of equal size, read, and stored when they
--- were missed, as the reference was made.
+--- Miss ratios at the capacities of the reference: objects of equal size, read, and stored when
+-- they were missed, as the reference was made.
 
 local plot = require "lib.plot"
 local replay = require "lib.replay"

@@ -8,7 +8,7 @@
 /* What one hold of the lock may do: about 50 us of work. */
 enum { STEP_DROPS = 256, STEP_TURNS = 32, TEST_TURNS = 16, STEP_MOVED_UNITS = 8192 };
 enum { CREDIT_MAX = 3, CREDIT_BITS = 3, JUDGED = 4 }; /* bits of a slot's policy byte */
-enum { USELESS_MANY = 256 };
+enum { USELESS_MANY = 256, SPILL_TIMES = 4 };
 
 struct budget {
     int drops, turns;
@@ -248,6 +248,17 @@ static enum policy_status shrink_main(struct memory *m, uint32_t shard, int64_t 
     return POLICY_ROOM;
 }
 
+/* Small's tail, whose mark, if it had one, is taken. */
+static enum policy_status move_to_main(struct memory *m, uint32_t shard, struct vlog_record *tail,
+                                       struct budget *budget)
+{
+    tail->record.used = policy_used_now_locked(m, shard);
+    record_store_used(m, &tail->place, &tail->record);
+    *state_of(m, tail->record.slot) = 0;
+    budget->moved_units += tail->record.units;
+    return vlog_move_locked(m, shard, tail, LOG_MAIN) ? POLICY_ROOM : POLICY_DAMAGED;
+}
+
 static enum policy_status shrink_small(struct memory *m, uint32_t shard, int64_t now_ms,
                                        struct budget *budget)
 {
@@ -259,14 +270,33 @@ static enum policy_status shrink_small(struct memory *m, uint32_t shard, int64_t
         return status == POLICY_DAMAGED ? status : POLICY_ROOM;
     budget->drops--;
     if (budget->moved_units <= STEP_MOVED_UNITS &&
-        (take_mark(m, tail.record.slot) || main_has_room(m, s, tail.record.units))) {
-        tail.record.used = policy_used_now_locked(m, shard);
-        record_store_used(m, &tail.place, &tail.record);
-        *state_of(m, tail.record.slot) = 0;
-        budget->moved_units += tail.record.units;
-        return vlog_move_locked(m, shard, &tail, LOG_MAIN) ? POLICY_ROOM : POLICY_DAMAGED;
-    }
+        (take_mark(m, tail.record.slot) || main_has_room(m, s, tail.record.units)))
+        return move_to_main(m, shard, &tail, budget);
     drop(m, shard, &tail, true);
+    return POLICY_ROOM;
+}
+
+/* Keeps Small at its share while Main has room: entries come to Main in their turn, each at its time,
+ * and not all at once when the shard is full.  For each unit that comes a few may go. */
+static enum policy_status spill_small(struct memory *m, uint32_t shard, uint64_t units,
+                                      int64_t now_ms, struct budget *budget)
+{
+    struct layout_shard *s = view_shard(m, shard);
+
+    while (vlog_used(s, LOG_SMALL) + units > s->small_share &&
+           budget->moved_units < SPILL_TIMES * units && budget->moved_units <= STEP_MOVED_UNITS) {
+        struct vlog_record tail;
+        enum policy_status status = look_at_tail(m, shard, LOG_SMALL, now_ms, budget, &tail);
+
+        if (status != POLICY_ROOM)
+            return status == POLICY_DAMAGED ? status : POLICY_ROOM;
+        if (!main_has_room(m, s, tail.record.units))
+            break;
+        take_mark(m, tail.record.slot);
+        status = move_to_main(m, shard, &tail, budget);
+        if (status != POLICY_ROOM)
+            return status;
+    }
     return POLICY_ROOM;
 }
 
@@ -317,6 +347,8 @@ enum policy_status policy_make_room_locked(struct memory *m, uint32_t shard, uin
     struct budget budget = {STEP_DROPS, STEP_TURNS, 0};
     uint64_t to_main = log == LOG_MAIN ? units : 0, now[LOGS];
 
+    if (log == LOG_SMALL && spill_small(m, shard, units, now_ms, &budget) != POLICY_ROOM)
+        return POLICY_DAMAGED;
     while (!vlog_has_room_locked(m, shard, units)) {
         enum policy_status status;
 

@@ -9,6 +9,7 @@
  *           if g left Small and (g.age < C/20, or useless > 256 and reuse < C):  S += x    Small is too short
  *           if g left Main  and  g.age < C/20:                                   S -= x    Main is too short
  *           if g left Small and (Main has room or reuse < idle(Main's tail)): x goes to Main, else to Small
+ *           while Small is over S and Main has room: move Small's tail to Main
  *           while there is no room:
  *               if a tail does not exist any more: drop it
  *               else if Main is over its share: drop Main's tail, leaving a ghost

@@ -9,9 +9,9 @@
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/hash.h"
 #include "memory/lock.h"
 #include "memory/shard.h"
@@ -24,8 +24,11 @@ static uint64_t draw(void)
 {
     uint64_t n = 0;
 
-    if (getrandom(&n, sizeof(n), GRND_NONBLOCK) != sizeof(n))
-        n = hash_bytes(&(struct timespec){0}, 0, (uint64_t)getpid() ^ (uint64_t)time(NULL));
+    if (getrandom(&n, sizeof(n), GRND_NONBLOCK) != sizeof(n)) {
+        int64_t now_us = clock_now_us();
+
+        n = hash_bytes(&now_us, sizeof(now_us), (uint64_t)getpid());
+    }
     return n;
 }
 
