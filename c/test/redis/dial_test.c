@@ -50,6 +50,9 @@ TEST(a_name_that_there_is_not)
 
 TEST(a_client_may_end_while_it_looks_up)
 {
+    struct peer peer;
+    char url[64];
+
     for (int i = 0; i < 50; i++) {
         world_open(&w, i % 2 ? "redis://no-such-host.invalid" : "redis://localhost:1");
         submit(&w, within(op_text(REDIS_EXISTS, "key", NULL), 1));
@@ -57,6 +60,13 @@ TEST(a_client_may_end_while_it_looks_up)
         WORLD_AWAIT(&w, w.gone);
         op_free(next_done(&w));
     }
+    /* And all that leaves nothing behind. */
+    peer_start(&peer, greet_all);
+    snprintf(url, sizeof(url), "redis://localhost:%d", peer.port);
+    world_open(&w, url);
+    CHECK_INT(REDIS_DONE, status_of(&w, op_text(REDIS_EXISTS, "key", NULL)));
+    world_close(&w);
+    peer_stop(&peer);
 }
 
 static void *serve_one_v6(void *context)

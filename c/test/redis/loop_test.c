@@ -341,6 +341,30 @@ TEST(a_child_starts_anew_and_the_parent_goes_on)
     end();
 }
 
+static int opened[8];
+
+static void check_opened(void)
+{
+    for (int i = 0; i < 8; i++) {
+        if (fcntl(opened[i], F_GETFD) < 0)
+            _exit(22);
+    }
+}
+
+TEST(a_child_closes_nothing_that_has_the_number_of_a_connection_that_was)
+{
+    begin();
+    CHECK_INT(REDIS_DONE, set_text(&w, "key", "x"));
+    server_kill(server);
+    world_await_state(&w, REDIS_STATE_DOWN);
+    for (int i = 0; i < 8; i++)
+        opened[i] = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    CHECK_INT(0, in_child(check_opened));
+    for (int i = 0; i < 8; i++)
+        close(opened[i]);
+    end();
+}
+
 static void release_now(void)
 {
     w.gone = false;
