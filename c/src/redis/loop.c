@@ -13,6 +13,7 @@
 
 #include "base/clock.h"
 #include "redis/client.h"
+#include "redis/pipeline.h"
 
 enum { EVENTS = 64, STACK_BYTES = 512 * 1024, STOPPING_MS = 20 };
 
@@ -105,7 +106,11 @@ static bool serve(struct redis_client **clients, const struct epoll_event *event
     *next_ms = INT64_MAX;
     for (struct redis_client **link = clients; *link;) {
         struct redis_client *client = *link;
-        struct client_wish wish = serve_client(client, events, count, now_ms);
+        struct client_wish wish;
+
+        if (stopping)
+            pipeline_forsake_reads(client, now_ms);
+        wish = serve_client(client, events, count, now_ms);
 
         *next_ms = wish.at_ms < *next_ms ? wish.at_ms : *next_ms;
         if (client_is_over(client, now_ms)) {

@@ -283,6 +283,22 @@ static bool expire_list(struct redis_client *c, struct op_list *list, bool sent,
     return good;
 }
 
+static bool is_read(const struct redis_op *op)
+{
+    return op->kind == REDIS_GET || op->kind == REDIS_EXISTS || op->kind == REDIS_PTTL ||
+           op->kind == REDIS_SCAN;
+}
+
+void pipeline_forsake_reads(struct redis_client *c, int64_t now_ms)
+{
+    struct op_list *const lists[] = {&c->waiting, &c->sent};
+
+    for (int i = 0; i < 2; i++)
+        for (struct redis_op *op = lists[i]->first; op; op = op->next)
+            if (is_read(op) && op->deadline_ms > now_ms)
+                op->deadline_ms = c->next_deadline_ms = now_ms;
+}
+
 bool pipeline_expire(struct redis_client *c, int64_t now_ms)
 {
     bool good;

@@ -34,6 +34,9 @@ size_t pipeline_due(const struct redis_client *client);
 enum conn_status pipeline_take(struct redis_client *client, const struct conn_due *due,
                                const redisReply *reply, char *reason, size_t size);
 
+/* The process exits, and nobody waits for what was only to be read: that ends now. */
+void pipeline_forsake_reads(struct redis_client *client, int64_t now_ms);
+
 /* Ends what has passed its deadline.  False: no memory, and the connection cannot be used any more. */
 bool pipeline_expire(struct redis_client *client, int64_t now_ms);
 
