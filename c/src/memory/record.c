@@ -25,6 +25,9 @@ uint64_t record_units(size_t key_length, size_t value_length, uint32_t flags)
     return head_words(flags) + (key_length + value_length + LAYOUT_UNIT - 1) / LAYOUT_UNIT;
 }
 
+/* So that what walks over a record is kept in registers. */
+#define ALWAYS_INLINE static inline __attribute__((always_inline))
+
 /* -- A walk over words, page by page --------------------------------------------------------------- */
 
 struct walk {
@@ -33,7 +36,7 @@ struct walk {
     _Atomic uint64_t *word, *end;
 };
 
-static inline void walk_on(struct walk *w)
+ALWAYS_INLINE void walk_on(struct walk *w)
 {
     struct pages_run run = pages_run_at(w->m, &w->next);
 
@@ -59,7 +62,7 @@ static inline uint64_t walk_load(struct walk *w)
     return atomic_load_explicit(w->word++, memory_order_relaxed);
 }
 
-static inline void walk_store(struct walk *w, uint64_t value)
+ALWAYS_INLINE void walk_store(struct walk *w, uint64_t value)
 {
     if (w->word == w->end)
         walk_on(w);
@@ -204,7 +207,7 @@ void record_copy_key(const struct memory *m, const struct pages_place *place,
 /* Readers may be reading these words, and will not believe them: what orders the two is the slot's
  * version and its fences, so a large copy need not be atomic word by word.  The thread sanitizer
  * thinks that it does. */
-static inline void store_words(_Atomic uint64_t *to, const unsigned char *from, size_t words)
+ALWAYS_INLINE void store_words(_Atomic uint64_t *to, const unsigned char *from, size_t words)
 {
     uint64_t word;
 
@@ -226,7 +229,7 @@ struct packer {
 };
 
 /* Stores whole words, as many as lie side by side at a time. */
-static inline void pack_words(struct packer *p, const unsigned char *bytes, size_t words)
+ALWAYS_INLINE void pack_words(struct packer *p, const unsigned char *bytes, size_t words)
 {
     while (words) {
         size_t run = (size_t)(p->w.end - p->w.word);
@@ -253,7 +256,7 @@ static inline void pack_words(struct packer *p, const unsigned char *bytes, size
     }
 }
 
-static inline void pack(struct packer *p, const void *data, size_t length)
+ALWAYS_INLINE void pack(struct packer *p, const void *data, size_t length)
 {
     const unsigned char *bytes = data;
     size_t rest = length % 8;
