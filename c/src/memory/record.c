@@ -15,6 +15,8 @@
 #define MANY_WORDS 32
 #endif
 
+enum { PIECE_WORDS = 2048 };
+
 static size_t head_words(uint32_t flags)
 {
     return LAYOUT_HEAD_WORDS + (flags & MEMORY_FROM_REDIS ? 1u : 0u);
@@ -206,13 +208,17 @@ void record_copy_key(const struct memory *m, const struct pages_place *place,
 
 /* Readers may be reading these words, and will not believe them: what orders the two is the slot's
  * version and its fences, so a large copy need not be atomic word by word.  The thread sanitizer
- * thinks that it does. */
+ * thinks that it does.  Copied in pieces: from 16448 bytes on, memcpy may be told to use stores that
+ * x86 orders with no others, not even with a version's before them. */
 ALWAYS_INLINE void store_words(_Atomic uint64_t *to, const unsigned char *from, size_t words)
 {
     uint64_t word;
 
     if (words >= MANY_WORDS) {
-        memcpy((void *)to, from, words * 8);
+        for (size_t n; words > 0; words -= n, to += n, from += n * 8) {
+            n = words < PIECE_WORDS ? words : PIECE_WORDS;
+            memcpy((void *)to, from, n * 8);
+        }
         return;
     }
     for (size_t i = 0; i < words; i++) {
