@@ -271,30 +271,28 @@ static int write_in_steps(struct memory *m, struct write *w, int64_t lock_us)
     return MEMORY_BUSY;
 }
 
-static struct write write_of(struct memory *m, enum write_kind kind, const void *key,
-                             size_t key_length, const void *value, size_t value_length,
-                             const struct memory_attributes *attributes,
-                             const struct memory_token *token)
+/* Filled in place: a struct put together in one place and copied to another stalls the processor. */
+static void begin_write(struct memory *m, struct write *w, enum write_kind kind, const void *key,
+                        size_t key_length, const void *value, size_t value_length)
 {
-    struct write w = {kind,
-                      index_place(m, key, key_length),
-                      key,
-                      value,
-                      key_length,
-                      value_length,
-                      attributes,
-                      token,
-                      clock_coarse_ms(),
-                      LOGS};
-
-    return w;
+    index_place_to(m, key, key_length, &w->place);
+    w->kind = kind;
+    w->key = key;
+    w->value = value;
+    w->key_length = key_length;
+    w->value_length = value_length;
+    w->now_ms = clock_coarse_ms();
+    w->log = LOGS;
 }
 
 int memory_put(struct memory *m, const void *key, size_t key_length, const void *value,
                size_t value_length, const struct memory_attributes *attributes, int64_t lock_us)
 {
-    struct write w = write_of(m, WRITE_PUT, key, key_length, value, value_length, attributes, NULL);
+    struct write w;
 
+    begin_write(m, &w, WRITE_PUT, key, key_length, value, value_length);
+    w.attributes = attributes;
+    w.token = NULL;
     return write_in_steps(m, &w, lock_us);
 }
 
@@ -302,9 +300,11 @@ int memory_fill(struct memory *m, const void *key, size_t key_length, const void
                 size_t value_length, const struct memory_attributes *attributes,
                 const struct memory_token *token, int64_t lock_us)
 {
-    struct write w =
-        write_of(m, WRITE_FILL, key, key_length, value, value_length, attributes, token);
+    struct write w;
 
+    begin_write(m, &w, WRITE_FILL, key, key_length, value, value_length);
+    w.attributes = attributes;
+    w.token = token;
     return write_in_steps(m, &w, lock_us);
 }
 
@@ -312,10 +312,13 @@ int memory_commit(struct memory *m, const void *key, size_t key_length, const vo
                   size_t value_length, const struct memory_attributes *attributes,
                   const struct memory_token *token, int64_t lock_us)
 {
-    struct write w =
-        write_of(m, WRITE_COMMIT, key, key_length, value, value_length, attributes, token);
-    int status = write_in_steps(m, &w, lock_us);
+    struct write w;
+    int status;
 
+    begin_write(m, &w, WRITE_COMMIT, key, key_length, value, value_length);
+    w.attributes = attributes;
+    w.token = token;
+    status = write_in_steps(m, &w, lock_us);
     if (status == MEMORY_BUSY)
         memory_drop_all(m);
     return status;

@@ -9,22 +9,28 @@ static uint32_t scale(uint32_t random, uint32_t n)
     return (uint32_t)((uint64_t)random * n >> 32);
 }
 
-struct memory_place index_place(const struct memory *m, const void *key, size_t key_length)
+void index_place_to(const struct memory *m, const void *key, size_t key_length,
+                    struct memory_place *place)
 {
     uint64_t hash = hash_bytes(key, key_length, m->seed);
     uint64_t other = hash * UINT64_C(0x9e3779b97f4a7c15); /* 2^64 over the golden ratio */
     uint32_t groups = m->layout.buckets / LAYOUT_GROUP;
+    uint32_t shard = (uint32_t)hash & (m->layout.shards - 1);
+
+    place->shard = shard;
+    place->tag = (uint16_t)(hash >> 8);
+    place->slot[0] = (shard * groups + scale((uint32_t)(hash >> 32), groups)) * VIEW_GROUP_SLOTS;
+    place->slot[1] = (shard * groups + scale((uint32_t)(other >> 32), groups)) * VIEW_GROUP_SLOTS;
+    place->fingerprint = (uint16_t)(other >> 16);
+    place->ghosts =
+        scale((uint32_t)(hash >> 32), m->layout.ghosts / LAYOUT_GHOST_GROUP) * LAYOUT_GHOST_GROUP;
+}
+
+struct memory_place index_place(const struct memory *m, const void *key, size_t key_length)
+{
     struct memory_place place;
 
-    place.shard = (uint32_t)hash & (m->layout.shards - 1);
-    place.tag = (uint16_t)(hash >> 8);
-    place.slot[0] =
-        (place.shard * groups + scale((uint32_t)(hash >> 32), groups)) * VIEW_GROUP_SLOTS;
-    place.slot[1] =
-        (place.shard * groups + scale((uint32_t)(other >> 32), groups)) * VIEW_GROUP_SLOTS;
-    place.fingerprint = (uint16_t)(other >> 16);
-    place.ghosts =
-        scale((uint32_t)(hash >> 32), m->layout.ghosts / LAYOUT_GHOST_GROUP) * LAYOUT_GHOST_GROUP;
+    index_place_to(m, key, key_length, &place);
     return place;
 }
 

@@ -15,6 +15,8 @@
 enum index_status { INDEX_FOUND, INDEX_ABSENT, INDEX_SMALL, INDEX_DISTURBED };
 
 struct memory_place index_place(const struct memory *m, const void *key, size_t key_length);
+void index_place_to(const struct memory *m, const void *key, size_t key_length,
+                    struct memory_place *place);
 
 /* One attempt to read an entry without a lock.  With buffer NULL the value is not copied.
  * INDEX_DISTURBED: a writer was in the way, nothing is known. */

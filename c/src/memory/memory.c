@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
@@ -47,43 +48,66 @@ static void watch_forks(void)
 
 /* -- Meeting in a file --------------------------------------------------------------------------- */
 
-/* The last of those who meet in a file removes it: each holds a shared lock on it as long as it lives,
- * and the one who can have it alone is the last. */
-static void leave(struct memory *m)
-{
-    if (m->meeting_fd < 0)
-        return;
-    if (flock(m->meeting_fd, LOCK_EX | LOCK_NB) == 0)
-        unlink(m->meeting_path);
-    close(m->meeting_fd);
-}
-
-/* Takes part in the file's use.  -1 when it has just been removed by its last user. */
-static int take_part(const char *path)
+static bool is_named(int fd, const char *path)
 {
     struct stat open_one, named;
+
+    return fstat(fd, &open_one) == 0 && stat(path, &named) == 0 &&
+           open_one.st_ino == named.st_ino && open_one.st_dev == named.st_dev;
+}
+
+/* The last of those who meet in a file removes it: each holds a shared lock on it as long as it lives,
+ * and the one who can have it alone is the last.  That is tried on a file of its own, because a child of
+ * fork() has its parent's, with the same lock. */
+static void leave(struct memory *m)
+{
+    int fd;
+
+    if (m->meeting_fd < 0)
+        return;
+    fd = open(m->meeting_path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+    close(m->meeting_fd);
+    if (fd < 0)
+        return;
+    if (flock(fd, LOCK_EX | LOCK_NB) == 0 && is_named(fd, m->meeting_path))
+        unlink(m->meeting_path);
+    close(fd);
+}
+
+/* Takes part in the file's use.  -1 when it has just been, or is being, removed by its last user. */
+static int take_part(const char *path)
+{
     int fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
 
     if (fd < 0)
         return -1;
-    if (flock(fd, LOCK_SH) == 0 && fstat(fd, &open_one) == 0 && stat(path, &named) == 0 &&
-        open_one.st_ino == named.st_ino)
+    if (flock(fd, LOCK_SH | LOCK_NB) == 0 && is_named(fd, path))
         return fd;
     close(fd);
     return -1;
+}
+
+/* Builds of different layouts, as before and after an upgrade, do not meet. */
+static uint64_t meeting_of(const struct memory_config *config)
+{
+    char fingerprint[128];
+
+    layout_fingerprint(fingerprint, sizeof(fingerprint));
+    return hash_bytes(config->identity, strlen(config->identity),
+                      hash_bytes(fingerprint, strlen(fingerprint), 0));
 }
 
 static struct layout_header *meet(struct memory *m, const struct memory_config *config,
                                   const struct segment_config *segment, char *error,
                                   size_t error_size)
 {
+    const struct timespec nap = {0, 10000000};
     char directory[1024], path[2048];
 
     if (rundir_open(config->runtime_dir, directory, sizeof(directory), error, error_size) != 0)
         return NULL;
     snprintf(path, sizeof(path), "%s/%s-%016llx-%s.segment", directory, config->name,
-             (unsigned long long)hash_bytes(config->identity, strlen(config->identity), 0),
-             config->rendezvous);
+             (unsigned long long)meeting_of(config), config->rendezvous);
     m->meeting_path = alloc_copy(path, strlen(path));
     for (int i = 0; m->meeting_path && i < 100; i++) {
         struct layout_header *header = segment_meet(segment, path, error, error_size);
@@ -94,6 +118,7 @@ static struct layout_header *meet(struct memory *m, const struct memory_config *
         if (m->meeting_fd >= 0)
             return header;
         segment_unmap(header);
+        nanosleep(&nap, NULL);
     }
     snprintf(error, error_size, "cannot take part in %s: %s", path, strerror(errno));
     return NULL;

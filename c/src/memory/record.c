@@ -15,6 +15,8 @@
 #define MANY_WORDS 32
 #endif
 
+enum { PIECE_WORDS = 2048 };
+
 static size_t head_words(uint32_t flags)
 {
     return LAYOUT_HEAD_WORDS + (flags & MEMORY_FROM_REDIS ? 1u : 0u);
@@ -25,6 +27,9 @@ uint64_t record_units(size_t key_length, size_t value_length, uint32_t flags)
     return head_words(flags) + (key_length + value_length + LAYOUT_UNIT - 1) / LAYOUT_UNIT;
 }
 
+/* So that what walks over a record is kept in registers. */
+#define ALWAYS_INLINE static inline __attribute__((always_inline))
+
 /* -- A walk over words, page by page --------------------------------------------------------------- */
 
 struct walk {
@@ -33,7 +38,7 @@ struct walk {
     _Atomic uint64_t *word, *end;
 };
 
-static inline void walk_on(struct walk *w)
+ALWAYS_INLINE void walk_on(struct walk *w)
 {
     struct pages_run run = pages_run_at(w->m, &w->next);
 
@@ -59,7 +64,7 @@ static inline uint64_t walk_load(struct walk *w)
     return atomic_load_explicit(w->word++, memory_order_relaxed);
 }
 
-static inline void walk_store(struct walk *w, uint64_t value)
+ALWAYS_INLINE void walk_store(struct walk *w, uint64_t value)
 {
     if (w->word == w->end)
         walk_on(w);
@@ -203,13 +208,17 @@ void record_copy_key(const struct memory *m, const struct pages_place *place,
 
 /* Readers may be reading these words, and will not believe them: what orders the two is the slot's
  * version and its fences, so a large copy need not be atomic word by word.  The thread sanitizer
- * thinks that it does. */
-static inline void store_words(_Atomic uint64_t *to, const unsigned char *from, size_t words)
+ * thinks that it does.  Copied in pieces: from 16448 bytes on, memcpy may be told to use stores that
+ * x86 orders with no others, not even with a version's before them. */
+ALWAYS_INLINE void store_words(_Atomic uint64_t *to, const unsigned char *from, size_t words)
 {
     uint64_t word;
 
     if (words >= MANY_WORDS) {
-        memcpy((void *)to, from, words * 8);
+        for (size_t n; words > 0; words -= n, to += n, from += n * 8) {
+            n = words < PIECE_WORDS ? words : PIECE_WORDS;
+            memcpy((void *)to, from, n * 8);
+        }
         return;
     }
     for (size_t i = 0; i < words; i++) {
@@ -226,7 +235,7 @@ struct packer {
 };
 
 /* Stores whole words, as many as lie side by side at a time. */
-static inline void pack_words(struct packer *p, const unsigned char *bytes, size_t words)
+ALWAYS_INLINE void pack_words(struct packer *p, const unsigned char *bytes, size_t words)
 {
     while (words) {
         size_t run = (size_t)(p->w.end - p->w.word);
@@ -253,7 +262,7 @@ static inline void pack_words(struct packer *p, const unsigned char *bytes, size
     }
 }
 
-static inline void pack(struct packer *p, const void *data, size_t length)
+ALWAYS_INLINE void pack(struct packer *p, const void *data, size_t length)
 {
     const unsigned char *bytes = data;
     size_t rest = length % 8;

@@ -16,7 +16,7 @@
 #include "memory/lock.h"
 #include "memory/shard.h"
 
-enum { ATTEMPTS = 20 };
+enum { ATTEMPTS = 500, NAP_NS = 20000000 }; /* ten seconds */
 
 /* -- Making -------------------------------------------------------------------------------------- */
 
@@ -256,8 +256,10 @@ static int attach(const struct segment_config *config, const char *path, int fd,
         snprintf(error, error_size, "cannot map %s: %s", path, strerror(errno));
         return -1;
     case FILE_OUTDATED:
-        if (flock(fd, LOCK_EX) != 0)
-            return 0;
+        if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+            nanosleep(&(struct timespec){0, NAP_NS}, NULL);
+            return 0; /* whoever has it replaces the file, and may be stopped */
+        }
         rc = still_named(fd, path) ? replace(config, path, fd, error, error_size) : 0;
         flock(fd, LOCK_UN);
         return rc;

@@ -24,6 +24,29 @@ static double sum_counter(const struct memory *m, int counter)
     return (double)sum;
 }
 
+/* Nobody holds the lock here, so what is read at two moments may not fit together. */
+static uint64_t less(uint64_t from, uint64_t what)
+{
+    return from > what ? from - what : 0;
+}
+
+static uint64_t used(const struct layout_shard *s)
+{
+    uint64_t sum = 0;
+
+    for (uint32_t log = 0; log < LOGS; log++) {
+        uint64_t tail = vlog_tail(s, log);
+
+        sum += less(vlog_head(s, log), tail);
+    }
+    return sum;
+}
+
+static uint64_t live(const struct layout_shard *s)
+{
+    return shard_get(&s->log[LOG_SMALL].live) + shard_get(&s->log[LOG_MAIN].live);
+}
+
 static double shard_gauge(const struct memory *m, uint32_t shard, int gauge)
 {
     const struct layout_shard *s = view_shard(m, shard);
@@ -38,13 +61,13 @@ static double shard_gauge(const struct memory *m, uint32_t shard, int gauge)
         units = m->layout.capacity;
         break;
     case COUNT_MEMORY_LIVE:
-        units = shard_get(&s->log[LOG_SMALL].live) + shard_get(&s->log[LOG_MAIN].live);
+        units = live(s);
         break;
     case COUNT_MEMORY_DEAD:
-        units = vlog_dead(s, LOG_SMALL) + vlog_dead(s, LOG_MAIN);
+        units = less(used(s), live(s));
         break;
     case COUNT_MEMORY_FREE:
-        units = m->layout.capacity - vlog_used(s, LOG_SMALL) - vlog_used(s, LOG_MAIN);
+        units = less(m->layout.capacity, used(s));
         break;
     default:
         return 0;

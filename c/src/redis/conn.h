@@ -45,8 +45,9 @@ int conn_fd(const struct conn *conn);
 /* Is the connection made?  CONN_LOST with the reason: refused, unreachable, ... */
 enum conn_status conn_finish(struct conn *conn, char *error, size_t error_size);
 
-/* Closes, forgetting what is due.  With reset the peer gets no chance to carry out what it has not read
- * yet (TCP; a unix socket has no such thing). */
+/* Closes, forgetting what is due.  With reset, what has not reached the peer's system yet never will (TCP; a
+ * unix socket has no such thing).  What has is carried out when the peer gets to it: before anything that
+ * another connection brings later. */
 void conn_close(struct conn *conn, bool reset);
 
 /* In a child: the parent's connection.  Closes the child's copy of the socket and touches nothing else. */

@@ -25,7 +25,7 @@ struct change {
 static int change_memory(struct tier *tier, const struct change *c,
                          const struct freshness_rules *rules, int64_t lock_us)
 {
-    int64_t now_ms = clock_now_ms();
+    int64_t now_ms = c->ttl_ms > 0 ? clock_now_ms() : clock_coarse_ms();
     struct memory_attributes a;
 
     if (!c->value)

@@ -126,6 +126,39 @@ TEST(threads_see_whole_values)
     memory_close(m);
 }
 
+static _Atomic bool enough;
+
+static void *write_on(void *m)
+{
+    char key[32];
+
+    for (unsigned i = 0; !atomic_load(&enough); i++) {
+        snprintf(key, sizeof(key), "%u", i % 7);
+        put(m, key, i % 2 ? "a short value" : "and one that is quite a lot longer than the other");
+    }
+    return NULL;
+}
+
+TEST(numbers_read_while_others_write_are_possible_ones)
+{
+    struct memory *m = open_small();
+    double capacity = metric(m, COUNT_MEMORY_CAPACITY);
+    int64_t end = clock_now_ms() + 300;
+    pthread_t thread;
+
+    REQUIRE(pthread_create(&thread, NULL, write_on, m) == 0);
+    while (clock_now_ms() < end) {
+        REQUIRE(metric(m, COUNT_MEMORY_LIVE) <= capacity);
+        REQUIRE(metric(m, COUNT_MEMORY_DEAD) <= capacity);
+        REQUIRE(metric(m, COUNT_MEMORY_FREE) <= capacity);
+    }
+    atomic_store(&enough, true);
+    pthread_join(thread, NULL);
+    CHECK_INT(capacity, metric(m, COUNT_MEMORY_LIVE) + metric(m, COUNT_MEMORY_DEAD) +
+                            metric(m, COUNT_MEMORY_FREE));
+    memory_close(m);
+}
+
 /* -- Processes ----------------------------------------------------------------------------------- */
 
 struct scene {

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -225,6 +226,104 @@ TEST(processes_meet_in_a_file_that_the_last_one_removes)
     CHECK_STR("met", get(m, "key"));
     memory_close(m);
     CHECK_INT(256, system(pattern));
+    clean_up();
+}
+
+static int files_in_directory(void)
+{
+    char command[256];
+    FILE *out;
+    int count = -1;
+
+    snprintf(command, sizeof(command), "find %s -type f | wc -l", directory);
+    out = popen(command, "r");
+    REQUIRE(out != NULL && fscanf(out, "%d", &count) == 1);
+    pclose(out);
+    return count;
+}
+
+static struct memory *open_meeting(void)
+{
+    struct memory_config config = {.name = "test",
+                                   .identity = "one",
+                                   .bytes = 1 << 20,
+                                   .rendezvous = "1-1",
+                                   .runtime_dir = directory};
+    struct memory *m = NULL;
+    char error[512] = "";
+
+    if (memory_open(&config, &m, error, sizeof(error)) != MEMORY_OK)
+        printf("%s\n", error);
+    REQUIRE(m != NULL);
+    return m;
+}
+
+TEST(a_child_of_fork_leaves_the_meeting_to_its_parent)
+{
+    struct memory *m;
+    pid_t pid;
+
+    in_directory("");
+    m = open_meeting();
+    pid = fork();
+    if (pid == 0) {
+        memory_close(m);
+        _exit(0);
+    }
+    waitpid(pid, NULL, 0);
+    CHECK_INT(1, files_in_directory());
+    memory_close(m);
+    CHECK_INT(0, files_in_directory());
+    clean_up();
+}
+
+TEST(a_child_of_fork_stays_when_its_parent_leaves)
+{
+    struct memory *m;
+    int go[2];
+    char byte;
+    pid_t pid;
+
+    in_directory("");
+    m = open_meeting();
+    REQUIRE(pipe(go) == 0);
+    pid = fork();
+    if (pid == 0) {
+        (void)!read(go[0], &byte, 1);
+        put(m, "key", "of the child");
+        CHECK_INT(1, files_in_directory());
+        memory_close(m);
+        CHECK_INT(0, files_in_directory());
+        _exit(0);
+    }
+    memory_close(m);
+    CHECK_INT(1, files_in_directory());
+    (void)!write(go[1], "x", 1);
+    waitpid(pid, NULL, 0);
+    clean_up();
+}
+
+TEST(an_outdated_file_that_others_use_is_not_waited_for)
+{
+    struct layout_header *old;
+    int fd, lock;
+    struct memory_config config = {.name = "test", .identity = "one", .bytes = 1 << 20};
+    struct memory *m = NULL;
+    char error[512] = "";
+
+    in_directory("used");
+    memory_close(open_path("one", 1 << 20, NULL));
+    fd = open(path, O_RDWR);
+    lock = open(path, O_RDWR);
+    old = mmap(NULL, LAYOUT_PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    REQUIRE(old != MAP_FAILED && flock(lock, LOCK_SH) == 0);
+    old->fingerprint[strlen(old->fingerprint) - 1] ^= 1;
+    config.path = path;
+    CHECK_INT(MEMORY_SYSTEM, memory_open(&config, &m, error, sizeof(error)));
+    CHECK(strstr(error, path) && strstr(error, "is being replaced"));
+    close(lock);
+    memory_close(open_path("one", 1 << 20, NULL));
+    close(fd);
     clean_up();
 }
 

@@ -64,6 +64,8 @@ TEST(a_client_may_end_while_it_looks_up)
     peer_start(&peer, greet_all);
     snprintf(url, sizeof(url), "redis://localhost:%d", peer.port);
     world_open(&w, url);
+    status_of(&w, op_text(REDIS_EXISTS, "key", NULL)); /* too many may be under way yet */
+    world_await_state(&w, REDIS_STATE_UP);
     CHECK_INT(REDIS_DONE, status_of(&w, op_text(REDIS_EXISTS, "key", NULL)));
     world_close(&w);
     peer_stop(&peer);

@@ -270,6 +270,33 @@ TEST(a_stopped_server_is_given_up_and_used_again_when_it_goes_on)
     server_stop(server);
 }
 
+/* What the server's system had taken is carried out when the server goes on, reset or not; but then it is
+ * before anything that is sent later. */
+TEST(a_write_that_was_given_up_does_not_run_after_its_successor)
+{
+    struct redis_config config;
+    char port[16];
+
+    snprintf(port, sizeof(port), "%d", peer_listen(&peer, 1));
+    close(peer.listener); /* the port is free */
+    server = server_start("--port", port, "--bind", "127.0.0.1", (char *)NULL);
+    config = config_for(peer.url);
+    config.timeout_ms = 100;
+    world_open_with(&w, &config);
+    for (int i = 0; i < 5; i++) {
+        CHECK_INT(REDIS_DONE, set_text(&w, "key", "first"));
+        server_freeze(server);
+        CHECK_INT(REDIS_UNKNOWN, status_of(&w, op_text(REDIS_SET, "key", "given up")));
+        server_thaw(server);
+        world_await_state(&w, REDIS_STATE_UP);
+        CHECK_INT(REDIS_DONE, set_text(&w, "key", "last"));
+        CHECK_STR("last", get_text(&w, "key"));
+        CHECK_STR("last", server_command(server, "GET t:key"));
+    }
+    world_close(&w);
+    server_stop(server);
+}
+
 /* We were stopped ourselves, longer than the server may take: its answer is there when we wake. */
 TEST(an_answer_that_is_there_when_we_wake_late_counts)
 {
