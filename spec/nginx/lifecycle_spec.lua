@@ -310,6 +310,21 @@ describe("the life of an nginx", function()
         nothing_left(web, { "exited on signal" })
     end)
 
+    it("has one connection to Redis for all requests of a worker", function()
+        local web = start({ cache = "tracking = false" })
+        local requests = {}
+        for round = 1, 5 do
+            for _, request in ipairs(send_some(web, round)) do
+                requests[#requests + 1] = request
+            end
+        end
+        all_answered(requests)
+        local _, named = server:call("CLIENT", "LIST"):gsub("cmd=", "")
+        assert.is_true(named - 1 <= 2, named - 1 .. " connections of 2 workers")
+        web:quit()
+        nothing_left(web)
+    end)
+
     it("may have worker_shutdown_timeout: then that bounds it", function()
         local web = start({ main = "worker_shutdown_timeout 1s;", workers = 1 })
         all_answered(send_some(web, 1))
