@@ -42,7 +42,8 @@ enum {
     TANDEM_PENDING = 2,   /* queued to Redis: result.ticket; see tandem_wait and tandem_take */
     TANDEM_TOO_SMALL = 3, /* the caller's buffer is too small: result.length bytes are needed */
     TANDEM_MORE = 4,      /* a step of a longer walk is done, call again with the same cursor */
-    TANDEM_DEGRADED = 5,  /* done in memory only; result.error says why Redis has not got it, beginning with
+    TANDEM_DEGRADED =
+        5, /* done in memory only; result.error says why Redis has not got it, beginning with
                              "queued: " when it will be told as soon as it is back */
 
     TANDEM_EINVAL = -1,  /* an argument or option is wrong */
@@ -100,10 +101,11 @@ typedef struct tandem_options {
     int64_t memory_ttl_ms; /* no entry is served from memory longer without asking Redis again */
     int64_t max_stale_ms;  /* freshness of an entry from Redis without a tracking link */
     int32_t connect_timeout_ms;
-    int32_t timeout_ms;      /* from queueing an operation to giving up on it */
-    int32_t fail;            /* on a Redis error: 0 carry on in memory, 1 fail */
-    int32_t write_behind;    /* 0: writes wait for Redis; 1: they are queued and forgotten */
-    int32_t replay_delete;   /* what was written while Redis was away: 0: is sent to it when it is back;
+    int32_t timeout_ms;   /* from queueing an operation to giving up on it */
+    int32_t fail;         /* on a Redis error: 0 carry on in memory, 1 fail */
+    int32_t write_behind; /* 0: writes wait for Redis; 1: they are queued and forgotten */
+    int32_t
+        replay_delete; /* what was written while Redis was away: 0: is sent to it when it is back;
                                 1: is deleted there */
     tandem_mailbox *mailbox; /* where this handle's operations complete; NULL: one of its own */
 } tandem_options;

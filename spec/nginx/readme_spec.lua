@@ -79,9 +79,18 @@ describe("the README", function()
         local made = curl(port, "/date")
         local date = made:match("^(.* GMT) %(made%)\n$")
         assert.is_truthy(date, made)
-        for _ = 1, 20 do -- whichever worker it is
-            assert.equal(date .. " (memory)\n", curl(port, "/date"))
-        end
+        -- Until each worker that takes part has a link, Redis may be asked once more.
+        run.wait_until("memory answers 20 times in a row, whichever worker it is", function()
+            for _ = 1, 20 do
+                local answer = curl(port, "/date")
+                assert.is_truthy(answer == date .. " (memory)\n" or answer == date .. " (redis)\n",
+                                 answer)
+                if answer:find("redis", 1, true) then
+                    return false
+                end
+            end
+            return true
+        end)
         assert.equal(date, server:call("GET", "pages:date"))
         local ttl = server:call("TTL", "pages:date")
         assert.is_true(ttl > 50 and ttl <= 60)

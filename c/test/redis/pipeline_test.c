@@ -363,7 +363,7 @@ TEST(a_value_given_up_half_sent_is_sent_to_its_end)
     memset(large, 'x', LARGE);
     peer_start(&peer, read_late);
     world_open(&w, peer.url);
-    submit(&w, within(op_of(REDIS_SET, "large", 5, large, LARGE), 50));
+    submit(&w, within(op_of(REDIS_SET, "large", 5, large, LARGE), 1000));
     submit(&w, op_text(REDIS_EXISTS, "key", NULL));
     op = next_done(&w);
     CHECK_INT(REDIS_TIMEOUT, op->status);
@@ -435,7 +435,8 @@ TEST(the_rest_of_a_value_is_not_sent_on_the_next_connection)
 
     peer_start(&peer, close_when_told);
     world_open(&w, peer.url);
-    CHECK_INT(REDIS_TIMEOUT, status_of(&w, within(op_of(REDIS_SET, "large", 5, large, LARGE), 50)));
+    CHECK_INT(REDIS_TIMEOUT,
+              status_of(&w, within(op_of(REDIS_SET, "large", 5, large, LARGE), 1000)));
     clock_shift(5000); /* as if it had been up for long */
     answer_now = true;
     WORLD_AWAIT(&w, w.counts[REDIS_COUNT_CONNECTS] == 2);
