@@ -3,6 +3,7 @@
  */
 #include "base/clock.h"
 #include "memory/fault.h"
+#include "memory/ghosts.h"
 #include "memory/index.h"
 #include "memory/memory.h"
 #include "memory/policy.h"
@@ -276,6 +277,8 @@ static void begin_write(struct memory *m, struct write *w, enum write_kind kind,
                         size_t key_length, const void *value, size_t value_length)
 {
     index_place_to(m, key, key_length, &w->place);
+    index_prefetch(m, &w->place);
+    ghosts_prefetch(m, &w->place);
     w->kind = kind;
     w->key = key;
     w->value = value;

@@ -24,6 +24,11 @@ static uint32_t age_of(const struct memory *m, uint32_t ghost, const uint64_t no
     return (uint32_t)(now[log_of(ghost)] / step(m) - ghost) & ((1u << TIME_BITS) - 1);
 }
 
+void ghosts_prefetch(const struct memory *m, const struct memory_place *place)
+{
+    __builtin_prefetch((const void *)group(m, place), 1);
+}
+
 void ghosts_put_locked(struct memory *m, const struct memory_place *place, uint32_t log,
                        const uint64_t now[LOGS])
 {

@@ -21,6 +21,9 @@ void ghosts_put_locked(struct memory *m, const struct memory_place *place, uint3
 bool ghosts_take_locked(struct memory *m, const struct memory_place *place,
                         const uint64_t now[LOGS], uint32_t *log, uint64_t *age);
 
+/* A hint that they will be asked for a key soon. */
+void ghosts_prefetch(const struct memory *m, const struct memory_place *place);
+
 /* To be called for what is appended to a log: units, after so many that both ever took. */
 void ghosts_sweep_locked(struct memory *m, uint32_t shard, uint64_t appended, uint64_t units,
                          const uint64_t now[LOGS]);

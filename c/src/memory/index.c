@@ -34,6 +34,16 @@ struct memory_place index_place(const struct memory *m, const void *key, size_t 
     return place;
 }
 
+void index_prefetch(const struct memory *m, const struct memory_place *place)
+{
+    for (int g = 0; g < 2; g++) {
+        const struct layout_bucket *bucket = view_bucket(m, place->slot[g]);
+
+        for (int i = 0; i < LAYOUT_GROUP; i++)
+            __builtin_prefetch(bucket + i, 1);
+    }
+}
+
 static inline struct index_word load_word(const struct memory *m, uint32_t shard, uint32_t slot)
 {
     uint64_t word = atomic_load_explicit(view_bucket(m, slot)->word + slot % LAYOUT_SLOTS,

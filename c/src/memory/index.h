@@ -18,6 +18,9 @@ struct memory_place index_place(const struct memory *m, const void *key, size_t 
 void index_place_to(const struct memory *m, const void *key, size_t key_length,
                     struct memory_place *place);
 
+/* A hint that all of a key's slots will be looked at soon. */
+void index_prefetch(const struct memory *m, const struct memory_place *place);
+
 /* One attempt to read an entry without a lock.  With buffer NULL the value is not copied.
  * INDEX_DISTURBED: a writer was in the way, nothing is known. */
 enum index_status index_read(const struct memory *m, const struct memory_place *place,

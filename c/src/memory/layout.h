@@ -172,7 +172,8 @@ struct layout_header {
 
     alignas(64) struct layout_place places[LAYOUT_PLACES];
     _Atomic int64_t
-        covered_ms; /* up to then a link has reported, and its report has been applied */
+        covered_ms;           /* up to then a link has reported, and its report has been applied */
+    _Atomic int64_t since_ms; /* from when on, without a gap */
     struct layout_place attending[LAYOUT_ATTENDING];
 
     alignas(64) pthread_mutex_t replay_mutex; /* of the table of writes to be told to Redis */

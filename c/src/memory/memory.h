@@ -138,12 +138,16 @@ void memory_drop_all(struct memory *memory);
  * is reported.  0: there was never a link.  To be read before the entry whose freshness depends on it. */
 int64_t memory_lease(const struct memory *memory);
 
+/* Since when: what was read or written after that is fresh as long as the lease runs.  To be read after
+ * the lease. */
+int64_t memory_lease_since(const struct memory *memory);
+
 /* A key has changed in Redis: its entry goes, unless it is provisional, and so do answers to reads that
  * are under way.  MEMORY_BUSY: the lock could not be had, so everything stopped being fresh. */
 int memory_invalidate(struct memory *memory, const void *key, size_t key_length, int64_t lock_us);
 
 /* A link reports every change from since_ms on.  True: no gap lies between this and what was reported
- * before.  False: there was a gap, and everything has stopped being fresh. */
+ * before, or it is the first.  False: there was a gap, and everything has stopped being fresh. */
 bool memory_link_begin(struct memory *memory, int64_t since_ms);
 
 /* Would memory_link_begin say true? */

@@ -93,6 +93,17 @@ void policy_reset_locked(struct memory *m, uint32_t shard)
     s->useless = 0;
 }
 
+/* Has the slot of the record at an offset fetched: it is looked at before the next entry is let in. */
+static void prefetch_slot(const struct memory *m, uint32_t shard, uint32_t log, uint64_t offset)
+{
+    struct pages_place place = {shard, log, offset};
+    struct record record;
+
+    if (offset < vlog_head(view_shard(m, shard), log) && record_load(m, &place, &record) &&
+        record.slot < view_slot_count(m))
+        __builtin_prefetch(view_bucket(m, record.slot), 1);
+}
+
 /* -- Evicting ------------------------------------------------------------------------------------- */
 
 /* Takes the record at a log's tail away, leaving a ghost if it was evicted alive. */
@@ -119,6 +130,7 @@ static void drop(struct memory *m, uint32_t shard, const struct vlog_record *tai
         memory_count(m, existed ? COUNT_MEMORY_EVICTIONS : COUNT_MEMORY_EXPIRED, 1);
     }
     vlog_drop_locked(m, shard, tail);
+    prefetch_slot(m, shard, tail->place.log, vlog_tail(s, tail->place.log));
 }
 
 /* Looks at a log's tail; what does not exist any more there goes at once.  POLICY_ROOM: tail is a live
@@ -336,6 +348,7 @@ static void judge(struct memory *m, uint32_t shard)
         if (found.live)
             take_mark(m, found.record.slot);
         s->judged += found.record.units;
+        prefetch_slot(m, shard, LOG_SMALL, s->judged);
     }
 }
 

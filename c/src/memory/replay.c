@@ -53,21 +53,24 @@ static struct layout_replay *find(struct memory *m, const void *key, size_t key_
 {
     uint32_t groups = m->layout.replays / LAYOUT_REPLAY_GROUP;
     uint32_t hash = (uint32_t)hash_bytes(key, key_length, m->seed);
-    struct layout_replay *group;
+    struct layout_replay *group, *last_vacant = NULL;
 
     *vacant = NULL;
     if (groups == 0 || key_length > LAYOUT_REPLAY_KEY)
         return NULL;
     group = m->replays + hash % groups * LAYOUT_REPLAY_GROUP;
-    for (struct layout_replay *e = group; e < group + LAYOUT_REPLAY_GROUP; e++) {
+    for (int i = 0; i < LAYOUT_REPLAY_GROUP; i++) {
+        struct layout_replay *e = group + i;
+
         if (atomic_load_explicit(&e->number, memory_order_relaxed) == 0)
-            *vacant = *vacant ? *vacant : e;
+            last_vacant = e;
         else if (e->hash == hash && e->key_length == key_length &&
                  memcmp(e->key, key, key_length) == 0)
             return e;
     }
-    if (*vacant)
-        (*vacant)->hash = hash;
+    if (last_vacant)
+        last_vacant->hash = hash;
+    *vacant = last_vacant;
     return NULL;
 }
 

@@ -19,6 +19,11 @@ int64_t memory_lease(const struct memory *m)
     return atomic_load_explicit(&m->header->lease_ms, memory_order_acquire);
 }
 
+int64_t memory_lease_since(const struct memory *m)
+{
+    return atomic_load_explicit(&m->header->since_ms, memory_order_acquire);
+}
+
 static void raise_to(_Atomic int64_t *time, int64_t value)
 {
     int64_t seen = atomic_load_explicit(time, memory_order_acquire);
@@ -37,12 +42,17 @@ bool memory_link_reaches(const struct memory *m, int64_t since_ms)
 
 bool memory_link_begin(struct memory *m, int64_t since_ms)
 {
+    bool first = atomic_load_explicit(&m->header->covered_ms, memory_order_acquire) == 0;
+
     if (memory_link_reaches(m, since_ms))
         return true;
-    /* The epoch first: whoever sees the new cover must not find what was cached before. */
-    memory_epoch_bump(m);
+    /* The epoch first: whoever sees the new cover must not find what was cached before.  Before the first
+     * link nothing was cached that would go by one. */
+    if (!first)
+        memory_epoch_bump(m);
+    raise_to(&m->header->since_ms, since_ms);
     raise_to(&m->header->covered_ms, since_ms);
-    return false;
+    return first;
 }
 
 void memory_link_covers(struct memory *m, int64_t until_ms, int64_t lease_ms)

@@ -188,7 +188,7 @@ static void take_value(struct tier *tier, struct request *r, struct outcome *out
 {
     struct redis_op *op = &r->op;
     struct memory_attributes a = freshness_attributes(&r->rules, op->sent_ms, op->pttl_ms,
-                                                      tracking_is_live(tier, clock_now_ms()));
+                                                      tracking_covers(tier, op->sent_ms));
 
     /* It was there when GET ran and had gone, or was going, when PTTL did. */
     if (op->pttl_ms == -2 || op->pttl_ms == 0)

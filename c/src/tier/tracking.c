@@ -78,7 +78,12 @@ void tracking_after_fork(struct tier *tier)
 
 bool tracking_is_live(const struct tier *tier, int64_t now_ms)
 {
-    return now_ms < memory_lease(tier->memory);
+    return now_ms < memory_lease(tier->memory) && now_ms > memory_lease_since(tier->memory);
+}
+
+bool tracking_covers(const struct tier *tier, int64_t sent_ms)
+{
+    return tracking_is_live(tier, clock_now_ms()) && sent_ms > memory_lease_since(tier->memory);
 }
 
 void tracking_attend(struct tier *tier)
@@ -332,7 +337,7 @@ static void read_back_what_is_due(struct tier *tier, int64_t now_ms)
 static void verified(struct tier *tier, struct request *r)
 {
     struct redis_op *op = &r->op;
-    bool live = tracking_is_live(tier, clock_now_ms());
+    bool live = tracking_covers(tier, op->sent_ms);
     struct memory_attributes a = freshness_attributes(&r->rules, op->sent_ms, op->pttl_ms, live);
 
     if (op->status != REDIS_DONE || op->pttl_ms == -2 || op->pttl_ms == 0)

@@ -62,6 +62,9 @@ void tracking_attend(struct tier *tier);
 /* As tandem_tracking_trouble. */
 int tracking_trouble(struct tier *tier, char *text, size_t size);
 
+/* Is what Redis answered to a command sent then fresh as long as the lease runs? */
+bool tracking_covers(const struct tier *tier, int64_t sent_ms);
+
 /* The hooks of the redis room. */
 void tracking_invalidate(void *context, const char *key, size_t key_length);
 void tracking_link(void *context, enum redis_link_event event, int64_t at_ms, const char *why);

@@ -220,7 +220,7 @@ static void stored(struct tier *tier, struct request *r)
 {
     struct redis_op *op = &r->op;
     int64_t ttl_ms = op->ttl_ms > 0 ? op->ttl_ms : -1;
-    bool confirm = r->rules.tracking && tracking_is_live(tier, clock_now_ms());
+    bool confirm = r->rules.tracking && tracking_covers(tier, op->sent_ms);
     struct memory_attributes a =
         confirm ? freshness_provisional(&r->rules, op->sent_ms, ttl_ms, r->rules.provisional_ms)
                 : freshness_attributes(&r->rules, op->sent_ms, ttl_ms, false);
