@@ -225,6 +225,7 @@ uint32_t policy_choose_locked(struct memory *m, const struct memory_place *place
     struct layout_shard *s = view_shard(m, place->shard);
     const uint64_t now[LOGS] = {clock_of(s), s->main_gone};
     struct budget budget = {STEP_DROPS, 0, 0};
+    enum policy_status status;
     struct vlog_record tail;
     uint64_t age, reuse;
     uint32_t log;
@@ -238,7 +239,10 @@ uint32_t policy_choose_locked(struct memory *m, const struct memory_place *place
         return LOG_SMALL;
     if (main_has_room(m, s, units))
         return LOG_MAIN;
-    if (find_main_victim(m, place->shard, TEST_TURNS, now_ms, &budget, &tail) != POLICY_ROOM)
+    status = find_main_victim(m, place->shard, TEST_TURNS, now_ms, &budget, &tail);
+    if (status == POLICY_DAMAGED)
+        return LOGS;
+    if (status == POLICY_MORE)
         return LOG_SMALL;
     return reuse < idle_time(m, s, tail.record.used) ? LOG_MAIN : LOG_SMALL;
 }
@@ -360,7 +364,8 @@ enum policy_status policy_make_room_locked(struct memory *m, uint32_t shard, uin
     struct budget budget = {STEP_DROPS, STEP_TURNS, 0};
     uint64_t to_main = log == LOG_MAIN ? units : 0, now[LOGS];
 
-    if (log == LOG_SMALL && spill_small(m, shard, units, now_ms, &budget) != POLICY_ROOM)
+    if (log == LOGS ||
+        (log == LOG_SMALL && spill_small(m, shard, units, now_ms, &budget) != POLICY_ROOM))
         return POLICY_DAMAGED;
     while (!vlog_has_room_locked(m, shard, units)) {
         enum policy_status status;

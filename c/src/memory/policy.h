@@ -36,11 +36,11 @@ void policy_touch(const struct memory *m, uint32_t slot);
 
 /* The rest is for the holder of the shard's lock. */
 
-/* The log for a key that has no entry. */
+/* The log for a key that has no entry.  LOGS: as POLICY_DAMAGED. */
 uint32_t policy_choose_locked(struct memory *m, const struct memory_place *place, uint64_t units,
                               int64_t now_ms);
 
-/* Makes room for so many units at the head of a log and takes them.  Entries may go: slots found before
+/* Makes room for so many units at the head of the log that was chosen and takes them.  Entries may go: slots found before
  * must be looked up again. */
 enum policy_status policy_make_room_locked(struct memory *m, uint32_t shard, uint32_t log,
                                            uint64_t units, int64_t now_ms,

@@ -96,6 +96,13 @@ static void put_new_ones(void)
         put_usual(key);
 }
 
+/* Those in Small go to Main, in pages of which the first is used again for the last. */
+static void put_large_ones(void)
+{
+    for (uint32_t key = 0; key < 4; key++)
+        put_sized(key, LARGE, 0);
+}
+
 static void put_returning(void)
 {
     for (uint32_t key = 0; key < 200; key++) {
@@ -121,33 +128,6 @@ static void mark_last(void)
     mark(KEYS - 1);
 }
 
-static const struct memory_attributes redis = {.flags = MEMORY_FROM_REDIS};
-
-static void fill_first(void)
-{
-    struct memory_token token;
-    struct value v;
-
-    memory_token_read(m, keys[0], strlen(keys[0]), &token);
-    announce(0, false);
-    acknowledge(memory_fill(m, keys[0], strlen(keys[0]), &v,
-                            value_make(&v, 0, scene->serial, USUAL), &redis, &token,
-                            MEMORY_LOCK_US));
-}
-
-static void commit(uint32_t length, bool outdated)
-{
-    struct memory_token token;
-    struct value v;
-
-    memory_token_read(m, keys[0], strlen(keys[0]), &token);
-    token.wseq -= outdated;
-    announce(0, false);
-    acknowledge(memory_commit(m, keys[0], strlen(keys[0]), &v,
-                              value_make(&v, 0, scene->serial, length), &redis, &token,
-                              MEMORY_LOCK_US));
-}
-
 static void commit_first(void)
 {
     commit(USUAL, false);
@@ -161,12 +141,6 @@ static void commit_outdated(void)
 static void commit_too_large(void)
 {
     commit(TOO_LARGE, false);
-}
-
-static void drop_first(void)
-{
-    announce(0, true);
-    acknowledge(memory_drop(m, keys[0], strlen(keys[0]), clock_now_ms(), MEMORY_LOCK_US));
 }
 
 /* Several keys at once: none of them is known to have anything from when this begins. */
@@ -228,41 +202,53 @@ static void orphan(void)
     scene->acked[KEYS - 1] = 0; /* its version is odd */
 }
 
-/* The next who wants to drop the record at Small's tail finds nonsense. */
-static void damage(void)
+/* The next who looks at the record at a log's tail finds nonsense. */
+static void damage(uint32_t log)
 {
-    struct pages_place tail = {SHARD, LOG_SMALL, 0};
+    struct pages_place tail = {SHARD, log, 0};
 
     fill_up();
-    tail.offset = vlog_tail(view_shard(m, SHARD), LOG_SMALL);
+    tail.offset = vlog_tail(view_shard(m, SHARD), log);
     atomic_store(pages_run_at(m, &tail).words + 1, UINT64_MAX);
 }
 
+static void damage_small(void)
+{
+    damage(LOG_SMALL);
+}
+
+static void damage_main(void)
+{
+    damage(LOG_MAIN);
+}
+
 /* X(test, prepare, run) */
-#define OPERATIONS(X)                                                  \
-    X(put_into_an_empty_shard, nothing, put_first)                     \
-    X(overwrite_in_place, put_some, put_first)                         \
-    X(put_a_larger_value, put_some, put_enlarged)                      \
-    X(put_when_full, fill_up, put_last)                                \
-    X(put_many_when_full, fill_up, put_new_ones)                       \
-    X(put_a_large_value_when_full, fill_up, put_large)                 \
-    X(put_what_was_evicted, fill_up, put_returning)                    \
-    X(put_when_all_slots_are_taken, fill_with_tiny_ones, put_new_ones) \
-    X(put_when_much_is_dead, fill_and_empty_main, put_new_ones)        \
-    X(put_into_a_damaged_shard, damage, put_new_ones)                  \
-    X(delete_an_entry, put_some, delete_first)                         \
-    X(delete_nothing, nothing, delete_first)                           \
-    X(fill_from_redis, put_some, fill_first)                           \
-    X(commit_an_answer, put_some, commit_first)                        \
-    X(commit_what_is_outdated, put_some, commit_outdated)              \
-    X(commit_what_is_too_large, put_some, commit_too_large)            \
-    X(drop_an_entry, put_some, drop_first)                             \
-    X(drop_everything, put_some, bump_all)                             \
-    X(remove_by_glob, put_some, remove_some)                           \
-    X(clear, put_some, remove_all)                                     \
-    X(clean_up_what_expired, put_some_that_expire, clean_up)           \
-    X(all_sorts, fill_up, churn_on)                                    \
-    X(put_after_a_death, orphan, put_last)                             \
+#define OPERATIONS(X)                                                        \
+    X(put_into_an_empty_shard, nothing, put_first)                           \
+    X(overwrite_in_place, put_some, put_first)                               \
+    X(put_a_larger_value, put_some, put_enlarged)                            \
+    X(put_when_full, fill_up, put_last)                                      \
+    X(put_many_when_full, fill_up, put_new_ones)                             \
+    X(put_a_large_value_when_full, fill_up, put_large)                       \
+    X(put_what_was_evicted, fill_up, put_returning)                          \
+    X(put_what_moves_large_ones, put_large_ones, put_new_ones)               \
+    X(put_when_all_slots_are_taken, fill_with_tiny_ones, put_new_ones)       \
+    X(put_when_much_is_dead, fill_and_empty_main, put_new_ones)              \
+    X(put_into_a_damaged_shard, damage_small, put_new_ones)                  \
+    X(put_what_was_evicted_from_a_damaged_shard, damage_main, put_returning) \
+    X(delete_an_entry, put_some, delete_first)                               \
+    X(delete_nothing, nothing, delete_first)                                 \
+    X(fill_from_redis, put_some, fill_first)                                 \
+    X(commit_an_answer, put_some, commit_first)                              \
+    X(commit_what_is_outdated, put_some, commit_outdated)                    \
+    X(commit_what_is_too_large, put_some, commit_too_large)                  \
+    X(drop_an_entry, put_some, drop_first)                                   \
+    X(drop_everything, put_some, bump_all)                                   \
+    X(remove_by_glob, put_some, remove_some)                                 \
+    X(clear, put_some, remove_all)                                           \
+    X(clean_up_what_expired, put_some_that_expire, clean_up)                 \
+    X(all_sorts, fill_up, churn_on)                                          \
+    X(put_after_a_death, orphan, put_last)                                   \
     X(read_after_a_death, orphan, mark_last)
 
 struct operation {

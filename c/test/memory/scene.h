@@ -131,6 +131,39 @@ CHECK_UNUSED void delete_key(uint32_t key)
     acknowledge(memory_delete(m, keys[key], strlen(keys[key]), clock_now_ms(), MEMORY_LOCK_US));
 }
 
+static const struct memory_attributes redis = {.flags = MEMORY_FROM_REDIS};
+
+CHECK_UNUSED void fill_first(void)
+{
+    struct memory_token token;
+    struct value v;
+
+    memory_token_read(m, keys[0], strlen(keys[0]), &token);
+    announce(0, false);
+    acknowledge(memory_fill(m, keys[0], strlen(keys[0]), &v,
+                            value_make(&v, 0, scene->serial, USUAL), &redis, &token,
+                            MEMORY_LOCK_US));
+}
+
+CHECK_UNUSED void commit(uint32_t length, bool outdated)
+{
+    struct memory_token token;
+    struct value v;
+
+    memory_token_read(m, keys[0], strlen(keys[0]), &token);
+    token.wseq -= outdated;
+    announce(0, false);
+    acknowledge(memory_commit(m, keys[0], strlen(keys[0]), &v,
+                              value_make(&v, 0, scene->serial, length), &redis, &token,
+                              MEMORY_LOCK_US));
+}
+
+CHECK_UNUSED void drop_first(void)
+{
+    announce(0, true);
+    acknowledge(memory_drop(m, keys[0], strlen(keys[0]), clock_now_ms(), MEMORY_LOCK_US));
+}
+
 CHECK_UNUSED void mark(uint32_t key)
 {
     struct memory_entry entry;
