@@ -149,7 +149,7 @@ TEST(a_call_that_is_not_taken_is_given_up)
     CHECK_INT(REDIS_TIMEOUT, op->status);
     CHECK(!op->may_have_run);
     CHECK_INT(0, op->sent_ms);
-    CHECK(strstr(op->error, ": no connection in 6") != NULL);
+    CHECK(strstr(op->error, ": no connection in ") != NULL);
     op_free(op);
     CHECK_INT(REDIS_STATE_CONNECTING, redis_client_state(w.client, NULL, 0));
     world_close(&w);

@@ -154,14 +154,26 @@ TEST(large_values_pass_both_ways)
     end();
 }
 
+/* Of this process, whatever else the machine has to do. */
+static int64_t cpu_us(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+}
+
 static int64_t time_to_set(size_t length)
 {
     char *bytes = filled(length);
-    int64_t begin_us = clock_now_us();
+    struct redis_op *op = op_of(REDIS_SET, "large", 5, bytes, length);
+    int64_t begin_us = cpu_us();
 
-    CHECK_INT(REDIS_DONE, status_of(&w, op_of(REDIS_SET, "large", 5, bytes, length)));
+    CHECK_INT(REDIS_DONE, carry_out(&w, op)->status);
+    begin_us = cpu_us() - begin_us;
+    op_free(op);
     free(bytes);
-    return clock_now_us() - begin_us;
+    return begin_us;
 }
 
 TEST(a_large_value_does_not_take_time_that_grows_faster_than_it)
