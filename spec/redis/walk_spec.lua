@@ -38,7 +38,7 @@ describe("methods on many keys", function()
         assert.are.equal("true nil", show(cache:set_multi({ a = "1", b = "2" }, 10)))
         assert.are.same({ cache.name .. ":a", cache.name .. ":b" }, server:keys())
         assert.is_true(server:call("PTTL", cache.name .. ":a") > 9000)
-        cache:get("a") -- two writes at once of keys that are neighbours in memory are not kept there
+        cache:get("a") -- keys that are neighbours in memory, written at once, are not kept there
         assert.are.equal("'1' nil 'memory'", show(cache:get("a")))
     end)
 
