@@ -30,9 +30,9 @@ struct memory_attributes freshness_attributes(const struct freshness_rules *rule
 }
 
 struct memory_attributes freshness_provisional(const struct freshness_rules *rules, int64_t sent_ms,
-                                               int64_t ttl_ms, int64_t provisional_ms)
+                                               int64_t ttl_ms, bool leased, int64_t provisional_ms)
 {
-    struct memory_attributes a = freshness_attributes(rules, sent_ms, ttl_ms, true);
+    struct memory_attributes a = freshness_attributes(rules, sent_ms, ttl_ms, leased);
 
     a.flags |= MEMORY_PROVISIONAL;
     a.fresh_until_ms = earlier(a.fresh_until_ms, not_never(sent_ms + provisional_ms));

@@ -28,7 +28,7 @@ struct memory_attributes freshness_attributes(const struct freshness_rules *rule
 
 /* The same of a write that is to be confirmed: it is fresh for provisional_ms after it was sent. */
 struct memory_attributes freshness_provisional(const struct freshness_rules *rules, int64_t sent_ms,
-                                               int64_t ttl_ms, int64_t provisional_ms);
+                                               int64_t ttl_ms, bool leased, int64_t provisional_ms);
 
 /* The attributes of an entry of a cache in memory only.  ttl_ms 0: for ever. */
 struct memory_attributes freshness_memory_only(int64_t now_ms, int64_t ttl_ms);

@@ -86,6 +86,13 @@ bool tracking_covers(const struct tier *tier, int64_t sent_ms)
     return tracking_is_live(tier, clock_now_ms()) && sent_ms > memory_lease_since(tier->memory);
 }
 
+bool tracking_may_report(const struct tier *tier)
+{
+    return max_stale_of(tier) &&
+           (atomic_load_explicit(&tier->tracking.trouble_kind, memory_order_relaxed) == TANDEM_OK ||
+            tracking_is_live(tier, clock_now_ms()));
+}
+
 void tracking_attend(struct tier *tier)
 {
     if (!atomic_exchange_explicit(&tier->tracking.attends, true, memory_order_relaxed) &&

@@ -65,6 +65,10 @@ int tracking_trouble(struct tier *tier, char *text, size_t size);
 /* Is what Redis answered to a command sent then fresh as long as the lease runs? */
 bool tracking_covers(const struct tier *tier, int64_t sent_ms);
 
+/* May a write of ours come back as a message?  So it does already while a link is being made that does not
+ * cover anything yet. */
+bool tracking_may_report(const struct tier *tier);
+
 /* The hooks of the redis room. */
 void tracking_invalidate(void *context, const char *key, size_t key_length);
 void tracking_link(void *context, enum redis_link_event event, int64_t at_ms, const char *why);

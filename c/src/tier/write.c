@@ -220,10 +220,12 @@ static void stored(struct tier *tier, struct request *r)
 {
     struct redis_op *op = &r->op;
     int64_t ttl_ms = op->ttl_ms > 0 ? op->ttl_ms : -1;
-    bool confirm = r->rules.tracking && tracking_covers(tier, op->sent_ms);
+    bool confirm = r->rules.tracking && tracking_may_report(tier);
+    bool leased = confirm && tracking_covers(tier, op->sent_ms);
     struct memory_attributes a =
-        confirm ? freshness_provisional(&r->rules, op->sent_ms, ttl_ms, r->rules.provisional_ms)
-                : freshness_attributes(&r->rules, op->sent_ms, ttl_ms, false);
+        confirm
+            ? freshness_provisional(&r->rules, op->sent_ms, ttl_ms, leased, r->rules.provisional_ms)
+            : freshness_attributes(&r->rules, op->sent_ms, ttl_ms, false);
 
     /* Refused, or too large: then memory has dropped it and Redis will be asked. */
     if (memory_commit(tier->memory, op->key, op->key_length, op->value, op->value_length, &a,

@@ -157,12 +157,12 @@ TEST(with_a_link_an_entry_is_fresh_while_the_lease_runs)
 
 TEST(a_provisional_write_is_fresh_for_its_time_or_its_ttl)
 {
-    struct memory_attributes a = freshness_provisional(&tracked, 1000, -1, 500);
+    struct memory_attributes a = freshness_provisional(&tracked, 1000, -1, true, 500);
 
     CHECK_INT(MEMORY_FROM_REDIS | MEMORY_CAPPED | MEMORY_LEASED | MEMORY_PROVISIONAL, a.flags);
     CHECK_INT(11000, a.expires_ms);
     CHECK_INT(1500, a.fresh_until_ms);
-    a = freshness_provisional(&tracked, 1000, 300, 500);
+    a = freshness_provisional(&tracked, 1000, 300, true, 500);
     CHECK_INT(MEMORY_FROM_REDIS | MEMORY_LEASED | MEMORY_PROVISIONAL, a.flags);
     CHECK_INT(1300, a.expires_ms);
     CHECK_INT(1300, a.fresh_until_ms);

@@ -327,4 +327,36 @@ TEST(who_only_reads_from_memory_does_its_part_for_the_lease)
     end();
 }
 
+/* The message of a write may come from a link that does not cover anything yet. */
+TEST(own_writes_stay_in_memory_while_the_first_link_is_made)
+{
+    char name[32], key[32];
+    int lost = 0, writes = 0, first;
+    tandem_options options;
+
+    begin();
+    o.timeout_ms = 10000;
+    for (int round = 0; round < 150; round++) {
+        snprintf(name, sizeof(name), "first-%d", round);
+        options = o;
+        options.name = name;
+        tandem_cache *cache = open_with(&options);
+
+        first = writes;
+        for (int64_t end_ms = clock_now_ms() + 10; clock_now_ms() < end_ms; writes++) {
+            snprintf(key, sizeof(key), "key-%d", writes);
+            REQUIRE(set(cache, &o, key, "value", 0) == TANDEM_OK);
+        }
+        for (int i = first; i < writes; i++) {
+            snprintf(key, sizeof(key), "key-%d", i);
+            if (get_now(cache, key, TANDEM_NOWAIT) != TANDEM_OK || said.tier != TANDEM_TIER_MEMORY)
+                lost++;
+        }
+        tandem_close(cache);
+    }
+    CHECK(writes > 100);
+    CHECK_INT(0, lost);
+    end();
+}
+
 CHECK_MAIN()
