@@ -121,8 +121,8 @@ end
 
 -- -- Steps ---------------------------------------------------------------------------------------
 
--- Nothing should have been made again; but on a machine that stands still for a moment Redis may answer
--- too late, and the application does not wait for it then.
+-- Nothing should have been made again; but on a machine that stands still for a moment Redis may
+-- answer too late, and the application does not wait for it then.
 local function expect_nothing_made(host, result)
     local made = result:count("rendered")
     if made == 0 then
@@ -130,7 +130,7 @@ local function expect_nothing_made(host, result)
     end
     local unanswered = tonumber(stats_of(host)["redis.unanswered"])
     expect(unanswered and unanswered >= made, "%d documents had to be made again", made)
-    say("   (This machine was busy: Redis did not answer in time %d times, so documents were made.)",
+    say("   (This machine was busy: Redis did not answer in time, and %d documents were made.)",
         made)
 end
 
