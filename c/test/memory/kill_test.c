@@ -113,6 +113,16 @@ static void put_returning(void)
     }
 }
 
+/* Where nothing came by the damage yet, which depends on the keys, more is put. */
+static void put_until_found(void)
+{
+    double resets = metric(m, COUNT_MEMORY_RESETS);
+
+    put_returning();
+    for (uint32_t i = 0; i < 10 * KEYS && metric(m, COUNT_MEMORY_RESETS) == resets; i++)
+        put_usual(i % KEYS);
+}
+
 static void delete_first(void)
 {
     delete_key(0);
@@ -223,32 +233,32 @@ static void damage_main(void)
 }
 
 /* X(test, prepare, run) */
-#define OPERATIONS(X)                                                        \
-    X(put_into_an_empty_shard, nothing, put_first)                           \
-    X(overwrite_in_place, put_some, put_first)                               \
-    X(put_a_larger_value, put_some, put_enlarged)                            \
-    X(put_when_full, fill_up, put_last)                                      \
-    X(put_many_when_full, fill_up, put_new_ones)                             \
-    X(put_a_large_value_when_full, fill_up, put_large)                       \
-    X(put_what_was_evicted, fill_up, put_returning)                          \
-    X(put_what_moves_large_ones, put_large_ones, put_new_ones)               \
-    X(put_when_all_slots_are_taken, fill_with_tiny_ones, put_new_ones)       \
-    X(put_when_much_is_dead, fill_and_empty_main, put_new_ones)              \
-    X(put_into_a_damaged_shard, damage_small, put_new_ones)                  \
-    X(put_what_was_evicted_from_a_damaged_shard, damage_main, put_returning) \
-    X(delete_an_entry, put_some, delete_first)                               \
-    X(delete_nothing, nothing, delete_first)                                 \
-    X(fill_from_redis, put_some, fill_first)                                 \
-    X(commit_an_answer, put_some, commit_first)                              \
-    X(commit_what_is_outdated, put_some, commit_outdated)                    \
-    X(commit_what_is_too_large, put_some, commit_too_large)                  \
-    X(drop_an_entry, put_some, drop_first)                                   \
-    X(drop_everything, put_some, bump_all)                                   \
-    X(remove_by_glob, put_some, remove_some)                                 \
-    X(clear, put_some, remove_all)                                           \
-    X(clean_up_what_expired, put_some_that_expire, clean_up)                 \
-    X(all_sorts, fill_up, churn_on)                                          \
-    X(put_after_a_death, orphan, put_last)                                   \
+#define OPERATIONS(X)                                                          \
+    X(put_into_an_empty_shard, nothing, put_first)                             \
+    X(overwrite_in_place, put_some, put_first)                                 \
+    X(put_a_larger_value, put_some, put_enlarged)                              \
+    X(put_when_full, fill_up, put_last)                                        \
+    X(put_many_when_full, fill_up, put_new_ones)                               \
+    X(put_a_large_value_when_full, fill_up, put_large)                         \
+    X(put_what_was_evicted, fill_up, put_returning)                            \
+    X(put_what_moves_large_ones, put_large_ones, put_new_ones)                 \
+    X(put_when_all_slots_are_taken, fill_with_tiny_ones, put_new_ones)         \
+    X(put_when_much_is_dead, fill_and_empty_main, put_new_ones)                \
+    X(put_into_a_damaged_shard, damage_small, put_until_found)                 \
+    X(put_what_was_evicted_from_a_damaged_shard, damage_main, put_until_found) \
+    X(delete_an_entry, put_some, delete_first)                                 \
+    X(delete_nothing, nothing, delete_first)                                   \
+    X(fill_from_redis, put_some, fill_first)                                   \
+    X(commit_an_answer, put_some, commit_first)                                \
+    X(commit_what_is_outdated, put_some, commit_outdated)                      \
+    X(commit_what_is_too_large, put_some, commit_too_large)                    \
+    X(drop_an_entry, put_some, drop_first)                                     \
+    X(drop_everything, put_some, bump_all)                                     \
+    X(remove_by_glob, put_some, remove_some)                                   \
+    X(clear, put_some, remove_all)                                             \
+    X(clean_up_what_expired, put_some_that_expire, clean_up)                   \
+    X(all_sorts, fill_up, churn_on)                                            \
+    X(put_after_a_death, orphan, put_last)                                     \
     X(read_after_a_death, orphan, mark_last)
 
 struct operation {
