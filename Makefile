@@ -139,7 +139,7 @@ test-unit: $(tests) ## build and run the C tests
 # -- Checking --------------------------------------------------------------------------------------
 
 .PHONY: lint
-lint: ## check formatting, the direction of includes, and the code by analysers
+lint: all ## check formatting, the direction of includes, and the code by analysers
 	tools/lint
 
 .PHONY: model

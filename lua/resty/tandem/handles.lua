@@ -18,6 +18,7 @@ local next = next
 local pairs = pairs
 local setmetatable = setmetatable
 local show = text.show
+local sort = table.sort
 local str = ffi.string
 local tostring = tostring
 
@@ -227,6 +228,20 @@ function _M.near(core, limits)
         core.near[which] = found
     end
     return found
+end
+
+--- The caches that are open in this Lua VM.
+-- @return an array of cores, one for each name, by name
+function _M.open_ones()
+    local list = {}
+    for _, open in pairs(caches) do
+        local _, core = next(open.cores)
+        if core and core.handle then
+            list[#list + 1] = core
+        end
+    end
+    sort(list, function(a, b) return a.open.name < b.open.name end)
+    return list
 end
 
 -- -- Using and closing ---------------------------------------------------------------------------

@@ -16,6 +16,7 @@
 --                              before (at first: tandem_now_ms()); lets other requests run
 --   rendezvous()               the word under which the processes of this host program meet, or nil
 --   use_runtime_dir(directory) where private sockets go, once someone has said so
+--   respond(type, body)        answers the request that is being handled
 --   log(level, message)        level: "error", "warn" or "notice"
 
 local ngx_api = package.loaded.ngx

@@ -372,6 +372,14 @@ function _M.use_runtime_dir(directory)
     runtime_dir = runtime_dir or directory
 end
 
+--- Answers the request.
+function _M.respond(content_type, body)
+    ngx.header.content_type = content_type
+    ngx.header.content_length = #body
+    ngx.header.cache_control = "no-store"
+    ngx.print(body)
+end
+
 local LEVELS = { error = ngx.ERR, warn = ngx.WARN, notice = ngx.NOTICE }
 
 function _M.log(level, message)

@@ -3,6 +3,8 @@
 local C = require("resty.tandem.lib").C
 local mailbox = require "resty.tandem.host.mailbox"
 
+local error = error
+
 local PENDING = C.TANDEM_PENDING
 
 local _M = { name = "plain", mailbox = mailbox }
@@ -43,6 +45,10 @@ function _M.rendezvous()
 end
 
 function _M.use_runtime_dir()
+end
+
+function _M.respond()
+    error("there is no request to answer here: this is not nginx", 3)
 end
 
 function _M.log()

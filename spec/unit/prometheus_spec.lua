@@ -1,0 +1,115 @@
+-- The text for Prometheus.
+
+local caches = require "spec.support.caches"
+local prometheus = require "resty.tandem.prometheus"
+local redis = require "spec.support.redis"
+local run = require "spec.support.run"
+
+-- Reads the text format: name -> { type=, help=, samples = labels -> number }.  Raises at whatever
+-- a line has that the format has not.
+local function parse(text)
+    local families, current = {}, nil
+    assert.is_true(text == "" or text:sub(-1) == "\n")
+    for line in text:gmatch("([^\n]*)\n") do
+        local name, help = line:match("^# HELP ([%a_][%w_]*) (.+)$")
+        if name then
+            assert.is_nil(families[name], name .. " comes twice")
+            current = { name = name, help = help, samples = {} }
+            families[name] = current
+        elseif line:match("^# TYPE ") then
+            local typed, kind = line:match("^# TYPE (%S+) (%l+)$")
+            assert.equal(current.name, typed)
+            assert.is_true(kind == "counter" or kind == "gauge")
+            current.type = kind
+        else
+            local of, labels, number = line:match('^([%a_][%w_]*){(.+)} (%S+)$')
+            assert.equal(current.name, of, line)
+            assert.is_truthy(current.type, line)
+            assert.is_nil(current.samples[labels], line)
+            current.samples[labels] = assert(tonumber(number), line)
+        end
+    end
+    return families
+end
+
+describe("the text for Prometheus", function()
+    teardown(run.cleanup)
+
+    it("has each counter of stats(), by the conventions for names", function()
+        local cache = caches.open({}, "numbers")
+        cache:set("key", "value")
+        cache:get("key")
+        cache:get("another")
+        local text, content_type = prometheus.collect()
+        assert.equal("text/plain; version=0.0.4; charset=utf-8", content_type)
+        local families, stats, rows = parse(text), cache:stats(), 0
+        for name, family in pairs(families) do
+            assert.equal(family.type == "counter", name:find("_total$") ~= nil, name)
+            assert.is_truthy(name:find("^tandem_"), name)
+        end
+        for _, row in ipairs(require("resty.tandem.metrics").rows()) do
+            rows = rows + 1
+            if row.unit == "" then
+                local name = "tandem_" .. row.tier .. "_" .. row.name
+                    .. (row.kind == "counter" and "_total" or "")
+                local family = assert(families[name], name)
+                assert.equal(row.kind, family.type)
+                assert.equal(row.help, family.help)
+                assert.equal(stats[row.tier][row.name], family.samples['cache="numbers"'], name)
+            end
+        end
+        assert.is_true(rows > 30)
+        assert.equal(stats.memory.live_bytes,
+                     families.tandem_memory_live_bytes.samples['cache="numbers"'])
+        assert.equal(0, families.tandem_redis_out_bytes_total.samples['cache="numbers"'])
+        assert.equal(1, families.tandem_hits_total.samples['cache="numbers"'])
+        assert.equal(1, families.tandem_misses_total.samples['cache="numbers"'])
+        local up = families.tandem_redis_up
+        assert.is_nil(up and up.samples['cache="numbers"'], "a cache without Redis")
+        cache:close()
+    end)
+
+    it("tells the caches of a Lua VM apart, each once", function()
+        local one, two = caches.open({}, "one"), caches.open({ memory = "4m" }, "two")
+        local again = caches.open({ ttl = 5 }, "one")
+        one:set("a", "1")
+        again:set("b", "2")
+        local function entries(name)
+            local family = parse((prometheus.collect())).tandem_memory_entries
+            return family and family.samples['cache="' .. name .. '"']
+        end
+        assert.equal(2, entries("one"))
+        assert.equal(0, entries("two"))
+        two:close()
+        assert.is_nil(entries("two"))
+        assert.equal(2, entries("one"))
+        one:close()
+        assert.equal(2, entries("one"))
+        again:close()
+        assert.is_nil(entries("one"))
+    end)
+
+    it("adds the caller's labels, whatever is in them", function()
+        local cache = caches.open({}, "labelled")
+        local text = prometheus.collect({ zone = 'a "b"\\\nc', host = "h" })
+        local entries = parse(text).tandem_memory_entries
+        assert.equal(0, entries.samples[ [[cache="labelled",host="h",zone="a \"b\"\\\nc"]] ])
+        cache:close()
+    end)
+
+    it("says whether Redis and the tracking link are up", function()
+        local server = redis.start()
+        local cache = caches.on(server, { max_stale = 2, timeout = 5 }, "up")
+        cache:get("key")
+        local families = parse((prometheus.collect()))
+        assert.equal(1, families.tandem_redis_up.samples['cache="up"'])
+        assert.equal(1, families.tandem_tracking_on.samples['cache="up"'])
+        cache:close()
+    end)
+
+    it("is not served where there is no request", function()
+        local ok, err = pcall(prometheus.serve)
+        assert.is_false(ok)
+        assert.is_truthy(err:find("there is no request to answer here", 1, true), err)
+    end)
+end)
