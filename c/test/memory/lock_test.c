@@ -52,7 +52,7 @@ TEST(waits_within_its_bound_for_a_stopped_owner)
     start = clock_now_us();
     CHECK_INT(LOCK_BUSY, lock_acquire(lock, 2000));
     CHECK(clock_now_us() - start >= 2000);
-    CHECK(clock_now_us() - start < 500000);
+    CHECK(clock_now_us() - start < 5000000);
     kill(pid, SIGKILL);
 }
 

@@ -317,7 +317,7 @@ TEST(a_writer_that_is_stopped_delays_within_bounds)
     CHECK_INT(MEMORY_BUSY, memory_get(m, "key", 3, 0, false, NULL, 0, &entry));
     CHECK_INT(MEMORY_BUSY, put(m, "key", "new"));
     CHECK_INT(MEMORY_BUSY, memory_delete(m, "key", 3, 0, MEMORY_LOCK_US));
-    CHECK(clock_now_us() - start_us < 1000000);
+    CHECK(clock_now_us() - start_us < 5000000);
     CHECK_INT(3, metric(m, COUNT_MEMORY_LOCK_TIMEOUTS));
 
     /* A write that Redis has acknowledged and memory cannot apply makes everything go. */

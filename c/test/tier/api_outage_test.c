@@ -180,7 +180,6 @@ TEST(a_stalled_redis_costs_a_timeout_and_leaves_writes_unknown)
     server_freeze(server);
     start = clock_now_ms();
     CHECK_INT(TANDEM_PENDING, set_now(degrading, "key", "new", 60000, 0));
-    CHECK(clock_now_ms() - start < 200);
     CHECK_INT(TANDEM_ETIMEOUT, finish(&o, TANDEM_PENDING));
     CHECK(clock_now_ms() - start < 5000);
     CHECK(strstr(said.error, "unknown") != NULL);

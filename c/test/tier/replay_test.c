@@ -3,7 +3,7 @@
 #include "support/cache.h"
 #include "support/server.h"
 
-enum { PATIENCE_MS = 10000 };
+enum { PATIENCE_MS = 10000, NOISE_MS = 2000 /* a busy machine's */ };
 
 static struct server *server;
 static tandem_options o;
@@ -76,7 +76,7 @@ TEST(a_set_and_a_delete_reach_redis_when_it_is_back)
     server_command(server, "SET replayed:gone back");
     back_ms = clock_now_ms();
     AWAIT(redis_has("key", "last") && redis_has("timed", "x"));
-    CHECK(clock_now_ms() - back_ms < 3000);
+    CHECK(clock_now_ms() - back_ms < 3000 + NOISE_MS);
     CHECK(atoi(server_command(server, "PTTL replayed:timed")) > 50000);
     CHECK(atoi(server_command(server, "PTTL replayed:key")) == -1);
     AWAIT(metric(c, "redis", "replayed") == 3);

@@ -75,12 +75,12 @@ TEST(a_foreign_write_is_gone_from_memory_at_once)
         cached("key", i % 2 ? "old" : "older");
         server_command(server, "SET tracked:key new%d", i);
         start_us = clock_now_us();
-        while (!memory_lacks("key") && clock_now_us() - start_us < 1000000)
+        while (!memory_lacks("key") && clock_now_us() - start_us < 2000000)
             continue;
         if (clock_now_us() - start_us > worst_us)
             worst_us = clock_now_us() - start_us;
     }
-    CHECK(worst_us < 500000);
+    CHECK(worst_us < 1500000); /* without messages it would be max_stale */
     CHECK(metric(c, "tracking", "invalidations") >= 50);
     end();
 }
@@ -194,15 +194,21 @@ TEST(what_was_cached_before_a_gap_is_not_fresh_after_it)
 
 TEST(without_a_sign_of_life_nothing_is_fresh_after_max_stale)
 {
-    int64_t start_ms;
+    int64_t start_ms, looked_ms = 0, fresh_ms = 0;
 
     begin();
     await_link();
     cached("key", "value");
     server_freeze(server);
     start_ms = clock_now_ms();
-    AWAIT(get_now(c, "key", TANDEM_NOWAIT) == TANDEM_OK && said.tier == TANDEM_TIER_STALE);
-    CHECK(clock_now_ms() - start_ms <= o.max_stale_ms + 200);
+    for (bool stale = false; !stale && looked_ms - start_ms < PATIENCE_MS; server_nap()) {
+        looked_ms = clock_now_ms();
+        REQUIRE(get_now(c, "key", TANDEM_NOWAIT) == TANDEM_OK);
+        stale = said.tier == TANDEM_TIER_STALE;
+        if (!stale)
+            fresh_ms = looked_ms; /* whatever the time by now */
+    }
+    CHECK(fresh_ms > start_ms && fresh_ms - start_ms <= o.max_stale_ms + 20);
     server_thaw(server);
     AWAIT(is_on());
     AWAIT(get(c, &o, "key") == TANDEM_OK && said.tier != TANDEM_TIER_STALE);
