@@ -1,6 +1,8 @@
 /*
  * entry.c: reads and writes of single entries; the part of memory.h that is called all the time.
  */
+#include "memory/entry.h"
+
 #include "base/clock.h"
 #include "memory/fault.h"
 #include "memory/ghosts.h"
@@ -59,25 +61,12 @@ int memory_get(struct memory *m, const void *key, size_t key_length, int64_t now
 
 /* -- Writing ------------------------------------------------------------------------------------- */
 
-enum write_kind { WRITE_PUT, WRITE_FILL, WRITE_COMMIT };
-
-struct write {
-    enum write_kind kind;
-    struct memory_place place;
-    const void *key, *value;
-    size_t key_length, value_length;
-    const struct memory_attributes *attributes;
-    const struct memory_token *token;
-    int64_t now_ms;
-    uint32_t log; /* chosen for the new record, or LOGS */
-};
-
 static struct layout_bucket *home(const struct memory *m, const struct memory_place *place)
 {
     return view_bucket(m, place->slot[0]);
 }
 
-static void count_own_write_locked(struct memory *m, const struct memory_place *place)
+void entry_count_own_write_locked(struct memory *m, const struct memory_place *place)
 {
     FAULT_POINT(WRITE_DONE);
     _Atomic uint32_t *wseq = &home(m, place)->wseq;
@@ -193,13 +182,12 @@ static void append_locked(struct memory *m, const struct write *w, struct record
     FAULT_POINT(RECORD_LIVE);
 }
 
-static int store_locked(struct memory *m, struct write *w)
+static int store_locked(struct memory *m, struct write *w, uint32_t slot, const struct record *old)
 {
-    struct record record = record_of(m, w), old;
-    uint32_t slot = index_find_locked(m, &w->place, w->key, w->key_length, &old);
+    struct record record = record_of(m, w);
     struct pages_place at;
 
-    if (slot == INDEX_NONE || !overwrite_locked(m, w, slot, &old, &record)) {
+    if (slot == INDEX_NONE || !overwrite_locked(m, w, slot, old, &record)) {
         if (w->log == LOGS)
             w->log = slot == INDEX_NONE
                          ? policy_choose_locked(m, &w->place, record.units, w->now_ms)
@@ -237,11 +225,17 @@ static int forget_locked(struct memory *m, const struct memory_place *place, con
 static int write_locked(struct memory *m, struct write *w)
 {
     int status = MEMORY_REFUSED;
+    struct record old;
 
     if (token_holds_locked(m, w)) {
+        uint32_t slot = index_find_locked(m, &w->place, w->key, w->key_length, &old);
+
+        status = w->decide ? w->decide(m, w, slot, &old) : MEMORY_OK;
+        if (status != MEMORY_OK)
+            return status;
         status = MEMORY_TOO_BIG;
         if (w->value_length <= m->layout.value_limit)
-            status = store_locked(m, w);
+            status = store_locked(m, w, slot, &old);
         else
             memory_count(m, COUNT_MEMORY_TOO_LARGE, 1);
     }
@@ -252,12 +246,12 @@ static int write_locked(struct memory *m, struct write *w)
     if (status == MEMORY_TOO_BIG || (status == MEMORY_REFUSED && w->kind == WRITE_COMMIT))
         forget_locked(m, &w->place, w->key, w->key_length, w->now_ms);
     if (w->kind != WRITE_FILL)
-        count_own_write_locked(m, &w->place);
+        entry_count_own_write_locked(m, &w->place);
     return status;
 }
 
 /* Room for a large value is made in several holds of the lock, each of them short. */
-static int write_in_steps(struct memory *m, struct write *w, int64_t lock_us)
+int entry_write(struct memory *m, struct write *w, int64_t lock_us)
 {
     for (int i = 0; i < WRITE_STEPS; i++) {
         int status;
@@ -273,8 +267,8 @@ static int write_in_steps(struct memory *m, struct write *w, int64_t lock_us)
 }
 
 /* Filled in place: a struct put together in one place and copied to another stalls the processor. */
-static void begin_write(struct memory *m, struct write *w, enum write_kind kind, const void *key,
-                        size_t key_length, const void *value, size_t value_length)
+void entry_begin(struct memory *m, struct write *w, enum write_kind kind, const void *key,
+                 size_t key_length, const void *value, size_t value_length)
 {
     index_place_to(m, key, key_length, &w->place);
     index_prefetch(m, &w->place);
@@ -293,10 +287,11 @@ int memory_put(struct memory *m, const void *key, size_t key_length, const void 
 {
     struct write w;
 
-    begin_write(m, &w, WRITE_PUT, key, key_length, value, value_length);
+    entry_begin(m, &w, WRITE_PUT, key, key_length, value, value_length);
     w.attributes = attributes;
     w.token = NULL;
-    return write_in_steps(m, &w, lock_us);
+    w.decide = NULL;
+    return entry_write(m, &w, lock_us);
 }
 
 int memory_fill(struct memory *m, const void *key, size_t key_length, const void *value,
@@ -305,10 +300,11 @@ int memory_fill(struct memory *m, const void *key, size_t key_length, const void
 {
     struct write w;
 
-    begin_write(m, &w, WRITE_FILL, key, key_length, value, value_length);
+    entry_begin(m, &w, WRITE_FILL, key, key_length, value, value_length);
     w.attributes = attributes;
     w.token = token;
-    return write_in_steps(m, &w, lock_us);
+    w.decide = NULL;
+    return entry_write(m, &w, lock_us);
 }
 
 int memory_commit(struct memory *m, const void *key, size_t key_length, const void *value,
@@ -318,10 +314,11 @@ int memory_commit(struct memory *m, const void *key, size_t key_length, const vo
     struct write w;
     int status;
 
-    begin_write(m, &w, WRITE_COMMIT, key, key_length, value, value_length);
+    entry_begin(m, &w, WRITE_COMMIT, key, key_length, value, value_length);
     w.attributes = attributes;
     w.token = token;
-    status = write_in_steps(m, &w, lock_us);
+    w.decide = NULL;
+    status = entry_write(m, &w, lock_us);
     if (status == MEMORY_BUSY)
         memory_drop_all(m);
     return status;
@@ -336,7 +333,7 @@ int memory_delete(struct memory *m, const void *key, size_t key_length, int64_t 
     if (!shard_hold(m, place.shard, lock_us))
         return MEMORY_BUSY;
     status = forget_locked(m, &place, key, key_length, now_ms);
-    count_own_write_locked(m, &place);
+    entry_count_own_write_locked(m, &place);
     shard_release(m, place.shard);
     if (status == MEMORY_OK)
         memory_count(m, COUNT_MEMORY_DELETES, 1);

@@ -24,13 +24,16 @@ enum { MEMORY_KEY_MAX = 4096, MEMORY_LOCK_US = 2000, MEMORY_LOCK_IO_US = 20000 }
 
 enum memory_status {
     MEMORY_OK = 0,
-    MEMORY_ABSENT,  /* no such entry, or expired */
-    MEMORY_SMALL,   /* the caller's buffer is too small: the length needed is said */
-    MEMORY_REFUSED, /* memory_fill: the token no longer holds */
-    MEMORY_MORE,    /* a step of a walk is done, and there is more */
-    MEMORY_BUSY,    /* the lock could not be had within its bound; nothing was changed */
-    MEMORY_TOO_BIG, /* larger than memory_value_limit; an older entry of the key is gone */
-    MEMORY_SYSTEM   /* memory_open only: error says what */
+    MEMORY_ABSENT,       /* no such entry, or expired */
+    MEMORY_SMALL,        /* the caller's buffer is too small: the length needed is said */
+    MEMORY_REFUSED,      /* memory_fill: the token no longer holds */
+    MEMORY_MORE,         /* a step of a walk is done, and there is more */
+    MEMORY_BUSY,         /* the lock could not be had within its bound; nothing was changed */
+    MEMORY_TOO_BIG,      /* larger than memory_value_limit; an older entry of the key is gone */
+    MEMORY_EXISTS,       /* memory_add: there is such an entry */
+    MEMORY_NOT_A_NUMBER, /* memory_incr: the value is not one in decimal */
+    MEMORY_OUT_OF_RANGE, /* memory_incr: the sum would be 2^63 or more, either way */
+    MEMORY_SYSTEM        /* memory_open only: error says what */
 };
 
 /* -- Segments ---------------------------------------------------------------------------------- */
@@ -93,6 +96,36 @@ int memory_put(struct memory *memory, const void *key, size_t key_length, const 
 /* Removes an entry.  MEMORY_OK: it was there, unexpired; MEMORY_ABSENT; MEMORY_BUSY. */
 int memory_delete(struct memory *memory, const void *key, size_t key_length, int64_t now_ms,
                   int64_t lock_us);
+
+/* -- Changes that depend on what is there: for a cache without Redis -------------------------------- */
+
+/* Each is one hold of the lock: nobody comes between the look and the change (a large value takes more than
+ * one, and is looked for in each).  A remembered absence is no entry. */
+
+/* Stores a value if there is no entry of the key.  MEMORY_OK, MEMORY_EXISTS, MEMORY_BUSY, MEMORY_TOO_BIG. */
+int memory_add(struct memory *memory, const void *key, size_t key_length, const void *value,
+               size_t value_length, const struct memory_attributes *attributes, int64_t lock_us);
+
+/* Stores a value if there is one.  MEMORY_OK, MEMORY_ABSENT, MEMORY_BUSY, MEMORY_TOO_BIG. */
+int memory_replace(struct memory *memory, const void *key, size_t key_length, const void *value,
+                   size_t value_length, const struct memory_attributes *attributes,
+                   int64_t lock_us);
+
+struct memory_addition {
+    long double by, init;
+    bool with_init; /* there need not be an entry: then it is init that is added to */
+    struct memory_attributes attributes; /* of such a new entry */
+    long double sum;                     /* memory_incr's answer */
+};
+
+/* Adds to the number that is a key's value, in decimal (base/number.h); its expiry stays.
+ * MEMORY_OK: sum is said; MEMORY_ABSENT, MEMORY_NOT_A_NUMBER, MEMORY_OUT_OF_RANGE, MEMORY_BUSY. */
+int memory_incr(struct memory *memory, const void *key, size_t key_length,
+                struct memory_addition *addition, int64_t lock_us);
+
+/* Changes when an entry expires (0: never).  MEMORY_OK, MEMORY_ABSENT, MEMORY_BUSY. */
+int memory_expire(struct memory *memory, const void *key, size_t key_length, int64_t expires_ms,
+                  int64_t now_ms, int64_t lock_us);
 
 /* -- What belongs to Redis ---------------------------------------------------------------------- */
 

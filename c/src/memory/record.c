@@ -281,6 +281,11 @@ ALWAYS_INLINE void pack(struct packer *p, const void *data, size_t length)
     }
 }
 
+static uint64_t first_word(const struct record *record)
+{
+    return (uint64_t)record->attributes.expires_ms << 16 | record->key_length;
+}
+
 static uint64_t third_word(const struct record *record)
 {
     uint64_t slack = record->units - record_units(record->key_length, record->value_length,
@@ -295,7 +300,7 @@ void record_store(struct memory *m, const struct pages_place *place, const struc
     const struct memory_attributes *a = &record->attributes;
     struct packer p = {walk_from(m, place, 0), 0, 0};
 
-    walk_store(&p.w, (uint64_t)a->expires_ms << 16 | record->key_length);
+    walk_store(&p.w, first_word(record));
     walk_store(&p.w, (uint64_t)record->value_length << 40 | (uint64_t)(a->flags & 0xff) << 32 |
                          record->slot);
     walk_store(&p.w, third_word(record));
@@ -308,6 +313,14 @@ void record_store(struct memory *m, const struct pages_place *place, const struc
     FAULT_POINT(RECORD_VALUE);
     if (p.bits)
         walk_store(&p.w, p.word);
+}
+
+void record_store_expiry(struct memory *m, const struct pages_place *place,
+                         const struct record *record)
+{
+    struct walk w = walk_from(m, place, 0);
+
+    walk_store(&w, first_word(record));
 }
 
 void record_store_used(struct memory *m, const struct pages_place *place,

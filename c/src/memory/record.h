@@ -38,6 +38,10 @@ void record_copy_key(const struct memory *m, const struct pages_place *place,
 void record_store(struct memory *m, const struct pages_place *place, const struct record *record,
                   const void *key, const void *value);
 
+/* Writes its expiry alone. */
+void record_store_expiry(struct memory *m, const struct pages_place *place,
+                         const struct record *record);
+
 /* Writes its policy field alone. */
 void record_store_used(struct memory *m, const struct pages_place *place,
                        const struct record *record);

@@ -140,11 +140,24 @@ CHECK_UNUSED void check_near(const struct before *b)
     }
 }
 
+/* The counter is as it was or as it was to be, and so is the first key's expiry. */
+CHECK_UNUSED void check_sums(void)
+{
+    int64_t counted = look_at_counter();
+    struct memory_entry entry;
+
+    CHECK(counted == 0 || counted == scene->counted || counted == scene->counting);
+    if (scene->expires_ms[1] && look(0, &entry) > 0 && scene->acked[0])
+        CHECK(entry.attributes.expires_ms == scene->expires_ms[0] ||
+              entry.attributes.expires_ms == scene->expires_ms[1]);
+}
+
 CHECK_UNUSED int check_values(void)
 {
     struct memory_entry entry;
     int busy = 0;
 
+    check_sums();
     for (uint32_t key = 0; key < KEYS; key++) {
         int64_t serial = look(key, &entry);
 
@@ -160,6 +173,7 @@ CHECK_UNUSED void check_service(void)
     struct memory_entry entry;
 
     scene->pending = -1;
+    scene->expires_ms[1] = 0;
     for (uint32_t key = 0; key < 20; key++) {
         put_usual(key);
         CHECK_INT(scene->acked[key], look(key, &entry));
@@ -167,6 +181,9 @@ CHECK_UNUSED void check_service(void)
     }
     delete_key(0);
     CHECK_INT(0, look(0, &entry));
+    scene->counted = look_at_counter();
+    count(5);
+    CHECK(look_at_counter() >= 5);
     CHECK_INT(0, check_values());
     check_books();
 }

@@ -153,6 +153,49 @@ static void commit_too_large(void)
     commit(TOO_LARGE, false);
 }
 
+static void put_some_and_count(void)
+{
+    put_some();
+    count(8);
+}
+
+static void put_some_that_have_a_ttl(void)
+{
+    struct memory_entry entry;
+
+    put_some();
+    put_sized(0, USUAL, 500000);
+    look(0, &entry);
+    scene->expires_ms[0] = entry.attributes.expires_ms;
+}
+
+static void fill_and_delete_first(void)
+{
+    fill_up();
+    delete_key(0);
+}
+
+static void add_first(void)
+{
+    add_or_replace(0, true);
+}
+
+static void replace_first(void)
+{
+    add_or_replace(0, false);
+}
+
+static void count_one(void)
+{
+    count(1);
+}
+
+/* Eight bytes more than it had. */
+static void count_many(void)
+{
+    count(1e17L);
+}
+
 /* Several keys at once: none of them is known to have anything from when this begins. */
 static void remove_by(const char *glob)
 {
@@ -248,6 +291,17 @@ static void damage_main(void)
     X(put_what_was_evicted_from_a_damaged_shard, damage_main, put_until_found) \
     X(delete_an_entry, put_some, delete_first)                                 \
     X(delete_nothing, nothing, delete_first)                                   \
+    X(add_an_entry, nothing, add_first)                                        \
+    X(add_what_is_there, put_some, add_first)                                  \
+    X(add_when_full, fill_and_delete_first, add_first)                         \
+    X(replace_an_entry, put_some, replace_first)                               \
+    X(replace_what_is_not_there, nothing, replace_first)                       \
+    X(count_for_the_first_time, put_some, count_one)                           \
+    X(count_in_place, put_some_and_count, count_one)                           \
+    X(count_to_a_longer_number, put_some_and_count, count_many)                \
+    X(count_when_full, fill_up, count_one)                                     \
+    X(expire_an_entry, put_some_that_have_a_ttl, expire_first)                 \
+    X(expire_nothing, nothing, expire_first)                                   \
     X(fill_from_redis, put_some, fill_first)                                   \
     X(commit_an_answer, put_some, commit_first)                                \
     X(commit_what_is_outdated, put_some, commit_outdated)                      \

@@ -20,6 +20,9 @@ struct scene {
     uint32_t acked[KEYS]; /* the value that a key has for sure unless it was evicted; 0: none */
     int32_t pending;      /* the key that is being written, or -1 */
     uint32_t pending_serial;
+    /* Of the counter: what it is for sure unless it was evicted, and what is being made of it (0: nothing). */
+    int64_t counted, counting;
+    int64_t expires_ms[2]; /* of the first key: as it was, and as it is to be */
 };
 
 static struct memory *m;
@@ -162,6 +165,68 @@ CHECK_UNUSED void drop_first(void)
 {
     announce(0, true);
     acknowledge(memory_drop(m, keys[0], strlen(keys[0]), clock_now_ms(), MEMORY_LOCK_US));
+}
+
+CHECK_UNUSED void add_or_replace(uint32_t key, bool add)
+{
+    struct value v;
+    uint32_t acked = scene->acked[key];
+    int rc;
+
+    announce(key, false);
+    rc = (add ? memory_add : memory_replace)(m, keys[key], strlen(keys[key]), &v,
+                                             value_make(&v, key, scene->serial, USUAL), &forever,
+                                             MEMORY_LOCK_US);
+    acknowledge(rc);
+    if (rc == MEMORY_EXISTS)
+        scene->acked[key] = acked;
+}
+
+/* A key of the same shard that is none of the others. */
+CHECK_UNUSED const char *counter_key(void)
+{
+    static char key[16];
+
+    for (int n = 0; !key[0] || index_place(m, key, strlen(key)).shard != SHARD; n++)
+        snprintf(key, sizeof(key), "n%d", n);
+    return key;
+}
+
+CHECK_UNUSED void count(long double by)
+{
+    struct memory_addition a = {.by = by, .with_init = true};
+    int rc;
+
+    scene->counting = scene->counted + (int64_t)by;
+    rc = memory_incr(m, counter_key(), strlen(counter_key()), &a, MEMORY_LOCK_US);
+    if (rc == MEMORY_OK) {
+        /* It may have been evicted, or dropped meanwhile. */
+        CHECK((int64_t)a.sum == scene->counting || a.sum == by);
+        scene->counted = (int64_t)a.sum;
+        scene->counting = 0;
+    }
+}
+
+/* What the counter is, or 0. */
+CHECK_UNUSED int64_t look_at_counter(void)
+{
+    struct memory_entry entry;
+    char text[32] = "";
+    int rc = memory_get(m, counter_key(), strlen(counter_key()), clock_now_ms(), true, text,
+                        sizeof(text) - 1, &entry);
+
+    CHECK(rc == MEMORY_OK || rc == MEMORY_ABSENT || rc == MEMORY_BUSY);
+    return rc == MEMORY_OK ? atoll(text) : 0;
+}
+
+CHECK_UNUSED void expire_first(void)
+{
+    int64_t now_ms = clock_now_ms();
+
+    scene->expires_ms[1] = now_ms + 1000000;
+    if (memory_expire(m, keys[0], strlen(keys[0]), scene->expires_ms[1], now_ms, MEMORY_LOCK_US) ==
+        MEMORY_OK)
+        scene->expires_ms[0] = scene->expires_ms[1];
 }
 
 CHECK_UNUSED void mark(uint32_t key)
