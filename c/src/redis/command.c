@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/number.h"
 #include "redis/page.h"
 
 /* -- Encoding ------------------------------------------------------------------------------------ */
@@ -44,34 +45,99 @@ static void add_key_command(struct bytes *to, const char *name, const struct com
     add_joined(to, prefix->text, prefix->length, op->key, op->key_length);
 }
 
-/* What follows a SET's value. */
-static void add_ttl(struct bytes *to, int64_t ttl_ms)
+static void add_integer(struct bytes *to, int64_t n)
 {
     char text[24];
 
-    if (ttl_ms <= 0)
-        return;
-    add_text(to, "PX");
-    snprintf(text, sizeof(text), "%lld", (long long)ttl_ms);
+    snprintf(text, sizeof(text), "%lld", (long long)n);
     add_text(to, text);
+}
+
+/* The word of a SET on a condition, or NULL. */
+static const char *condition_of(const struct redis_op *op)
+{
+    if (op->kind == REDIS_SET)
+        return NULL;
+    return op->kind == REDIS_ADD ? "NX" : "XX";
+}
+
+/* What follows a SET's value. */
+static void add_set_options(struct bytes *to, const struct redis_op *op)
+{
+    if (op->ttl_ms > 0) {
+        add_text(to, "PX");
+        add_integer(to, op->ttl_ms);
+    }
+    if (condition_of(op))
+        add_text(to, condition_of(op));
 }
 
 static void encode_set(struct command *c, const struct command_prefix *prefix,
                        const struct redis_op *op)
 {
-    add_count(&c->head, '*', op->ttl_ms > 0 ? 5 : 3);
+    add_count(&c->head, '*', (op->ttl_ms > 0 ? 5u : 3u) + (condition_of(op) ? 1u : 0u));
     add_text(&c->head, "SET");
     add_joined(&c->head, prefix->text, prefix->length, op->key, op->key_length);
     if (op->value_length < COMMAND_BODY_BYTES) {
         add_word(&c->head, op->value, op->value_length);
-        add_ttl(&c->head, op->ttl_ms);
+        add_set_options(&c->head, op);
         return;
     }
     add_count(&c->head, '$', op->value_length);
     c->body = op->value;
     c->body_length = op->value_length;
     bytes_add(&c->tail, "\r\n", 2);
-    add_ttl(&c->tail, op->ttl_ms);
+    add_set_options(&c->tail, op);
+}
+
+/* A script, because a key that is about to expire may do so between two commands.  Its arguments: the command,
+ * by, and if there are any, init and its TTL.  What is a whole number stays one of INCRBY's. */
+static const char incr_script[] =
+    "local k,a,c=KEYS[1],ARGV,redis.pcall\n"
+    "if redis.call('EXISTS',k)==0 then\n"
+    "if not a[3] then return false end\n"
+    "local s=a[4] and c('SET',k,a[3],'PX',a[4]) or c('SET',k,a[3])\n"
+    "if s.err then return s end\n"
+    "end\n"
+    "local n=c(a[1],k,a[2])\n"
+    "if a[1]=='INCRBY' and type(n)=='table' then n=c('INCRBYFLOAT',k,a[2]) end\n"
+    "return n";
+
+static void encode_incr(struct bytes *to, const struct command_prefix *prefix,
+                        const struct redis_op *op)
+{
+    char text[NUMBER_BYTES];
+    size_t length = number_write_double(op->by, text);
+    bool whole = !memchr(text, '.', length);
+
+    add_count(to, '*', 6u + (op->with_init ? (op->ttl_ms > 0 ? 2u : 1u) : 0u));
+    add_text(to, "EVAL");
+    add_word(to, incr_script, sizeof(incr_script) - 1);
+    add_text(to, "1");
+    add_joined(to, prefix->text, prefix->length, op->key, op->key_length);
+    add_text(to, whole ? "INCRBY" : "INCRBYFLOAT");
+    add_word(to, text, length);
+    if (!op->with_init)
+        return;
+    add_word(to, text, number_write_double(op->init, text));
+    if (op->ttl_ms > 0)
+        add_integer(to, op->ttl_ms);
+}
+
+/* PERSIST says nothing of a key that does not expire. */
+static void encode_expire(struct command *c, const struct command_prefix *prefix,
+                          const struct redis_op *op)
+{
+    if (op->ttl_ms <= 0) {
+        add_key_command(&c->head, "PERSIST", prefix, op);
+        add_key_command(&c->head, "EXISTS", prefix, op);
+        c->replies = 2;
+        return;
+    }
+    add_count(&c->head, '*', 3);
+    add_text(&c->head, "PEXPIRE");
+    add_joined(&c->head, prefix->text, prefix->length, op->key, op->key_length);
+    add_integer(&c->head, op->ttl_ms);
 }
 
 static void encode_scan(struct bytes *to, const struct command_prefix *prefix,
@@ -143,7 +209,15 @@ bool command_encode(struct command *c, const struct command_prefix *prefix,
         add_key_command(&c->head, "PTTL", prefix, op);
         break;
     case REDIS_SET:
+    case REDIS_ADD:
+    case REDIS_REPLACE:
         encode_set(c, prefix, op);
+        break;
+    case REDIS_INCR:
+        encode_incr(&c->head, prefix, op);
+        break;
+    case REDIS_EXPIRE:
+        encode_expire(c, prefix, op);
         break;
     case REDIS_DELETE:
         add_key_command(&c->head, "DEL", prefix, op);

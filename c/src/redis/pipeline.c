@@ -99,7 +99,7 @@ static enum reply_part part_of(const struct redis_op *op, unsigned reply)
 {
     if (op->kind == REDIS_SCAN_UNLINK && op->reply)
         return REPLY_UNLINK;
-    return reply ? REPLY_PTTL : REPLY_FIRST;
+    return reply && op->kind == REDIS_GET ? REPLY_PTTL : REPLY_FIRST;
 }
 
 /* Begins with the next operation that waits.  False: there is none. */

@@ -19,11 +19,15 @@
 struct redis_client;
 
 enum redis_kind {
-    REDIS_GET,    /* GET and PTTL in one pipeline: reply = value, pttl_ms */
-    REDIS_EXISTS, /* integer = 0 or 1 */
-    REDIS_PTTL,   /* pttl_ms: -2 absent, -1 no expiry */
-    REDIS_SET,    /* SET key value [PX ttl_ms] */
-    REDIS_DELETE, /* DEL key: integer = 0 or 1 */
+    REDIS_GET,     /* GET and PTTL in one pipeline: reply = value, pttl_ms */
+    REDIS_EXISTS,  /* integer = 0 or 1 */
+    REDIS_PTTL,    /* pttl_ms: -2 absent, -1 no expiry */
+    REDIS_SET,     /* SET key value [PX ttl_ms] */
+    REDIS_DELETE,  /* DEL key: integer = 0 or 1 */
+    REDIS_ADD,     /* as REDIS_SET, with NX: REDIS_ABSENT: there is such a key, nothing was done */
+    REDIS_REPLACE, /* as REDIS_SET, with XX: REDIS_ABSENT: there is none */
+    REDIS_INCR,    /* a script: number = the sum; REDIS_ABSENT: there is no such key, and no init */
+    REDIS_EXPIRE,  /* PEXPIRE key ttl_ms; PERSIST if that is 0: integer = 0 or 1, is there a key */
     REDIS_SCAN, /* SCAN cursor MATCH prefix+glob COUNT n: items = next cursor, keys (prefix off) */
     REDIS_PUBLISH, /* PUBLISH the key on the cache's own channel, which its tracking links hear */
     REDIS_SCAN_UNLINK /* as REDIS_SCAN, then one UNLINK of the page's keys: integer = keys that went */
@@ -51,9 +55,11 @@ struct redis_op {
     enum redis_kind kind;
     char *key; /* without prefix, or the glob (NULL: all) of a scan */
     size_t key_length;
-    char *value; /* REDIS_SET; the cursor of a scan */
+    char *value; /* REDIS_SET, _ADD, _REPLACE; the cursor of a scan */
     size_t value_length;
-    int64_t ttl_ms;      /* REDIS_SET; 0: none */
+    int64_t ttl_ms;  /* REDIS_SET, _ADD, _REPLACE, _EXPIRE; of the key that _INCR makes; 0: none */
+    double by, init; /* REDIS_INCR */
+    bool with_init;
     int64_t deadline_ms; /* clock_now_ms() time after which it is given up */
 
     /* Filled in before the done hook. */
@@ -66,6 +72,7 @@ struct redis_op {
     size_t reply_count; /* scans: how many items */
     int64_t pttl_ms;
     int64_t integer;
+    double number; /* REDIS_INCR */
     char error
         [256]; /* a sentence naming the server, without secrets, unless REDIS_DONE/REDIS_ABSENT */
 };

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/number.h"
 #include "redis/page.h"
 #include "redis/quote.h"
 
@@ -62,6 +63,33 @@ static bool take_ok(struct redis_op *op, const redisReply *reply, const struct r
 {
     if (reply->type != REDIS_REPLY_STATUS || strcmp(reply->str, "OK") != 0)
         return garbage(op, source);
+    return true;
+}
+
+/* OK, or nil: the condition did not hold. */
+static bool take_done(struct redis_op *op, const redisReply *reply,
+                      const struct reply_source *source)
+{
+    if (reply->type != REDIS_REPLY_NIL)
+        return take_ok(op, reply, source);
+    op->status = REDIS_ABSENT;
+    return true;
+}
+
+static bool take_number(struct redis_op *op, const redisReply *reply,
+                        const struct reply_source *source)
+{
+    long double number = (long double)reply->integer;
+
+    if (reply->type == REDIS_REPLY_NIL) {
+        op->status = REDIS_ABSENT;
+        return true;
+    }
+    if (reply->type != REDIS_REPLY_INTEGER &&
+        (reply->type != REDIS_REPLY_STRING ||
+         !number_read(reply->str, (size_t)reply->len, &number)))
+        return garbage(op, source);
+    op->number = (double)number;
     return true;
 }
 
@@ -158,6 +186,7 @@ bool reply_take(struct redis_op *op, enum reply_part part, const redisReply *rep
         return take_value(op, reply, source);
     case REDIS_EXISTS:
     case REDIS_DELETE:
+    case REDIS_EXPIRE:
         return take_integer(op, reply, &op->integer, 0, 1, source);
     case REDIS_PTTL:
         return take_integer(op, reply, &op->pttl_ms, -2, INT64_MAX, source);
@@ -165,6 +194,11 @@ bool reply_take(struct redis_op *op, enum reply_part part, const redisReply *rep
         return take_integer(op, reply, &op->integer, 0, INT64_MAX, source);
     case REDIS_SET:
         return take_ok(op, reply, source);
+    case REDIS_ADD:
+    case REDIS_REPLACE:
+        return take_done(op, reply, source);
+    case REDIS_INCR:
+        return take_number(op, reply, source);
     case REDIS_SCAN:
     case REDIS_SCAN_UNLINK:
         return take_page(op, reply, prefix, source);

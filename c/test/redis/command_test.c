@@ -74,6 +74,63 @@ TEST(set_with_and_without_ttl)
     command_free(&command);
 }
 
+TEST(sets_on_a_condition)
+{
+    struct redis_op op = op_of(REDIS_ADD, "k", "v");
+
+    CHECK_STR("*4\r\n$3\r\nSET\r\n$4\r\np*:k\r\n$1\r\nv\r\n$2\r\nNX\r\n", encoded(&op, 1));
+    op.ttl_ms = 5;
+    op.kind = REDIS_REPLACE;
+    CHECK_STR("*6\r\n$3\r\nSET\r\n$4\r\np*:k\r\n$1\r\nv\r\n"
+              "$2\r\nPX\r\n$1\r\n5\r\n$2\r\nXX\r\n",
+              encoded(&op, 1));
+    command_free(&command);
+}
+
+/* What follows the script's own word. */
+static const char *arguments_of(const struct redis_op *op, int words)
+{
+    const char *text = encoded(op, 1), *script;
+    char head[32];
+
+    snprintf(head, sizeof(head), "*%d\r\n$4\r\nEVAL\r\n$", words);
+    CHECK_MEM(head, text, strlen(head));
+    script = strstr(text, "return n\r\n");
+    REQUIRE(script != NULL);
+    return script + strlen("return n\r\n");
+}
+
+TEST(incr_is_a_script_with_whole_numbers_or_fractions)
+{
+    struct redis_op op = op_of(REDIS_INCR, "k", NULL);
+
+    op.by = -3;
+    CHECK_STR("$1\r\n1\r\n$4\r\np*:k\r\n$6\r\nINCRBY\r\n$2\r\n-3\r\n", arguments_of(&op, 6));
+    op.by = 0.1;
+    op.init = 9007199254740992.0;
+    op.with_init = true;
+    CHECK_STR("$1\r\n1\r\n$4\r\np*:k\r\n$11\r\nINCRBYFLOAT\r\n$3\r\n0.1\r\n"
+              "$16\r\n9007199254740992\r\n",
+              arguments_of(&op, 7));
+    op.ttl_ms = 1000;
+    op.init = -0.5;
+    CHECK_STR("$1\r\n1\r\n$4\r\np*:k\r\n$11\r\nINCRBYFLOAT\r\n$3\r\n0.1\r\n"
+              "$4\r\n-0.5\r\n$4\r\n1000\r\n",
+              arguments_of(&op, 8));
+    command_free(&command);
+}
+
+TEST(expire_is_two_commands_when_it_takes_the_ttl_away)
+{
+    struct redis_op op = op_of(REDIS_EXPIRE, "k", NULL);
+
+    CHECK_STR("*2\r\n$7\r\nPERSIST\r\n$4\r\np*:k\r\n*2\r\n$6\r\nEXISTS\r\n$4\r\np*:k\r\n",
+              encoded(&op, 2));
+    op.ttl_ms = 1500;
+    CHECK_STR("*3\r\n$7\r\nPEXPIRE\r\n$4\r\np*:k\r\n$4\r\n1500\r\n", encoded(&op, 1));
+    command_free(&command);
+}
+
 TEST(scans_with_the_prefix_escaped_and_the_glob_not)
 {
     struct redis_op op = op_of(REDIS_SCAN, "[ab]*", "17");

@@ -127,6 +127,34 @@ TEST(the_second_answer_of_an_unlinking_scan_may_be_wrong_too)
     op_free(op);
 }
 
+TEST(what_depends_on_what_is_there_is_answered_by_yes_no_or_a_number)
+{
+    static const struct {
+        enum redis_kind kind;
+        const char *answer;
+        enum redis_status status;
+        double number;
+    } rows[] = {
+        {REDIS_ADD, "+OK\r\n", REDIS_DONE, 0},
+        {REDIS_ADD, "$-1\r\n", REDIS_ABSENT, 0},
+        {REDIS_REPLACE, "*-1\r\n", REDIS_ABSENT, 0},
+        {REDIS_INCR, ":-7\r\n", REDIS_DONE, -7},
+        {REDIS_INCR, "$4\r\n0.25\r\n", REDIS_DONE, 0.25},
+        {REDIS_INCR, "$-1\r\n", REDIS_ABSENT, 0},
+        {REDIS_EXPIRE, ":0\r\n:1\r\n", REDIS_DONE, 0},
+        {REDIS_INCR, "-ERR value is not a valid float\r\n", REDIS_REFUSED, 0},
+    };
+
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct redis_op *op = answered(op_text(rows[i].kind, "k", "v"), rows[i].answer);
+
+        CHECK_INT(rows[i].status, op->status);
+        CHECK(op->number == rows[i].number);
+        CHECK_INT(rows[i].kind == REDIS_EXPIRE, op->integer);
+        op_free(op);
+    }
+}
+
 struct row {
     enum redis_kind kind;
     const char *answer;
@@ -150,6 +178,14 @@ static const struct row senseless[] = {
     {REDIS_SET, "$2\r\nOK\r\n"},
     {REDIS_DELETE, ":2\r\n"},
     {REDIS_DELETE, "+OK\r\n"},
+    {REDIS_ADD, ":1\r\n"},
+    {REDIS_REPLACE, "+QUEUED\r\n"},
+    {REDIS_INCR, "+OK\r\n"},
+    {REDIS_INCR, "*0\r\n"},
+    {REDIS_INCR, "$3\r\nnan\r\n"},
+    {REDIS_INCR, "$0\r\n\r\n"},
+    {REDIS_EXPIRE, ":0\r\n:2\r\n"},
+    {REDIS_EXPIRE, ":-1\r\n:1\r\n"},
     {REDIS_SCAN, "*0\r\n"},
     {REDIS_SCAN, "*-1\r\n"},
     {REDIS_SCAN, "*1\r\n$1\r\n0\r\n"},
