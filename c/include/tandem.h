@@ -45,6 +45,7 @@ enum {
     TANDEM_DEGRADED =
         5, /* done in memory only; result.error says why Redis has not got it, beginning with
                              "queued: " when it will be told as soon as it is back */
+    TANDEM_NOT_A_NUMBER = 6, /* the value is not a number in decimal, and was left alone */
 
     TANDEM_EINVAL = -1,  /* an argument or option is wrong */
     TANDEM_EBUSY = -2,   /* the shared memory's lock could not be had within its bound */
@@ -74,7 +75,9 @@ enum {
     TANDEM_NOWAIT = 1, /* the caller cannot wait: reads answer from memory or TANDEM_ENOWAIT, writes
                           are queued and forgotten */
     TANDEM_CORK =
-        2 /* more operations follow at once: do not send yet (the last one goes without) */
+        2, /* more operations follow at once: do not send yet (the last one goes without) */
+    TANDEM_STALE = 4, /* what is past its freshness or its time to live is wanted, too */
+    TANDEM_INIT = 8   /* tandem_incr: a key that is not there begins with init */
 };
 
 typedef struct tandem_cache tandem_cache;     /* a handle on one cache */
@@ -115,7 +118,7 @@ typedef struct tandem_result {
     double ticket; /* TANDEM_PENDING: the number to wait for; whole, below 2^53 */
     double length; /* bytes of the value, also with TANDEM_TOO_SMALL */
     double ttl;    /* seconds left; 0: no expiry */
-    double count;  /* how many, where an operation counts */
+    double count;  /* how many, where an operation counts; the sum, of tandem_incr */
     double
         fresh_until; /* tandem_get from memory, for a near table: see tandem_near; 0: not to be kept */
     int32_t tier;    /* TANDEM_TIER_* */
@@ -267,6 +270,53 @@ int tandem_set(tandem_cache *cache, const char *key, size_t key_length, const vo
  * tandem_set. */
 int tandem_delete(tandem_cache *cache, const char *key, size_t key_length, int flags,
                   tandem_result *result);
+
+/* Looks into memory alone: does not ask Redis, does not make the key look used, counts nothing.
+ * TANDEM_OK: the value is in buffer; length, tier and ttl are set, the latter being what memory will keep it
+ * for.  With TANDEM_STALE also what is past its freshness, or past its time to live and not yet overwritten
+ * by something else: tier is TANDEM_TIER_STALE then, and ttl, in the latter case, < 0.  TANDEM_MISS: memory
+ * has no such entry; or it remembers an absence, and then tier is TANDEM_TIER_NEGATIVE and ttl is set.
+ * TANDEM_TOO_SMALL; TANDEM_EINVAL. */
+int tandem_peek(tandem_cache *cache, const char *key, size_t key_length, int flags, void *buffer,
+                size_t size, tandem_result *result);
+
+/* -- Changes that depend on what is there ------------------------------------------------------ */
+
+/* With a Redis, each of these is one command (or script) of Redis, and atomic for all its clients; memory drops
+ * the key then.  Without, each is one hold of a lock of the shared memory, and atomic for all processes.
+ * When Redis cannot be asked, nothing is done: TANDEM_ECONN, TANDEM_EFULL, also while Redis is still to be told
+ * of an earlier write of the key.  TANDEM_PENDING, then tandem_take answers; TANDEM_EREDIS: Redis refused, and
+ * nothing was done; after TANDEM_ETIMEOUT and TANDEM_ECONN from tandem_take nobody knows whether it was. */
+
+/* Stores a value for ttl_ms (0: for ever) if there is no such key.  TANDEM_OK: stored; TANDEM_MISS: there is
+ * such a key, nothing was done; TANDEM_EBUSY, TANDEM_ETOOBIG (memory only); TANDEM_ENOWAIT: with
+ * TANDEM_NOWAIT and a Redis; TANDEM_EINVAL. */
+int tandem_add(tandem_cache *cache, const char *key, size_t key_length, const void *value,
+               size_t value_length, int64_t ttl_ms, int flags, tandem_result *result);
+
+/* Stores a value for ttl_ms (0: for ever) if there is such a key.  TANDEM_OK: stored; TANDEM_MISS: there is
+ * none, nothing was done; otherwise as tandem_add. */
+int tandem_replace(tandem_cache *cache, const char *key, size_t key_length, const void *value,
+                   size_t value_length, int64_t ttl_ms, int flags, tandem_result *result);
+
+/* Adds by to the number that is a key's value, in decimal; its time to live stays.  With TANDEM_INIT a key that
+ * is not there is made, for init_ttl_ms (0: for ever), and it is init that by is added to.  by and init are
+ * finite and at most 2^53, either way; whole sums are exact up to there.
+ * TANDEM_OK: result.count is the sum; TANDEM_MISS: there is no such key; TANDEM_NOT_A_NUMBER;
+ * TANDEM_EINVAL: also when the sum would be 2^63 or more (memory only); otherwise as tandem_add. */
+int tandem_incr(tandem_cache *cache, const char *key, size_t key_length, double by, double init,
+                int64_t init_ttl_ms, int flags, tandem_result *result);
+
+/* Gives a key ttl_ms to live from now on (0: for ever).  TANDEM_OK: done, or queued (TANDEM_NOWAIT,
+ * write_behind); TANDEM_MISS: there is no such key; TANDEM_EBUSY (memory only); TANDEM_EINVAL. */
+int tandem_expire(tandem_cache *cache, const char *key, size_t key_length, int64_t ttl_ms,
+                  int flags, tandem_result *result);
+
+/* -- Many keys --------------------------------------------------------------------------------- */
+
+/* A number that depends on all bytes of a key, in two halves: for telling keys apart that are too many to be
+ * kept.  The same in all processes. */
+void tandem_hash(const char *key, size_t key_length, uint32_t halves[2]);
 
 /* One step through the keys in memory that match a glob (NULL: all), expired ones left out.  cursor
  * starts at 0.  Writes to buffer, for each key, its length as 4 bytes in host order, then its bytes;

@@ -5,8 +5,8 @@
 #include "tandem.h"
 
 #include <stdio.h>
-#include <string.h>
 
+#include "api_check.h"
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "tier/metric.h"
@@ -185,8 +185,8 @@ double tandem_value_limit(const tandem_cache *cache)
 
 /* -- One key ------------------------------------------------------------------------------------- */
 
-static int wrong_key(const tandem_cache *cache, const char *key, size_t key_length,
-                     tandem_result *result)
+int api_wrong_key(const tandem_cache *cache, const char *key, size_t key_length,
+                  tandem_result *result)
 {
     if (!cache)
         return result_say(result, TANDEM_EINVAL, "the cache is NULL");
@@ -199,78 +199,69 @@ static int wrong_key(const tandem_cache *cache, const char *key, size_t key_leng
                       "keys that begin with " TIER_RESERVED " are reserved for the library");
 }
 
-static inline int check_key(const tandem_cache *cache, const char *key, size_t key_length,
-                            tandem_result *result)
+int api_check_write(const tandem_cache *cache, const char *key, size_t key_length,
+                    const void *value, size_t value_length, int64_t ttl_ms, tandem_result *result)
 {
-    result_clear(result);
-    if (!cache || !key || key_length - 1 >= MEMORY_KEY_MAX ||
-        (key[0] == TIER_RESERVED[0] && key_length >= sizeof(TIER_RESERVED) - 1 &&
-         memcmp(key, TIER_RESERVED, sizeof(TIER_RESERVED) - 1) == 0))
-        return wrong_key(cache, key, key_length, result);
-    return TANDEM_OK;
-}
+    int status = api_check_key(cache, key, key_length, result);
 
-/* Whatever came of a call without TANDEM_CORK, what was queued before it goes now. */
-static inline int done(tandem_cache *cache, int flags, int status)
-{
-    if (cache && cache->corked && !(flags & TANDEM_CORK))
-        tier_uncork(cache);
-    return status;
+    if (status)
+        return status;
+    if (!value && value_length)
+        return result_say(result, TANDEM_EINVAL, "the value is missing");
+    if (ttl_ms < 0 || ttl_ms > OPTIONS_TTL_MAX_MS)
+        return result_say(result, TANDEM_EINVAL, "ttl_ms is %lld, and must be from 0 to %lld",
+                          (long long)ttl_ms, (long long)OPTIONS_TTL_MAX_MS);
+    return TANDEM_OK;
 }
 
 int tandem_get(tandem_cache *cache, const char *key, size_t key_length, int flags, void *buffer,
                size_t size, tandem_result *result)
 {
-    int status = check_key(cache, key, key_length, result);
+    int status = api_check_key(cache, key, key_length, result);
 
     if (!status)
         status = tier_get(cache, key, key_length, flags, buffer, size, result);
-    return done(cache, flags, status);
+    return api_done(cache, flags, status);
 }
 
 int tandem_exists(tandem_cache *cache, const char *key, size_t key_length, int flags,
                   tandem_result *result)
 {
-    int status = check_key(cache, key, key_length, result);
+    int status = api_check_key(cache, key, key_length, result);
 
     if (!status)
         status = tier_exists(cache, key, key_length, flags, result);
-    return done(cache, flags, status);
+    return api_done(cache, flags, status);
 }
 
 int tandem_ttl(tandem_cache *cache, const char *key, size_t key_length, int flags,
                tandem_result *result)
 {
-    int status = check_key(cache, key, key_length, result);
+    int status = api_check_key(cache, key, key_length, result);
 
     if (!status)
         status = tier_ttl(cache, key, key_length, flags, result);
-    return done(cache, flags, status);
+    return api_done(cache, flags, status);
 }
 
 int tandem_set(tandem_cache *cache, const char *key, size_t key_length, const void *value,
                size_t value_length, int64_t ttl_ms, int flags, tandem_result *result)
 {
-    int status = check_key(cache, key, key_length, result);
+    int status = api_check_write(cache, key, key_length, value, value_length, ttl_ms, result);
 
-    if (!status && !value && value_length)
-        status = result_say(result, TANDEM_EINVAL, "the value is missing");
-    if (!status && (ttl_ms < 0 || ttl_ms > OPTIONS_TTL_MAX_MS))
-        status = result_say(result, TANDEM_EINVAL, "ttl_ms is %lld, and must be from 0 to %lld",
-                            (long long)ttl_ms, (long long)OPTIONS_TTL_MAX_MS);
     if (!status)
         status = tier_set(cache, key, key_length, value, value_length, ttl_ms, flags, result);
-    return done(cache, flags, status);
+    return api_done(cache, flags, status);
 }
 
 int tandem_delete(tandem_cache *cache, const char *key, size_t key_length, int flags,
                   tandem_result *result)
 {
-    int status = check_key(cache, key, key_length, result);
+    int status = api_check_key(cache, key, key_length, result);
 
     if (!status)
         status = tier_delete(cache, key, key_length, flags, result);
-    return done(cache, flags, status);
+    return api_done(cache, flags, status);
 }
 
 /* -- Many keys ----------------------------------------------------------------------------------- */
@@ -373,7 +364,7 @@ static int scan(tandem_cache *cache, enum redis_kind kind, const char *cursor, s
         status = result_say(result, TANDEM_EINVAL, "the pattern is missing");
     else
         status = tier_scan(cache, kind, cursor, cursor_length, glob, glob_length, flags, result);
-    return done(cache, flags, status);
+    return api_done(cache, flags, status);
 }
 
 int tandem_scan(tandem_cache *cache, const char *cursor, size_t cursor_length, const char *glob,

@@ -61,9 +61,20 @@ int request_fail(const struct request *request, const char *addition, struct out
 /* As request_fail, of a write that was done in memory alone: what became of it goes before the sentence. */
 void request_degrade(const struct request *request, const char *what, struct outcome *outcome);
 
+/* -- Writes, for write.c and atomic.c ------------------------------------------------------------ */
+
+/* Queues a write with nobody to wait: TANDEM_OK, or as request_submit. */
+int write_submit_behind(tandem_cache *cache, struct request *request, const char *key,
+                        size_t key_length, int flags, tandem_result *result);
+
+/* Has Redis done it?  I/O thread. */
+enum write_verdict { WRITE_APPLIED, WRITE_NOT_APPLIED, WRITE_UNCERTAIN };
+enum write_verdict write_judge(const struct redis_op *op);
+
 /* The completions, one for each file that submits.  I/O thread. */
 void read_done(struct tier *tier, struct request *request);
 void write_done(struct tier *tier, struct request *request);
+void atomic_done(struct tier *tier, struct request *request);
 void scan_done(struct tier *tier, struct request *request);
 
 #endif

@@ -37,6 +37,12 @@ void tier_done(void *context, struct redis_op *op)
     case REDIS_DELETE:
         write_done(tier, r);
         break;
+    case REDIS_ADD:
+    case REDIS_REPLACE:
+    case REDIS_INCR:
+    case REDIS_EXPIRE:
+        atomic_done(tier, r);
+        break;
     case REDIS_SCAN:
     case REDIS_SCAN_UNLINK:
         scan_done(tier, r);

@@ -61,6 +61,16 @@ int tier_set(tandem_cache *cache, const char *key, size_t key_length, const void
              size_t value_length, int64_t ttl_ms, int flags, tandem_result *result);
 int tier_delete(tandem_cache *cache, const char *key, size_t key_length, int flags,
                 tandem_result *result);
+int tier_add(tandem_cache *cache, const char *key, size_t key_length, const void *value,
+             size_t value_length, int64_t ttl_ms, int flags, tandem_result *result);
+int tier_replace(tandem_cache *cache, const char *key, size_t key_length, const void *value,
+                 size_t value_length, int64_t ttl_ms, int flags, tandem_result *result);
+int tier_incr(tandem_cache *cache, const char *key, size_t key_length, double by, double init,
+              int64_t ttl_ms, int flags, tandem_result *result);
+int tier_expire(tandem_cache *cache, const char *key, size_t key_length, int64_t ttl_ms, int flags,
+                tandem_result *result);
+int tier_peek(tandem_cache *cache, const char *key, size_t key_length, int flags, void *buffer,
+              size_t size, tandem_result *result);
 /* kind: REDIS_SCAN or REDIS_SCAN_UNLINK. */
 int tier_scan(tandem_cache *cache, enum redis_kind kind, const char *cursor, size_t cursor_length,
               const char *glob, size_t glob_length, int flags, tandem_result *result);

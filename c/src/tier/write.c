@@ -113,19 +113,19 @@ static struct request *request_of(tandem_cache *cache, const struct change *c)
 
 /* Queues it with nobody to wait.  From here on this process does not read the key from memory, and this
  * host not what memory has of it now. */
-static int submit_behind(tandem_cache *cache, struct request *r, const struct change *c, int flags,
-                         tandem_result *result)
+int write_submit_behind(tandem_cache *cache, struct request *r, const char *key, size_t key_length,
+                        int flags, tandem_result *result)
 {
     struct tier *tier = cache->tier;
     unsigned behind;
     int status;
 
-    memory_drop(tier->memory, c->key, c->key_length, clock_now_ms(), MEMORY_LOCK_US);
+    memory_drop(tier->memory, key, key_length, clock_now_ms(), MEMORY_LOCK_US);
     if (!r)
         return request_submit(cache, NULL, false, flags, result);
-    behind = behind_begin(&tier->behind, c->key, c->key_length);
+    behind = behind_begin(&tier->behind, key, key_length);
     r->behind = behind;
-    memory_token_read(tier->memory, c->key, c->key_length, &r->token);
+    memory_token_read(tier->memory, key, key_length, &r->token);
     status = request_submit(cache, r, false, flags, result);
     if (status == TANDEM_PENDING)
         return TANDEM_OK;
@@ -152,7 +152,7 @@ static int change(tandem_cache *cache, const struct change *c, int flags, tandem
                           result);
     r = request_of(cache, c);
     if (cache->write_behind || (flags & TANDEM_NOWAIT)) {
-        status = submit_behind(cache, r, c, flags, result);
+        status = write_submit_behind(cache, r, c->key, c->key_length, flags, result);
     } else {
         if (r)
             memory_token_read(tier->memory, c->key, c->key_length, &r->token);
@@ -179,21 +179,19 @@ int tier_delete(tandem_cache *cache, const char *key, size_t key_length, int fla
 
 /* -- On the I/O thread --------------------------------------------------------------------------- */
 
-enum verdict { APPLIED, NOT_APPLIED, UNCERTAIN };
-
-static enum verdict judge(const struct redis_op *op)
+enum write_verdict write_judge(const struct redis_op *op)
 {
     switch (op->status) {
     case REDIS_DONE:
     case REDIS_ABSENT:
-        return APPLIED;
+        return WRITE_APPLIED;
     case REDIS_UNSENT:
     case REDIS_REFUSED:
-        return NOT_APPLIED;
+        return WRITE_NOT_APPLIED;
     case REDIS_TIMEOUT:
-        return op->may_have_run ? UNCERTAIN : NOT_APPLIED;
+        return op->may_have_run ? WRITE_UNCERTAIN : WRITE_NOT_APPLIED;
     default:
-        return UNCERTAIN;
+        return WRITE_UNCERTAIN;
     }
 }
 
@@ -261,14 +259,14 @@ void write_done(struct tier *tier, struct request *r)
 {
     struct outcome outcome = {0};
 
-    switch (judge(&r->op)) {
-    case APPLIED:
+    switch (write_judge(&r->op)) {
+    case WRITE_APPLIED:
         applied(tier, r, &outcome);
         break;
-    case NOT_APPLIED:
+    case WRITE_NOT_APPLIED:
         not_applied(tier, r, &outcome);
         break;
-    case UNCERTAIN:
+    case WRITE_UNCERTAIN:
         drop(tier, &r->op);
         request_fail(r, "; whether the write took place is unknown", &outcome);
         break;

@@ -108,6 +108,49 @@ CHECK_UNUSED int ttl(tandem_cache *cache, const tandem_options *options, const c
     return finish(options, tandem_ttl(cache, key, strlen(key), 0, &said));
 }
 
+CHECK_UNUSED int add(tandem_cache *cache, const tandem_options *options, const char *key,
+                     const char *text, int64_t ttl_ms)
+{
+    return finish(options,
+                  tandem_add(cache, key, strlen(key), text, strlen(text), ttl_ms, 0, &said));
+}
+
+CHECK_UNUSED int replace(tandem_cache *cache, const tandem_options *options, const char *key,
+                         const char *text, int64_t ttl_ms)
+{
+    return finish(options,
+                  tandem_replace(cache, key, strlen(key), text, strlen(text), ttl_ms, 0, &said));
+}
+
+/* Without init; the sum is in said.count. */
+CHECK_UNUSED int incr(tandem_cache *cache, const tandem_options *options, const char *key,
+                      double by)
+{
+    return finish(options, tandem_incr(cache, key, strlen(key), by, 0, 0, 0, &said));
+}
+
+CHECK_UNUSED int incr_from(tandem_cache *cache, const tandem_options *options, const char *key,
+                           double by, double init, int64_t ttl_ms)
+{
+    return finish(options,
+                  tandem_incr(cache, key, strlen(key), by, init, ttl_ms, TANDEM_INIT, &said));
+}
+
+CHECK_UNUSED int expire(tandem_cache *cache, const tandem_options *options, const char *key,
+                        int64_t ttl_ms)
+{
+    return finish(options, tandem_expire(cache, key, strlen(key), ttl_ms, 0, &said));
+}
+
+CHECK_UNUSED int peek(tandem_cache *cache, const char *key, int flags)
+{
+    int status = tandem_peek(cache, key, strlen(key), flags, value, sizeof(value) - 1, &said);
+
+    if (status == TANDEM_OK)
+        value[(size_t)said.length] = '\0';
+    return status;
+}
+
 /* A counter or gauge by its names. */
 CHECK_UNUSED double metric(tandem_cache *cache, const char *tier, const char *name)
 {
