@@ -33,6 +33,17 @@ local function call(object, method, ...)
     return show(unpack(answers, 2, n))
 end
 
+-- What an iterator gives, in one text.
+local function scanned(object, pattern)
+    local list = {}
+    local ok, problem = pcall(function()
+        for key, err in object:scan(pattern) do
+            list[#list + 1] = show(key, err)
+        end
+    end)
+    return ok and table.concat(list, ", ") or "RAISED " .. tostring(problem)
+end
+
 --- Calls everything, once a phase.
 function _M.run(phase)
     if _M.results[phase] then
@@ -48,6 +59,13 @@ function _M.run(phase)
     r.memory_get = call(memory, "get", "key")
     r.memory_keys = call(memory, "keys")
     r.memory_get_multi = call(memory, "get_multi", { "key", "absent" })
+    r.memory_add = call(memory, "add", "key", phase)
+    r.memory_replace = call(memory, "replace", "key", phase)
+    r.memory_incr = call(memory, "incr", "n", 1, 2)
+    r.memory_expire = call(memory, "expire", "n", 100)
+    r.memory_touch = call(memory, "touch", "n")
+    r.memory_peek = call(memory, "peek", "n")
+    r.memory_scan = scanned(memory, "k*")
     r.memory_delete = call(memory, "delete", "key")
     r.memory_miss = call(memory, "get", "key")
     r.memory_clear = call(memory, "clear")
@@ -67,9 +85,16 @@ function _M.run(phase)
     r.set_multi = call(cache, "set_multi", { [key .. ":a"] = phase, [key .. ":b"] = phase })
     r.delete = call(cache, "delete", cold .. ":4")
     r.delete_multi = call(cache, "delete_multi", { cold .. ":5" })
+    r.add = call(cache, "add", key .. ":c", phase)
+    r.replace = call(cache, "replace", key .. ":none", phase)
+    r.incr = call(cache, "incr", key .. ":n", 1, 2)
+    r.expire = call(cache, "expire", cold .. ":3", 1000)
+    r.touch = call(cache, "touch", cold .. ":2")
+    r.peek = call(cache, "peek", "hot")
 
     call(walked, "set", "key", "value")
     r.keys = call(walked, "keys", "k*")
+    r.scan = scanned(walked, "k*")
     r.delete_by_pattern = call(walked, "delete_by_pattern", "none*")
     r.clear = call(walked, "clear")
     r.cleanup_expired = call(cache, "cleanup_expired")

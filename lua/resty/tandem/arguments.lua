@@ -58,12 +58,38 @@ function _M.keys(self, keys)
 end
 
 --- @return ttl in milliseconds; or nil and a sentence
-function _M.ttl(ttl)
+function _M.ttl(ttl, label)
     local ms, must = options.check_ttl(ttl)
     if not ms then
-        return nil, format("ttl %s, got %s", must, show(ttl))
+        return nil, format("%s %s, got %s", label or "ttl", must, show(ttl))
     end
     return ms
+end
+
+--- A number that is exact as a whole one, or nil.
+function _M.number(value, label)
+    if value == nil then
+        return nil
+    elseif type(value) ~= "number" or not (value >= -2^53 and value <= 2^53) then
+        return format("%s must be a number from -2^53 to 2^53, got %s", label, show(value))
+    end
+end
+
+--- A table of options, each true or false; or nil.
+function _M.flags(given, names)
+    if given == nil then
+        return nil
+    elseif type(given) ~= "table" then
+        return "opts must be a table, got " .. show(given)
+    end
+    for name, value in pairs(given) do
+        if not names[name] then
+            return "unknown option opts." .. (type(name) == "string" and text.shorten(name)
+                                              or show(name))
+        elseif type(value) ~= "boolean" then
+            return format("opts.%s must be true or false, got %s", name, show(value))
+        end
+    end
 end
 
 function _M.glob(pattern, label)

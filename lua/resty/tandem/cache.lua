@@ -1,5 +1,6 @@
---- A cache object: its methods on one key.  Those on many keys are in many.lua, walks over all
--- keys in walk.lua; this file puts them together.
+--- A cache object: its methods on one key.  Those that depend on what is there are in atomic.lua,
+-- those on many keys in many.lua, walks over all keys in walk.lua and scan.lua; this file puts them
+-- together.
 --
 -- Where a method may be called : everything that memory answers, everywhere.  What needs Redis
 -- waits without blocking where the code may yield; elsewhere reads return nil, err and writes are
@@ -12,13 +13,16 @@ local ffi = require "ffi"
 
 local C = require("resty.tandem.lib").C
 local arguments = require "resty.tandem.arguments"
+local atomic = require "resty.tandem.atomic"
 local handles = require "resty.tandem.handles"
 local host = require "resty.tandem.host"
 local many = require "resty.tandem.many"
 local metrics = require "resty.tandem.metrics"
 local near_table = require "resty.tandem.near"
 local outcome = require "resty.tandem.outcome"
+local peek = require "resty.tandem.peek"
 local pending = require "resty.tandem.pending"
+local scan = require "resty.tandem.scan"
 local text = require "resty.tandem.text"
 local walk = require "resty.tandem.walk"
 
@@ -307,6 +311,13 @@ end
 
 -- -- The rest ------------------------------------------------------------------------------------
 
+_M.add = atomic.add
+_M.replace = atomic.replace
+_M.incr = atomic.incr
+_M.expire = atomic.expire
+_M.touch = atomic.touch
+_M.peek = peek
+_M.scan = scan
 _M.get_multi = many.get_multi
 _M.exists_multi = many.exists_multi
 _M.set_multi = many.set_multi

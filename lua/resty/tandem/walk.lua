@@ -7,11 +7,12 @@ local C = require("resty.tandem.lib").C
 local arguments = require "resty.tandem.arguments"
 local handles = require "resty.tandem.handles"
 local host = require "resty.tandem.host"
+local items = require "resty.tandem.items"
 local outcome = require "resty.tandem.outcome"
 local pending = require "resty.tandem.pending"
 
 local error = error
-local str = ffi.string
+local for_items = items.each
 local sub = string.sub
 
 local not_open = arguments.not_open
@@ -28,7 +29,6 @@ local PAGE_BYTES = 65536
 local _M = {}
 
 local result = ffi.new "tandem_result"
-local item_length = ffi.new "uint32_t[1]"
 
 -- -- Memory --------------------------------------------------------------------------------------
 
@@ -68,23 +68,6 @@ local function remove_from_memory(handle, glob)
 end
 
 -- -- Redis ---------------------------------------------------------------------------------------
-
--- Calls each(string) for the items in length bytes at bytes: a 4-byte length, then so many bytes.
--- bytes belongs to the caller alone.  Ends early when each returns true.
-local function for_items(bytes, length, each)
-    local first, at = ffi.cast("const char *", bytes), 0
-
-    -- at is a number: a pointer that changes from turn to turn of a compiled loop comes out of it
-    -- wrong now and then, when the loop is left for a garbage collection (LuaJIT 2.1-20230119).
-    while at < length do
-        ffi.copy(item_length, first + at, 4)
-        local n = item_length[0]
-        if each(str(first + at + 4, n)) then
-            return true
-        end
-        at = at + 4 + n
-    end
-end
 
 -- Goes through the pages of a SCAN; unlink: the keys found go.  Calls page(outcome) for each; it
 -- returns the next cursor, and true to end the scan early.  True; or nil, err.
