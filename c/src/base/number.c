@@ -57,9 +57,11 @@ static long double scaled(const struct digits *d)
 
     if (d->value == 0)
         return 0;
-    for (long n = labs(d->exponent); n > 0; n /= 2, base *= base)
+    for (long n = labs(d->exponent); n > 0; n /= 2) {
         if (n % 2)
             power *= base;
+        base *= base;
+    }
     return d->exponent < 0 ? (long double)d->value / power : (long double)d->value * power;
 }
 

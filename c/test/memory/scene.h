@@ -169,13 +169,14 @@ CHECK_UNUSED void drop_first(void)
 
 CHECK_UNUSED void add_or_replace(uint32_t key, bool add)
 {
-    struct value v;
     uint32_t acked = scene->acked[key];
+    struct value v;
+    size_t length;
     int rc;
 
     announce(key, false);
-    rc = (add ? memory_add : memory_replace)(m, keys[key], strlen(keys[key]), &v,
-                                             value_make(&v, key, scene->serial, USUAL), &forever,
+    length = value_make(&v, key, scene->serial, USUAL);
+    rc = (add ? memory_add : memory_replace)(m, keys[key], strlen(keys[key]), &v, length, &forever,
                                              MEMORY_LOCK_US);
     acknowledge(rc);
     if (rc == MEMORY_EXISTS)
