@@ -376,6 +376,11 @@ int tandem_redis_up(tandem_cache *cache);
  * from Redis then live max_stale_ms), or "on". */
 const char *tandem_tracking_state(tandem_cache *cache);
 
+/* Has this process do its part for tracking from now on, which it otherwise does from its first operation
+ * that needs Redis, or its first answer from memory under the lease.  For a process that is about to take over
+ * from others.  TANDEM_OK, also where there is nothing to do. */
+int tandem_attend(tandem_cache *cache);
+
 /* Why this process has no tracking link, as a sentence in text.  TANDEM_OK: it has one, or another
  * process has, or nothing has been found wrong so far: text is empty.  TANDEM_MISS: the link was lost,
  * or Redis cannot be reached; it is tried again all the time.  TANDEM_EREDIS: the server does not track

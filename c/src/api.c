@@ -395,6 +395,13 @@ const char *tandem_tracking_state(tandem_cache *cache)
     return tracking_is_live(cache->tier, clock_now_ms()) ? "on" : "unavailable";
 }
 
+int tandem_attend(tandem_cache *cache)
+{
+    if (cache->tier->client && cache->rules.tracking)
+        tracking_attend(cache->tier);
+    return TANDEM_OK;
+}
+
 int tandem_tracking_trouble(tandem_cache *cache, char *text, size_t size)
 {
     if (cache->tier->client && cache->rules.tracking)

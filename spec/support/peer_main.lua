@@ -120,7 +120,8 @@ function Connection.pause(_, seconds)
     poll.poll({}, seconds * 1000)
 end
 
-local GREETINGS = { AUTH = "+OK\r\n", SELECT = "+OK\r\n", CLIENT = "+OK\r\n", PING = "+PONG\r\n" }
+local GREETINGS = { AUTH = "+OK\r\n", SELECT = "+OK\r\n", CLIENT = "+OK\r\n", PING = "+PONG\r\n",
+                    INFO = "-ERR unknown command\r\n" }
 
 local function greet(words)
     return GREETINGS[words[1]:upper()]

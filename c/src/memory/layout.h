@@ -42,7 +42,7 @@
  *   - pages, tables, ghosts, slot words, versions, policy bytes, inval, wseq, and all of a shard but its
  *     mutex: only the holder of the shard's lock, with atomic stores where readers look without it.
  *   - marks: anybody, at any time.  A mark is a byte of its own, so that this can hurt nobody.
- *   - epoch, floor, lease, covered, counters: anybody; they only grow.
+ *   - epoch, floor, lease, covered, wanted, counters: anybody; they only grow.
  *   - places: by compare-and-swap, whoever finds one vacant or its owner silent.
  *   - near: an owner, anybody, by compare-and-swap; the hits beside it, only the owner, by plain stores.
  *   - all else: whoever made the segment, before anyone else could see it.
@@ -82,6 +82,7 @@ enum {
 
 enum {
     LAYOUT_PLACES = 2,        /* tracking links at a time: each is the other's standby */
+    LAYOUT_LEAVING = 8,       /* and those of processes that are about to exit */
     LAYOUT_REPLAY_KEY = 224,  /* longest key of a write that can be told later */
     LAYOUT_REPLAY_GROUP = 16, /* places that a key may have in the table */
     LAYOUT_ATTENDING = 40     /* processes that would take a place */
@@ -133,6 +134,7 @@ struct layout_place {
     _Atomic uint64_t owner; /* 0: vacant */
     _Atomic int64_t beat_ms;
     _Atomic int64_t since_ms; /* a link's: what it covers, once that counts; 0: not yet */
+    _Atomic uint64_t process; /* what owner_self() says of it */
 };
 
 struct layout_near {
@@ -174,6 +176,11 @@ struct layout_header {
     _Atomic int64_t
         covered_ms;           /* up to then a link has reported, and its report has been applied */
     _Atomic int64_t since_ms; /* from when on, without a gap */
+    _Atomic uint64_t server;  /* which server's link that was; 0: it cannot be told */
+    _Atomic int64_t
+        wanted_ms; /* a link that reports from then on waits for another to report so far */
+    _Atomic int64_t born_ms; /* when a process last inherited the segment */
+    struct layout_place leaving[LAYOUT_LEAVING];
     struct layout_place attending[LAYOUT_ATTENDING];
 
     alignas(64) pthread_mutex_t replay_mutex; /* of the table of writes to be told to Redis */

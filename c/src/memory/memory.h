@@ -179,18 +179,28 @@ int64_t memory_lease_since(const struct memory *memory);
  * are under way.  MEMORY_BUSY: the lock could not be had, so everything stopped being fresh. */
 int memory_invalidate(struct memory *memory, const void *key, size_t key_length, int64_t lock_us);
 
-/* A link reports every change from since_ms on.  True: no gap lies between this and what was reported
- * before, or it is the first.  False: there was a gap, and everything has stopped being fresh. */
-bool memory_link_begin(struct memory *memory, int64_t since_ms);
+/* A link to this server (0: which one cannot be told) reports every change from since_ms on.  True: no gap
+ * lies between this and what was reported before, or it is the first.  False: there was a gap, or it was
+ * another server, and everything has stopped being fresh. */
+bool memory_link_begin(struct memory *memory, int64_t since_ms, uint64_t server);
 
-/* Would memory_link_begin say true? */
-bool memory_link_reaches(const struct memory *memory, int64_t since_ms);
+/* Would memory_link_begin say true, and not because it is the first? */
+bool memory_link_reaches(const struct memory *memory, int64_t since_ms, uint64_t server);
 
-/* A link that has begun has reported every change up to until_ms, and they have been applied. */
-void memory_link_covers(struct memory *memory, int64_t until_ms, int64_t lease_ms);
+/* A link that has begun has reported every change up to until_ms, and they have been applied.  False: that
+ * is of no interest, since links have begun to report of another server. */
+bool memory_link_covers(struct memory *memory, int64_t until_ms, int64_t lease_ms, uint64_t server);
+
+/* Is what this server answers what links report of, as far as that can be told? */
+bool memory_server_fits(const struct memory *memory, uint64_t server);
+
+/* A link that reports from since_ms on cannot begin before another has reported so far: that one may hurry.
+ * Is there one that waits so? */
+void memory_cover_want(struct memory *memory, int64_t since_ms);
+bool memory_cover_is_wanted(const struct memory *memory);
 
 /* Two places for links.  memory_place_hold takes a place, or keeps it: true while it is owner's.  An owner
- * that has not been heard of for silent_ms loses it to the next who asks. */
+ * that has died, or has not been heard of for silent_ms, loses it to the next who asks. */
 bool memory_place_hold(struct memory *memory, int place, uint64_t owner, int64_t now_ms,
                        int64_t silent_ms);
 bool memory_place_taken(const struct memory *memory, int place, int64_t now_ms, int64_t silent_ms);
@@ -199,13 +209,32 @@ void memory_place_leave(struct memory *memory, int place, uint64_t owner);
 /* The link of a place that owner holds has begun (0: is gone). */
 void memory_place_begun(struct memory *memory, int place, uint64_t owner, int64_t since_ms);
 
-/* Is there another link than owner's that has begun, no later than by_ms? */
+/* Is there another link than owner's that has begun, no later than by_ms, and will stay? */
 bool memory_place_covers(const struct memory *memory, uint64_t owner, int64_t by_ms, int64_t now_ms,
                          int64_t silent_ms);
 
-/* Notes that owner would take a place.  Others who would, heard of within silent_ms. */
-int memory_attend(struct memory *memory, uint64_t owner, int64_t now_ms, int64_t silent_ms);
+/* How many links have begun. */
+int memory_places_covering(const struct memory *memory, int64_t now_ms);
+
+/* owner has given its place up, and keeps its link (begun at since_ms; 0: not yet) for a while.  To be
+ * said again and again, until it has left. */
+void memory_leaving(struct memory *memory, uint64_t owner, int64_t since_ms, int64_t now_ms,
+                    int64_t silent_ms);
+void memory_left(struct memory *memory, uint64_t owner);
+
+/* Is there another link than owner's that has begun, whether it will stay or not? */
+bool memory_others_cover(const struct memory *memory, uint64_t owner, int64_t now_ms,
+                         int64_t silent_ms);
+
+/* A process was forked that has the segment, and may come to use it.  When that last happened. */
+void memory_born(struct memory *memory, int64_t now_ms);
+int64_t memory_last_born(const struct memory *memory);
+
+/* Notes that owner would take a place, or would not any more.  Would others? */
+void memory_attend(struct memory *memory, uint64_t owner, int64_t now_ms, int64_t silent_ms);
 void memory_attend_no_more(struct memory *memory, uint64_t owner);
+bool memory_others_attend(const struct memory *memory, uint64_t owner, int64_t now_ms,
+                          int64_t silent_ms);
 
 /* -- Writes that Redis could not be told --------------------------------------------------------- */
 

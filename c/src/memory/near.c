@@ -10,13 +10,10 @@
  */
 #include "memory/near.h"
 
-#include <errno.h>
-#include <signal.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "memory/memory.h"
+#include "memory/owner.h"
 #include "memory/view.h"
 
 /* Counters beside each other share a cache line: they are claimed in an order that fills lines last. */
@@ -58,20 +55,6 @@ bool memory_near_word(uint32_t slot, uint32_t *index)
 
 /* -- Owners -------------------------------------------------------------------------------------- */
 
-/* A pid says something only within its namespace; 0 for one that cannot be told. */
-static uint32_t pid_namespace(void)
-{
-    struct stat s;
-
-    return stat("/proc/self/ns/pid", &s) == 0 ? (uint32_t)s.st_ino : 0;
-}
-
-static bool is_dead(uint64_t owner, uint32_t namespace)
-{
-    return namespace != 0 && owner >> 32 == namespace && kill((pid_t)(uint32_t)owner, 0) != 0 &&
-           errno == ESRCH;
-}
-
 static bool claim(struct layout_near *near, uint64_t from, uint64_t to)
 {
     return atomic_compare_exchange_strong_explicit(&near->owner, &from, to, memory_order_acq_rel,
@@ -80,8 +63,7 @@ static bool claim(struct layout_near *near, uint64_t from, uint64_t to)
 
 static struct layout_near *claim_any(struct memory *m)
 {
-    uint32_t namespace = pid_namespace();
-    uint64_t self = (uint64_t) namespace << 32 | (uint32_t)getpid();
+    uint64_t self = owner_self();
 
     for (uint32_t i = 0; i < LAYOUT_NEAR; i++)
         if (claim(near_at(m, i), 0, self))
@@ -90,7 +72,7 @@ static struct layout_near *claim_any(struct memory *m)
         struct layout_near *near = near_at(m, i);
         uint64_t owner = atomic_load_explicit(&near->owner, memory_order_relaxed);
 
-        if (owner && is_dead(owner, namespace) && claim(near, owner, self))
+        if (owner && owner_is_dead(owner, self) && claim(near, owner, self))
             return near;
     }
     return NULL;

@@ -1,6 +1,7 @@
 /*
  * stats.c: counting, and reading the counts.
  */
+#include "base/clock.h"
 #include "memory/memory.h"
 #include "memory/near.h"
 #include "memory/vlog.h"
@@ -87,6 +88,8 @@ double memory_metric(struct memory *m, int i)
         return (double)m->layout.bytes;
     if (i == COUNT_MEMORY_SHARDS)
         return m->layout.shards;
+    if (i == COUNT_TRACKING_COVERING)
+        return memory_places_covering(m, clock_now_ms());
     for (uint32_t shard = 0; shard < m->layout.shards; shard++)
         sum += shard_gauge(m, shard, i);
     return sum;

@@ -54,6 +54,8 @@
     M(TRACKING_LINKS, "tracking", "links", "counter", "", "tracking links made")                   \
     M(TRACKING_LOST, "tracking", "losses", "counter", "", "tracking links lost or not had")        \
     M(TRACKING_GAPS, "tracking", "gaps", "counter", "", "gaps between links: all became stale")    \
+    M(TRACKING_STRANGERS, "tracking", "strangers", "counter", "",                                  \
+      "answers not kept, as they came from another server than is tracked")                        \
     M(TRACKING_VERIFIES, "tracking", "verifies", "counter", "", "own writes read back")            \
     M(TRACKING_UNVERIFIED, "tracking", "unverified", "counter", "",                                \
       "own writes given up after other writes came in between again and again")
@@ -68,7 +70,9 @@
     M(MEMORY_SEGMENT, "memory", "segment_bytes", "gauge", "bytes", "size of the segment")          \
     M(MEMORY_SHARDS, "memory", "shards", "gauge", "", "shards, each with a lock of its own")       \
     M(MEMORY_OUT_OF_SERVICE, "memory", "shards_out_of_service", "gauge", "",                       \
-      "shards whose lock is beyond repair")
+      "shards whose lock is beyond repair")                                                        \
+    M(TRACKING_COVERING, "tracking", "covering", "gauge", "",                                      \
+      "links that report without a gap, two at most")
 
 #define MEMORY_ID(id, tier, name, kind, unit, help) COUNT_##id,
 enum memory_counter { MEMORY_COUNTERS(MEMORY_ID) COUNT_COUNTERS };

@@ -10,7 +10,10 @@
 #include "base/clock.h"
 #include "memory/index.h"
 #include "memory/memory.h"
+#include "memory/owner.h"
 #include "memory/shard.h"
+
+enum { SILENT_MS = 1000 }; /* where nobody says otherwise */
 
 /* -- The lease ------------------------------------------------------------------------------------- */
 
@@ -33,32 +36,54 @@ static void raise_to(_Atomic int64_t *time, int64_t value)
         ;
 }
 
-bool memory_link_reaches(const struct memory *m, int64_t since_ms)
+bool memory_server_fits(const struct memory *m, uint64_t server)
+{
+    uint64_t tracked = atomic_load_explicit(&m->header->server, memory_order_acquire);
+
+    return !tracked || !server || tracked == server;
+}
+
+bool memory_link_reaches(const struct memory *m, int64_t since_ms, uint64_t server)
 {
     int64_t covered = atomic_load_explicit(&m->header->covered_ms, memory_order_acquire);
 
-    return covered && since_ms <= covered;
+    return covered && since_ms <= covered && memory_server_fits(m, server);
 }
 
-bool memory_link_begin(struct memory *m, int64_t since_ms)
+bool memory_link_begin(struct memory *m, int64_t since_ms, uint64_t server)
 {
     bool first = atomic_load_explicit(&m->header->covered_ms, memory_order_acquire) == 0;
 
-    if (memory_link_reaches(m, since_ms))
+    if (memory_link_reaches(m, since_ms, server))
         return true;
     /* The epoch first: whoever sees the new cover must not find what was cached before.  Before the first
      * link nothing was cached that would go by one. */
     if (!first)
         memory_epoch_bump(m);
+    atomic_store_explicit(&m->header->server, server, memory_order_release);
     raise_to(&m->header->since_ms, since_ms);
     raise_to(&m->header->covered_ms, since_ms);
     return first;
 }
 
-void memory_link_covers(struct memory *m, int64_t until_ms, int64_t lease_ms)
+bool memory_link_covers(struct memory *m, int64_t until_ms, int64_t lease_ms, uint64_t server)
 {
+    if (!memory_server_fits(m, server))
+        return false;
     raise_to(&m->header->covered_ms, until_ms);
     raise_to(&m->header->lease_ms, lease_ms);
+    return true;
+}
+
+void memory_cover_want(struct memory *m, int64_t since_ms)
+{
+    raise_to(&m->header->wanted_ms, since_ms);
+}
+
+bool memory_cover_is_wanted(const struct memory *m)
+{
+    return atomic_load_explicit(&m->header->wanted_ms, memory_order_acquire) >
+           atomic_load_explicit(&m->header->covered_ms, memory_order_acquire);
 }
 
 /* -- Messages -------------------------------------------------------------------------------------- */
@@ -89,9 +114,17 @@ int memory_invalidate(struct memory *m, const void *key, size_t key_length, int6
 
 /* -- Places ---------------------------------------------------------------------------------------- */
 
-static bool is_silent(const struct layout_place *place, int64_t now_ms, int64_t silent_ms)
+/* Whoever is silent may be stopped, or in another pid namespace; who is dead is known to be sooner. */
+static bool is_gone(const struct layout_place *place, int64_t now_ms, int64_t silent_ms)
 {
-    return now_ms - atomic_load_explicit(&place->beat_ms, memory_order_acquire) >= silent_ms;
+    return now_ms - atomic_load_explicit(&place->beat_ms, memory_order_acquire) >= silent_ms ||
+           owner_is_dead(atomic_load_explicit(&place->process, memory_order_acquire), owner_self());
+}
+
+static bool is_there(const struct layout_place *place, int64_t now_ms, int64_t silent_ms)
+{
+    return atomic_load_explicit(&place->owner, memory_order_acquire) &&
+           !is_gone(place, now_ms, silent_ms);
 }
 
 static bool hold(struct layout_place *place, uint64_t owner, int64_t now_ms, int64_t silent_ms)
@@ -99,12 +132,14 @@ static bool hold(struct layout_place *place, uint64_t owner, int64_t now_ms, int
     uint64_t seen = atomic_load_explicit(&place->owner, memory_order_acquire);
 
     if (seen != owner) {
-        if (seen && !is_silent(place, now_ms, silent_ms))
+        if (seen && !is_gone(place, now_ms, silent_ms))
             return false;
         if (!atomic_compare_exchange_strong_explicit(&place->owner, &seen, owner,
                                                      memory_order_acq_rel, memory_order_acquire))
             return false;
         atomic_store_explicit(&place->since_ms, 0, memory_order_release);
+        atomic_store_explicit(&place->beat_ms, now_ms, memory_order_release);
+        atomic_store_explicit(&place->process, owner_self(), memory_order_release);
     }
     atomic_store_explicit(&place->beat_ms, now_ms, memory_order_release);
     return true;
@@ -116,6 +151,19 @@ static void leave(struct layout_place *place, uint64_t owner)
                                             memory_order_relaxed);
 }
 
+/* owner's, or else one that can be had; NULL: all are taken. */
+static struct layout_place *hold_any(struct layout_place *places, int count, uint64_t owner,
+                                     int64_t now_ms, int64_t silent_ms)
+{
+    for (int i = 0; i < count; i++)
+        if (atomic_load_explicit(&places[i].owner, memory_order_acquire) == owner)
+            return hold(places + i, owner, now_ms, silent_ms) ? places + i : NULL;
+    for (int i = 0; i < count; i++)
+        if (hold(places + i, owner, now_ms, silent_ms))
+            return places + i;
+    return NULL;
+}
+
 bool memory_place_hold(struct memory *m, int place, uint64_t owner, int64_t now_ms,
                        int64_t silent_ms)
 {
@@ -124,10 +172,7 @@ bool memory_place_hold(struct memory *m, int place, uint64_t owner, int64_t now_
 
 bool memory_place_taken(const struct memory *m, int place, int64_t now_ms, int64_t silent_ms)
 {
-    const struct layout_place *p = m->header->places + place;
-
-    return atomic_load_explicit(&p->owner, memory_order_acquire) &&
-           !is_silent(p, now_ms, silent_ms);
+    return is_there(m->header->places + place, now_ms, silent_ms);
 }
 
 void memory_place_leave(struct memory *m, int place, uint64_t owner)
@@ -143,45 +188,93 @@ void memory_place_begun(struct memory *m, int place, uint64_t owner, int64_t sin
         atomic_store_explicit(&p->since_ms, since_ms, memory_order_release);
 }
 
+/* Another's than owner's, whose link has begun, and no later than by_ms. */
+static bool covers(const struct layout_place *p, uint64_t owner, int64_t by_ms, int64_t now_ms,
+                   int64_t silent_ms)
+{
+    int64_t since_ms = atomic_load_explicit(&p->since_ms, memory_order_acquire);
+
+    return since_ms && since_ms <= by_ms &&
+           atomic_load_explicit(&p->owner, memory_order_acquire) != owner &&
+           is_there(p, now_ms, silent_ms);
+}
+
 bool memory_place_covers(const struct memory *m, uint64_t owner, int64_t by_ms, int64_t now_ms,
                          int64_t silent_ms)
 {
-    for (int i = 0; i < LAYOUT_PLACES; i++) {
-        const struct layout_place *p = m->header->places + i;
-        uint64_t other = atomic_load_explicit(&p->owner, memory_order_acquire);
-        int64_t since_ms = atomic_load_explicit(&p->since_ms, memory_order_acquire);
-
-        if (other && other != owner && since_ms && since_ms <= by_ms &&
-            !is_silent(p, now_ms, silent_ms))
+    for (int i = 0; i < LAYOUT_PLACES; i++)
+        if (covers(m->header->places + i, owner, by_ms, now_ms, silent_ms))
             return true;
-    }
     return false;
 }
 
-int memory_attend(struct memory *m, uint64_t owner, int64_t now_ms, int64_t silent_ms)
+int memory_places_covering(const struct memory *m, int64_t now_ms)
 {
-    struct layout_place *mine = NULL;
-    int others = 0;
+    int n = 0;
 
-    for (int i = 0; i < LAYOUT_ATTENDING; i++) {
-        struct layout_place *place = m->header->attending + i;
-        uint64_t seen = atomic_load_explicit(&place->owner, memory_order_acquire);
+    for (int i = 0; i < LAYOUT_PLACES; i++)
+        n += covers(m->header->places + i, 0, INT64_MAX, now_ms, SILENT_MS);
+    return n;
+}
 
-        if (seen == owner)
-            mine = place;
-        else if (seen && !is_silent(place, now_ms, silent_ms))
-            others++;
-    }
-    for (int i = 0; !mine && i < LAYOUT_ATTENDING; i++)
-        if (hold(m->header->attending + i, owner, now_ms, silent_ms))
-            mine = m->header->attending + i;
-    if (mine)
-        hold(mine, owner, now_ms, silent_ms);
-    return others;
+/* -- Leaving --------------------------------------------------------------------------------------- */
+
+void memory_leaving(struct memory *m, uint64_t owner, int64_t since_ms, int64_t now_ms,
+                    int64_t silent_ms)
+{
+    struct layout_place *p = hold_any(m->header->leaving, LAYOUT_LEAVING, owner, now_ms, silent_ms);
+
+    if (p)
+        atomic_store_explicit(&p->since_ms, since_ms, memory_order_release);
+}
+
+void memory_left(struct memory *m, uint64_t owner)
+{
+    for (int i = 0; i < LAYOUT_LEAVING; i++)
+        leave(m->header->leaving + i, owner);
+}
+
+bool memory_others_cover(const struct memory *m, uint64_t owner, int64_t now_ms, int64_t silent_ms)
+{
+    if (memory_place_covers(m, owner, INT64_MAX, now_ms, silent_ms))
+        return true;
+    for (int i = 0; i < LAYOUT_LEAVING; i++)
+        if (covers(m->header->leaving + i, owner, INT64_MAX, now_ms, silent_ms))
+            return true;
+    return false;
+}
+
+/* -- Who would have a link ------------------------------------------------------------------------- */
+
+void memory_born(struct memory *m, int64_t now_ms)
+{
+    atomic_store_explicit(&m->header->born_ms, now_ms, memory_order_release);
+}
+
+int64_t memory_last_born(const struct memory *m)
+{
+    return atomic_load_explicit(&m->header->born_ms, memory_order_acquire);
+}
+
+void memory_attend(struct memory *m, uint64_t owner, int64_t now_ms, int64_t silent_ms)
+{
+    hold_any(m->header->attending, LAYOUT_ATTENDING, owner, now_ms, silent_ms);
 }
 
 void memory_attend_no_more(struct memory *m, uint64_t owner)
 {
     for (int i = 0; i < LAYOUT_ATTENDING; i++)
         leave(m->header->attending + i, owner);
+}
+
+bool memory_others_attend(const struct memory *m, uint64_t owner, int64_t now_ms, int64_t silent_ms)
+{
+    for (int i = 0; i < LAYOUT_ATTENDING; i++) {
+        const struct layout_place *p = m->header->attending + i;
+
+        if (atomic_load_explicit(&p->owner, memory_order_acquire) != owner &&
+            is_there(p, now_ms, silent_ms))
+            return true;
+    }
+    return false;
 }

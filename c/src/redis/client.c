@@ -87,6 +87,7 @@ static bool append_greeting(struct redis_client *c)
     const struct url *url = &c->url;
     const char *auth[] = {"AUTH", url->username[0] ? url->username : url->password, url->password};
     const char *name[] = {"CLIENT", "SETNAME", c->name};
+    const char *info[] = {"INFO", "server"};
     const char *ping[] = {"PING"};
     char db[16];
     const char *select[] = {"SELECT", db};
@@ -95,7 +96,10 @@ static bool append_greeting(struct redis_client *c)
     return ((!url->username[0] && !url->password[0]) ||
             greet(c, GREETING_AUTH, url->username[0] ? 3 : 2, auth)) &&
            (url->db == 0 || greet(c, GREETING_SELECT, 2, select)) &&
-           (!c->name || greet(c, GREETING_NAME, 3, name)) && greet(c, GREETING_PING, 1, ping);
+           (!c->name || greet(c, GREETING_NAME, 3, name)) &&
+           (!atomic_load_explicit(&c->identify, memory_order_relaxed) ||
+            greet(c, GREETING_INFO, 2, info)) &&
+           greet(c, GREETING_PING, 1, ping);
 }
 
 static void dialled(struct redis_client *c, enum dial_status status, int64_t now_ms)
@@ -106,6 +110,7 @@ static void dialled(struct redis_client *c, enum dial_status status, int64_t now
         c->phase = CLIENT_GREETING;
         c->heard_ms = c->took_ms = now_ms;
         c->unsent = 0;
+        c->server_id = 0;
         c->conn.output = true;
         if (append_greeting(c))
             send_more(c, now_ms);
@@ -153,6 +158,10 @@ static bool take_greeting(struct redis_client *c, enum client_greeting greeting,
 {
     bool error = reply->type == REDIS_REPLY_ERROR;
 
+    if (greeting == GREETING_INFO) {
+        c->server_id = reply_server(reply);
+        return true; /* who may not ask does without */
+    }
     if (error && !is_bearable(greeting, reply)) {
         (greeting == GREETING_AUTH ? quote_auth_error : quote_error)(reply->str, (size_t)reply->len,
                                                                      c->url.password, reason, size);

@@ -15,6 +15,7 @@
 #define TANDEM_REDIS_CLIENT_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "redis/breaker.h"
 #include "redis/conn.h"
@@ -29,6 +30,7 @@ enum client_greeting {
     GREETING_AUTH,
     GREETING_SELECT,
     GREETING_NAME,
+    GREETING_INFO, /* which server is it? */
     GREETING_PING,
     GREETING_PROBE /* no greeting: a PING of an idle connection, to see whether it is answered */
 };
@@ -81,6 +83,8 @@ struct redis_client {
     /* The I/O thread's. */
     struct link_config link_config;
     struct link link;
+    _Atomic bool identify; /* asks it so; anybody's */
+    uint64_t server_id;    /* of the connection, as redis_op.server */
     bool link_wanted;
     bool probe_wanted;
     int64_t next_tick_ms;

@@ -11,7 +11,7 @@
 
 #define INVALIDATE "__redis__:invalidate"
 
-enum step { STEP_NONE, STEP_AUTH, STEP_NAME, STEP_ID, STEP_TRACKING, STEP_INFO };
+enum step { STEP_NONE, STEP_AUTH, STEP_NAME, STEP_SERVER, STEP_ID, STEP_TRACKING, STEP_INFO };
 
 static void say(const struct link *l, enum redis_link_event event, int64_t at_ms, const char *why)
 {
@@ -66,11 +66,14 @@ static bool greet(struct link *l)
     const struct url *url = l->config->url;
     const char *auth[] = {"AUTH", url->username[0] ? url->username : url->password, url->password};
     const char *name[] = {"CLIENT", "SETNAME", l->config->name};
+    const char *info[] = {"INFO", "server"};
     const char *id[] = {"CLIENT", "ID"};
 
+    l->server = 0;
     return ((!url->username[0] && !url->password[0]) ||
             ask(l, STEP_AUTH, url->username[0] ? 3 : 2, auth, NULL)) &&
-           (!l->config->name || ask(l, STEP_NAME, 3, name, NULL)) && ask(l, STEP_ID, 2, id, NULL);
+           (!l->config->name || ask(l, STEP_NAME, 3, name, NULL)) &&
+           ask(l, STEP_SERVER, 2, info, NULL) && ask(l, STEP_ID, 2, id, NULL);
 }
 
 static bool make_channel(struct link *l)
@@ -168,7 +171,9 @@ static bool take_step(struct link *l, enum step step, const redisReply *reply, i
 {
     bool error = reply->type == REDIS_REPLY_ERROR;
 
-    if (step == STEP_NAME || (step == STEP_INFO && info_fits(reply)))
+    if (step == STEP_SERVER)
+        l->server = reply_server(reply);
+    if (step == STEP_NAME || step == STEP_SERVER || (step == STEP_INFO && info_fits(reply)))
         return true;
     if (error) {
         char why[160];
@@ -342,6 +347,8 @@ static void keep_time(struct link *l, int64_t now_ms)
 {
     char why[64];
 
+    if (l->next_beat_ms > now_ms + l->config->beat_ms)
+        l->next_beat_ms = now_ms + l->config->beat_ms; /* it may be hurried */
     if (l->phase == LINK_LIVE && !l->beat_sent_ms && now_ms >= l->next_beat_ms) {
         if (beat(l, now_ms))
             flush(l, now_ms);

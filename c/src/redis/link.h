@@ -3,7 +3,7 @@
  *
  * RESP2, so that every hiredis can read it: the connection redirects its own invalidations to itself.
  *
- *   AUTH, CLIENT SETNAME, CLIENT ID ─► CLIENT TRACKING ON REDIRECT id BCAST PREFIX p, CLIENT TRACKINGINFO,
+ *   AUTH, CLIENT SETNAME, INFO server, CLIENT ID ─► CLIENT TRACKING ON REDIRECT id BCAST PREFIX p, CLIENT TRACKINGINFO,
  *   SUBSCRIBE __redis__:invalidate, SUBSCRIBE p#tandem:changed ─► live
  *
  * One connection, one failure domain: when it is gone, so is every promise made on it.  Its heartbeat is
@@ -41,6 +41,7 @@ struct link {
     struct dial dial;
     struct breaker breaker;
     char *channel;         /* the cache's own */
+    uint64_t server;       /* as redis_op.server */
     unsigned acknowledged; /* subscriptions, while subscribing */
     int64_t progress_ms;   /* when a byte last came, or an answer became due */
     int64_t beat_sent_ms;  /* of the heartbeat under way; 0: none */

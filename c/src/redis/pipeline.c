@@ -54,6 +54,7 @@ static void finish(struct redis_client *c, struct redis_op *op)
         op->reply_length = op->reply_count = 0;
     }
     op->next = NULL;
+    op->server = c->server_id;
     c->hooks.done(c->hooks.context, op);
 }
 

@@ -236,6 +236,16 @@ int redis_client_attend(struct redis_client *client)
     return joined ? 0 : -1;
 }
 
+void redis_client_identify(struct redis_client *client)
+{
+    atomic_store_explicit(&client->identify, true, memory_order_relaxed);
+}
+
+uint64_t redis_link_server(const struct redis_client *client)
+{
+    return client->link.server;
+}
+
 void redis_want_link(struct redis_client *client, bool wanted, int64_t beat_ms)
 {
     client->link_wanted = wanted;
@@ -283,6 +293,7 @@ enum redis_submit redis_submit(struct redis_client *client, struct redis_op *op,
     op->reply = NULL;
     op->reply_length = op->reply_count = 0;
     op->pttl_ms = op->integer = 0;
+    op->server = 0;
     op->sent_ms = clock_now_ms(); /* of its submission, so far */
     op->error[0] = '\0';
     pthread_mutex_lock(&client->lock);

@@ -66,6 +66,7 @@ struct redis_op {
     enum redis_status status;
     bool may_have_run; /* at least one byte of it may have reached the server */
     int64_t sent_ms;   /* when it was handed to the socket */
+    uint64_t server;   /* tells the server that answered from others; 0: it cannot be told */
     char *reply;       /* REDIS_GET: the value; scans: items, each a 4-byte length in host order and
                            its bytes; NULL otherwise.  To be freed with alloc_free by the done hook */
     size_t reply_length;
@@ -104,7 +105,7 @@ enum redis_link_event {
 
 /* Called on the I/O thread (gone may also be called by redis_client_release itself, when the thread
  * never ran).  They must not wait long.  Of this room they may call redis_submit, redis_client_state,
- * redis_want_link, redis_want_probe and redis_op_free. */
+ * redis_link_server, redis_want_link, redis_want_probe and redis_op_free. */
 struct redis_hooks {
     void *context;
     /* The operation is over, one way or the other; exactly once for each accepted one.  Operations of
@@ -166,6 +167,12 @@ void redis_uncork(struct redis_client *client);
 
 /* Starts the I/O thread for this client, if it does not run yet, so that ticks come.  0, or -1. */
 int redis_client_attend(struct redis_client *client);
+
+/* Has each connection made from now on ask which server it has reached: redis_op.server.  Any thread. */
+void redis_client_identify(struct redis_client *client);
+
+/* The server that the tracking link has reached, as redis_op.server.  For the hooks. */
+uint64_t redis_link_server(const struct redis_client *client);
 
 /* Whether there shall be a tracking link, from the next round on, with a heartbeat every beat_ms.  For the
  * tick hook. */

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/hash.h"
 #include "base/number.h"
 #include "redis/page.h"
 #include "redis/quote.h"
@@ -204,4 +205,20 @@ bool reply_take(struct redis_op *op, enum reply_part part, const redisReply *rep
         return take_page(op, reply, prefix, source);
     }
     return garbage(op, source);
+}
+
+uint64_t reply_server(const redisReply *reply)
+{
+    static const char name[] = "\nrun_id:";
+    const char *at;
+    size_t length;
+
+    if (reply->type != REDIS_REPLY_STRING)
+        return 0;
+    at = memmem(reply->str, (size_t)reply->len, name, sizeof(name) - 1);
+    if (!at)
+        return 0;
+    at += sizeof(name) - 1;
+    length = strcspn(at, "\r\n"); /* hiredis ends it with a NUL */
+    return length ? hash_bytes(at, length, 0) | 1 : 0;
 }

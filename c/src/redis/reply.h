@@ -21,6 +21,9 @@ struct reply_source {
 bool reply_take(struct redis_op *op, enum reply_part part, const redisReply *reply,
                 const struct command_prefix *prefix, const struct reply_source *source);
 
+/* What tells the server that answered INFO from others, until it is restarted; 0: it cannot be told. */
+uint64_t reply_server(const redisReply *reply);
+
 /* Does this reply element hold a key of ours? */
 bool reply_is_key(const redisReply *key, const struct command_prefix *prefix);
 

@@ -193,6 +193,8 @@ static void take_value(struct tier *tier, struct request *r, struct outcome *out
     /* It was there when GET ran and had gone, or was going, when PTTL did. */
     if (op->pttl_ms == -2 || op->pttl_ms == 0)
         forget(tier, r);
+    else if (r->rules.tracking && !tracking_trusts(tier, op->server))
+        memory_count(tier->memory, COUNT_TRACKING_STRANGERS, 1);
     else
         memory_fill(tier->memory, op->key, op->key_length, op->reply ? op->reply : "",
                     op->reply_length, &a, &r->token, MEMORY_LOCK_IO_US);

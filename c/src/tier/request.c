@@ -8,6 +8,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/hash.h"
+#include "tier/office.h"
 #include "tier/result.h"
 
 struct request *request_create(const tandem_cache *cache, enum redis_kind kind, const char *key,
@@ -129,6 +130,17 @@ int request_submit(tandem_cache *cache, struct request *r, bool ticket, int flag
     status = refused(r, how, result);
     redis_op_free(&r->op);
     return status;
+}
+
+bool request_submit_internal(struct tier *tier, struct request *r)
+{
+    if (!r)
+        return false;
+    r->op.deadline_ms = clock_now_ms() + office_max_stale(tier);
+    if (redis_submit(tier->client, &r->op, false) == REDIS_ACCEPTED)
+        return true;
+    redis_op_free(&r->op);
+    return false;
 }
 
 void request_finish(struct request *r, struct outcome *outcome)

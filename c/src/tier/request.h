@@ -48,6 +48,9 @@ bool request_set_value(struct request *request, const void *value, size_t value_
 int request_submit(tandem_cache *cache, struct request *request, bool ticket, int flags,
                    tandem_result *result);
 
+/* Submits one that no caller asked for, or frees it.  NULL is refused, too. */
+bool request_submit_internal(struct tier *tier, struct request *request);
+
 /* TANDEM_ECONN with the reason in result.error when the breaker is open; else TANDEM_OK. */
 int request_possible(tandem_cache *cache, tandem_result *result);
 

@@ -16,22 +16,22 @@
 
 #include "redis/redis.h"
 #include "tier/freshness.h"
+#include "tier/readback.h"
 
 struct tier;
 struct request;
 
-struct tracking_verify; /* a write to be read back */
-
 struct tracking {
     _Atomic int64_t max_stale_ms; /* 0: no handle wants tracking */
 
-    uint64_t owner; /* this process with this tier; 0: does not attend yet */
+    uint64_t owner;  /* this process with this tier; 0: does not attend yet */
+    int64_t born_ms; /* when this process got it */
     int64_t attending_since_ms, next_ms;
-    int others;             /* processes that would take a place */
     int place;              /* -1: none */
     int64_t pause_until_ms; /* after a refusal */
 
     int64_t since_ms, alive_ms; /* what the link covers; since 0: there is no link */
+    uint64_t server;            /* which one the link is to; 0: it cannot be told */
     bool proven;                /* a message has come over it */
     int64_t prove_by_ms;        /* 0: the canary has not been answered yet */
     bool begun;                 /* its cover counts */
@@ -39,8 +39,7 @@ struct tracking {
     char trouble[200];          /* process lock: the last loss or refusal */
     _Atomic bool attends;       /* the I/O thread was asked to look after this */
 
-    struct tracking_verify *first, **end;
-    unsigned verifies;
+    struct readback readback;
     int64_t leaving_since_ms;
 };
 
@@ -65,6 +64,10 @@ int tracking_trouble(struct tier *tier, char *text, size_t size);
 /* Is what Redis answered to a command sent then fresh as long as the lease runs? */
 bool tracking_covers(const struct tier *tier, int64_t sent_ms);
 
+/* Is this server, as far as that can be told, the one whose changes are reported?  What another one answers
+ * is not to be kept: nobody would tell when it changes. */
+bool tracking_trusts(const struct tier *tier, uint64_t server);
+
 /* May a write of ours come back as a message?  So it does already while a link is being made that does not
  * cover anything yet. */
 bool tracking_may_report(const struct tier *tier);
@@ -75,9 +78,8 @@ void tracking_link(void *context, enum redis_link_event event, int64_t at_ms, co
 int64_t tracking_tick(void *context, int64_t now_ms);
 bool tracking_may_stop(void *context, int64_t now_ms);
 
-/* A write of this key was stored provisionally: it is to be read back soon. */
-void tracking_verify(struct tier *tier, const char *key, size_t key_length,
-                     const struct freshness_rules *rules);
+/* There is no link any more. */
+void tracking_link_is_gone(struct tier *tier);
 
 /* Redis had no such key to delete: then tracking says nothing, and whoever is about to store it elsewhere
  * has to be told otherwise. */

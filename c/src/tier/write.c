@@ -225,11 +225,16 @@ static void stored(struct tier *tier, struct request *r)
             ? freshness_provisional(&r->rules, op->sent_ms, ttl_ms, leased, r->rules.provisional_ms)
             : freshness_attributes(&r->rules, op->sent_ms, ttl_ms, false);
 
+    if (r->rules.tracking && !tracking_trusts(tier, op->server)) {
+        memory_count(tier->memory, COUNT_TRACKING_STRANGERS, 1);
+        drop(tier, op);
+        return;
+    }
     /* Refused, or too large: then memory has dropped it and Redis will be asked. */
     if (memory_commit(tier->memory, op->key, op->key_length, op->value, op->value_length, &a,
                       &r->token, MEMORY_LOCK_IO_US) == MEMORY_OK &&
         confirm)
-        tracking_verify(tier, op->key, op->key_length, &r->rules);
+        readback_later(tier, op->key, op->key_length, &r->rules);
 }
 
 static void applied(struct tier *tier, struct request *r, struct outcome *outcome)

@@ -212,6 +212,9 @@ function _M.open(checked)
         end
     end
     core.users = core.users + 1
+    if host.begins_worker() then
+        C.tandem_attend(core.handle)
+    end
     return core
 end
 

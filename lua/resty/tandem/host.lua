@@ -14,6 +14,7 @@
 --                              false when the time was over first; false, err when it cannot wait
 --   breathe(since)             to be called between the steps of a long walk, with what it returned
 --                              before (at first: tandem_now_ms()); lets other requests run
+--   begins_worker()            has this process begun just now, in place of another perhaps?
 --   rendezvous()               the word under which the processes of this host program meet, or nil
 --   use_runtime_dir(directory) where private sockets go, once someone has said so
 --   respond(type, body)        answers the request that is being handled

@@ -354,6 +354,10 @@ end
 
 -- -- The rest ------------------------------------------------------------------------------------
 
+function _M.begins_worker()
+    return get_phase() == "init_worker"
+end
+
 --- In init the workers will inherit the segment; later they meet under their master's name.
 function _M.rendezvous()
     if get_phase() == "init" then

@@ -40,6 +40,10 @@ function _M.breathe(since)
     return since
 end
 
+function _M.begins_worker()
+    return false
+end
+
 function _M.rendezvous()
     return nil
 end
