@@ -27,6 +27,18 @@ function _M.set(keys, values, times)
     return done
 end
 
+function _M.incr(keys, times)
+    local n, done = #keys, 0
+    for _ = 1, times do
+        for i = 1, n do
+            if cache:incr(keys[i], 1, 0, 60) then
+                done = done + 1
+            end
+        end
+    end
+    return done
+end
+
 function _M.delete(keys)
     local done = 0
     for i = 1, #keys do

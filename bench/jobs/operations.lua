@@ -97,6 +97,18 @@ local function measure_new(result, name, cache, size, keys, values)
     end
 end
 
+-- Counters, as for limits of rate.
+local function measure_incr(result, name, cache, keys, budget)
+    if name == "tandem" or name == "shdict" then
+        local ops = candidates.load(name, cache)
+        local times = math.max(1, math.floor(budget / 3000))
+        ops.delete(keys)
+        ops.incr(keys, 1)
+        note(result, "incr", 8, name, timed_with_collector(#keys * times, ops.incr, keys, times))
+        ops.delete(keys)
+    end
+end
+
 return function(args)
     local result, list = {}, makers()
     local random = numbers.random(1)
@@ -107,6 +119,9 @@ return function(args)
                 local name, make = unpack(list[(i + round) % #list + 1])
                 jit.flush()
                 measure(result, name, assert(make()), size, keys, values, args.budget)
+                if size == SIZES[1] then
+                    measure_incr(result, name, assert(make()), keys, args.budget)
+                end
             end
         end
     end

@@ -116,6 +116,45 @@ local function any_key()
     return "key" .. math.random(0, KEYS - 1)
 end
 
+-- A counter of this number's own: it goes up by one, or has been lost and begins anew.
+local count = 0
+
+local function incr()
+    local sum, err = cache:incr("count" .. number, 1, 0)
+    if not sum then
+        check_error("incr", err)
+    elseif sum ~= count + 1 and sum ~= 1 and count ~= 0 then
+        wrong("a sum", sum, count)
+    end
+    count = sum or 0
+end
+
+-- Of a key that somebody deletes and another adds, the newest version is not known.
+local function add()
+    local key = own_key()
+    version = math.max(version + 0.001, now_ms())
+    local ok, err = cache:add(key, make(key, version, 100))
+    if ok then
+        seen[key] = tonumber(("%.3f"):format(version))
+    elseif ok == nil then
+        check_error("add", err)
+    elseif err ~= "exists" then
+        wrong("an answer of add", err)
+    end
+end
+
+local function touch()
+    local ok, err
+    if math.random(2) == 1 then
+        ok, err = cache:touch(any_key())
+    else
+        ok, err = cache:expire(any_key(), math.random())
+    end
+    if ok == nil then
+        check_error("touch", err)
+    end
+end
+
 local RARE = {
     function() return cache:keys("key1*") end,
     function() return cache:cleanup_expired() end,
@@ -130,8 +169,14 @@ while true do
     local dice = math.random(1000)
     if dice <= 600 then
         get(any_key())
-    elseif dice <= 880 then
+    elseif dice <= 820 then
         set(own_key())
+    elseif dice <= 860 then
+        incr()
+    elseif dice <= 870 then
+        add()
+    elseif dice <= 880 then
+        touch()
     elseif dice <= 920 then
         local ok, err = cache:delete(any_key())
         if ok == nil then

@@ -77,6 +77,21 @@ describe("a hit in the segment", function()
         cache:close()
     end)
 
+    it("is as compiled when it adds up", function()
+        local cache = assert(tandem.new("unit-jit-incr", { memory = "1m" }))
+        cache:incr("n", 1, 0, 60)
+        local sum
+        local aborts, links = traced(function()
+            for _ = 1, 20000 do
+                sum = cache:incr("n", 1, 0, 60)
+            end
+        end)
+        assert.are.equal(20001, sum)
+        assert.are.same({}, aborts)
+        assert.is_true(contains(links, "loop"), table.concat(links, " "))
+        cache:close()
+    end)
+
     it("would be found out by this check if it were not", function()
         local aborts, links = traced(function()
             local threads = 0

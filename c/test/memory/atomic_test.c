@@ -2,6 +2,8 @@
  * Writes that depend on what is there: add, replace, incr, expire; one after the other, and from several
  * processes at once, some of which are killed.
  */
+#include <pthread.h>
+
 #include "memory/index.h"
 #include "open.h"
 
@@ -275,6 +277,66 @@ TEST(they_make_tokens_of_before_void_if_they_changed_something)
         CHECK_INT(changes, status == MEMORY_OK);
         CHECK_INT(changes, after.wseq != before.wseq);
     }
+    memory_close(m);
+}
+
+/* -- Several threads ------------------------------------------------------------------------------- */
+
+enum { THREADS = 4, TURNS = 20000 };
+
+struct worker {
+    struct memory *m;
+    int number;
+    int64_t firsts;
+};
+
+/* Sums only grow, for this thread's reads as well as for its own additions; whatever happens to the expiry. */
+static void *count_and_look(void *context)
+{
+    struct worker *w = context;
+    int64_t seen = 0;
+    char text[32], key[16];
+
+    for (int i = 0; i < TURNS; i++) {
+        struct memory_addition a = {.by = 1, .with_init = true};
+        struct memory_entry entry;
+
+        REQUIRE(memory_incr(w->m, "sum", 3, &a, 1000000) == MEMORY_OK);
+        REQUIRE((int64_t)a.sum > seen);
+        seen = (int64_t)a.sum;
+        REQUIRE(memory_get(w->m, "sum", 3, clock_coarse_ms(), false, text, sizeof(text) - 1,
+                           &entry) == MEMORY_OK);
+        text[entry.length] = '\0';
+        REQUIRE(atoll(text) >= seen);
+        seen = atoll(text);
+        if (i % 8 == w->number)
+            REQUIRE(memory_expire(w->m, "sum", 3, i % 16 < 8 ? clock_now_ms() + 1000000 : 0,
+                                  clock_now_ms(), 1000000) == MEMORY_OK);
+        snprintf(key, sizeof(key), "name%d", i);
+        w->firsts += memory_add(w->m, key, strlen(key), "x", 1, &forever, 1000000) == MEMORY_OK;
+    }
+    return NULL;
+}
+
+TEST(threads_add_up)
+{
+    struct memory *m = open_bytes(64 << 20);
+    struct worker workers[THREADS];
+    pthread_t threads[THREADS];
+    char expected[32];
+    int64_t firsts = 0;
+
+    for (int i = 0; i < THREADS; i++) {
+        workers[i] = (struct worker){m, i, 0};
+        REQUIRE(pthread_create(threads + i, NULL, count_and_look, workers + i) == 0);
+    }
+    for (int i = 0; i < THREADS; i++) {
+        pthread_join(threads[i], NULL);
+        firsts += workers[i].firsts;
+    }
+    snprintf(expected, sizeof(expected), "%d", THREADS * TURNS);
+    CHECK_STR(expected, get(m, "sum"));
+    CHECK_INT(TURNS, firsts);
     memory_close(m);
 }
 
