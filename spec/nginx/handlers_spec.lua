@@ -152,6 +152,39 @@ describe("in nginx", function()
                 return right]]))
         end)
 
+        it("adds up what all requests of all workers count, in both tiers and in memory", function()
+            local waiting = {}
+            for i = 1, 60 do
+                waiting[i] = web:send_eval([[
+                    local threads, first = {}, 0
+                    for i = 1, 10 do
+                        threads[i] = ngx.thread.spawn(function()
+                            assert(cache:incr("n", 1, 0, 60))
+                            assert(small:incr("n", 1, 0, 60))
+                            assert(small:touch("n"))
+                            return cache:add("name" .. i, "x"), small:add("name" .. i, "x")
+                        end)
+                    end
+                    for i = 1, 10 do
+                        local ok, one, two = ngx.thread.wait(threads[i])
+                        assert(ok, one)
+                        first = first + (one and 1 or 0) + (two and 100 or 0)
+                    end
+                    return first]])
+            end
+            local firsts = 0
+            for _, request in ipairs(http.finish(waiting, 20)) do
+                assert.are.equal(200, request.status, request.body or request.err)
+                firsts = firsts + tonumber(request.body)
+            end
+            assert.are.equal(1010, firsts)
+            assert.are.equal("600 600", web:eval("return cache:incr('n', 0), small:incr('n', 0)"))
+            assert.are.equal("600", server:call("GET", "p:n"))
+            local left = server:call("PTTL", "p:n")
+            assert.is_true(left > 30000 and left <= 60000)
+            assert.are.equal("0", web:eval("return small:ttl('n')"))
+        end)
+
         it("goes on when a worker is killed", function()
             web:eval("cache:set('kept', 'value')")
             for _, pid in ipairs(web:workers()) do

@@ -128,6 +128,21 @@ describe("a peer that answers with", function()
                 local values, some = cache:get_multi({ "kept", "x", "y" })
                 assert.are.equal("{kept='value'}", show(values))
                 check_error("get_multi", began, some)
+
+                -- Under either policy nothing of these is done in memory alone.
+                for method, argument in pairs({ add = "value", replace = "value", expire = 5,
+                                                incr = 1 }) do
+                    fresh()
+                    began = run.now()
+                    local done, why = cache[method](cache, method, argument)
+                    if name == "more than it was asked for" and type(argument) == "number" then
+                        assert.is_truthy(done) -- the first of it is an answer
+                    else
+                        assert.is_nil(done, method)
+                        check_error(method, began, why)
+                    end
+                    assert.are.equal("nil", show(cache:peek(method, { stale = true })))
+                end
             end
 
             fresh()
