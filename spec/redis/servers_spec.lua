@@ -1,0 +1,150 @@
+--- One address behind which there are several servers, one after the other or side by side.  Of what
+-- a server answers nothing is kept that another one would have to tell changes of.
+
+local caches = require "spec.support.caches"
+local peer = require "spec.support.peer"
+local redis = require "spec.support.redis"
+local remote = require "spec.support.remote"
+local run = require "spec.support.run"
+
+-- Passes a connection on to the port that is written in a file when it is made.
+local PROXY = [[
+    local poll = require "posix.poll"
+    local socket = require "posix.sys.socket"
+    local file = assert(io.open(%q))
+    local port = tonumber(file:read("*a"))
+    file:close()
+    local there = assert(socket.socket(socket.AF_INET, socket.SOCK_STREAM, 0))
+    if not socket.connect(there, { family = socket.AF_INET, addr = "127.0.0.1", port = port }) then
+        c:close()
+        return
+    end
+    local fds = { [c.fd] = { events = { IN = true } }, [there] = { events = { IN = true } } }
+    while true do
+        poll.poll(fds, -1)
+        for from, to in pairs({ [c.fd] = there, [there] = c.fd }) do
+            local what = fds[from].revents
+            if what and (what.IN or what.HUP or what.ERR) then
+                local bytes = socket.recv(from, 65536)
+                if not bytes or bytes == "" then
+                    return
+                end
+                local at = 1
+                while at <= #bytes do
+                    at = at + assert(socket.send(to, bytes:sub(at)))
+                end
+            end
+        end
+    end
+]]
+
+describe("servers behind one address", function()
+    local one, two, proxy, route
+
+    teardown(run.cleanup)
+
+    before_each(function()
+        one, two = redis.start(), redis.start()
+        route = run.temp_dir() .. "/route"
+        run.write_file(route, tostring(one.port))
+        proxy = peer.start(PROXY:format(route))
+    end)
+
+    after_each(function()
+        proxy:stop()
+        one:stop()
+        two:stop()
+    end)
+
+    local function open(path)
+        return ([[
+            cache = assert(require("resty.tandem").new("servers", { memory = "2m", redis = %q,
+                path = %q, timeout = 5, connect_timeout = 5 }))
+        ]]):format(proxy:url(), path)
+    end
+
+    local GET = "return { cache:get('key') }"
+
+    it("are told apart: what another one than the tracked one answers is not kept", function()
+        local path = run.temp_dir() .. "/segment"
+        local first, second = remote.start(), remote.start()
+        first:eval(open(path))
+        run.wait_until("the link is up", function()
+            first:eval("cache:get('absent')")
+            return first:call("return cache:stats().tracking.covering") == 1
+        end)
+
+        -- The second process reaches the other server, of which no link tells.
+        run.write_file(route, tostring(two.port))
+        second:eval(open(path))
+        one:call("SET", "servers:key", "of one")
+        two:call("SET", "servers:key", "of two")
+        for _ = 1, 3 do
+            assert.are.same({ "of two", nil, "redis" }, second:call(GET))
+        end
+        assert.are.equal(3, second:call("return cache:stats().tracking.strangers"))
+        -- Nor is what it writes there.
+        assert.is_true(second:call("return cache:set('key', 'written to two')"))
+        assert.are.same({ "of one", nil, "redis" }, first:call(GET))
+        assert.are.same({ "of one", nil, "memory" }, first:call(GET))
+        one:call("SET", "servers:key", "changed")
+        run.wait_until("the change is seen", function()
+            return first:call(GET)[1] == "changed"
+        end)
+        -- A link to the other server does not continue the cover of the first one.
+        run.wait_until("a second link is made", function()
+            return second:call("return cache:stats().tracking.links") == 2
+        end)
+        assert.are.equal(0, second:call("return cache:stats().tracking.gaps"))
+        run.nap(1000) -- two heartbeats: time enough to count, were it to the same server
+        assert.are.equal(1, second:call("return cache:stats().tracking.covering"))
+        first:stop()
+        second:stop()
+    end)
+
+    it("may follow one another: nothing of the first is fresh then", function()
+        local path = run.temp_dir() .. "/segment"
+        local process = remote.start()
+        process:eval(open(path))
+        run.wait_until("the link is up", function()
+            process:eval("cache:get('absent')")
+            return process:call("return cache:stats().tracking.covering") == 1
+        end)
+        one:call("SET", "servers:key", "of one")
+        two:call("SET", "servers:key", "of two")
+        assert.are.same({ "of one", nil, "redis" }, process:call(GET))
+        assert.are.same({ "of one", nil, "memory" }, process:call(GET))
+        run.write_file(route, tostring(two.port))
+        one:kill()
+        run.wait_until("the value of the second server is served", function()
+            return process:call(GET)[1] == "of two"
+        end)
+        run.wait_until("its link is up", function()
+            return process:call("return cache:stats().tracking.covering") == 1
+        end)
+        assert.are.equal(1, process:call("return cache:stats().tracking.gaps"))
+        run.wait_until("it is in memory", function() return process:call(GET)[3] == "memory" end)
+        two:call("SET", "servers:key", "changed")
+        run.wait_until("the change is seen", function()
+            return process:call(GET)[1] == "changed"
+        end)
+        process:stop()
+    end)
+
+    it("where one is restarted on its port, nothing of before is fresh", function()
+        local cache = caches.on(one, { max_stale = 2, timeout = 5 })
+        local name = cache.name .. ":key"
+        one:call("SET", name, "before")
+        run.wait_until("it is in memory", function()
+            return select(3, cache:get("key")) == "memory"
+        end)
+        one:restart()
+        one:call("SET", name, "after")
+        run.wait_until("the new value is served", function() return cache:get("key") == "after" end)
+        run.wait_until("tracking is on", function()
+            return cache:stats().tracking.state == "on" and cache:stats().tracking.gaps == 1
+        end)
+        assert.are.equal("after", cache:get("key"))
+        cache:close()
+    end)
+end)
