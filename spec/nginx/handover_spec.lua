@@ -1,4 +1,4 @@
--- Tracking links go from worker to worker: at reloads, when workers are killed, when they are stopped.
+-- Tracking links go from worker to worker: at reloads, when workers are killed, when they stop.
 -- What is in memory stays fresh, and what others change is seen.
 
 local nginx = require "spec.support.nginx"

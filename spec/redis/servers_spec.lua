@@ -1,57 +1,24 @@
---- One address behind which there are several servers, one after the other or side by side.  Of what
--- a server answers nothing is kept that another one would have to tell changes of.
+--- One address behind which there are several servers, one after the other or side by side.  Of
+-- what a server answers nothing is kept that another one would have to tell changes of.
 
 local caches = require "spec.support.caches"
-local peer = require "spec.support.peer"
+local proxy = require "spec.support.proxy"
 local redis = require "spec.support.redis"
 local remote = require "spec.support.remote"
 local run = require "spec.support.run"
 
--- Passes a connection on to the port that is written in a file when it is made.
-local PROXY = [[
-    local poll = require "posix.poll"
-    local socket = require "posix.sys.socket"
-    local file = assert(io.open(%q))
-    local port = tonumber(file:read("*a"))
-    file:close()
-    local there = assert(socket.socket(socket.AF_INET, socket.SOCK_STREAM, 0))
-    if not socket.connect(there, { family = socket.AF_INET, addr = "127.0.0.1", port = port }) then
-        c:close()
-        return
-    end
-    local fds = { [c.fd] = { events = { IN = true } }, [there] = { events = { IN = true } } }
-    while true do
-        poll.poll(fds, -1)
-        for from, to in pairs({ [c.fd] = there, [there] = c.fd }) do
-            local what = fds[from].revents
-            if what and (what.IN or what.HUP or what.ERR) then
-                local bytes = socket.recv(from, 65536)
-                if not bytes or bytes == "" then
-                    return
-                end
-                local at = 1
-                while at <= #bytes do
-                    at = at + assert(socket.send(to, bytes:sub(at)))
-                end
-            end
-        end
-    end
-]]
-
 describe("servers behind one address", function()
-    local one, two, proxy, route
+    local one, two, way
 
     teardown(run.cleanup)
 
     before_each(function()
         one, two = redis.start(), redis.start()
-        route = run.temp_dir() .. "/route"
-        run.write_file(route, tostring(one.port))
-        proxy = peer.start(PROXY:format(route))
+        way = proxy.start(one.port)
     end)
 
     after_each(function()
-        proxy:stop()
+        way:stop()
         one:stop()
         two:stop()
     end)
@@ -60,7 +27,7 @@ describe("servers behind one address", function()
         return ([[
             cache = assert(require("resty.tandem").new("servers", { memory = "2m", redis = %q,
                 path = %q, timeout = 5, connect_timeout = 5 }))
-        ]]):format(proxy:url(), path)
+        ]]):format(way:url(), path)
     end
 
     local GET = "return { cache:get('key') }"
@@ -75,7 +42,7 @@ describe("servers behind one address", function()
         end)
 
         -- The second process reaches the other server, of which no link tells.
-        run.write_file(route, tostring(two.port))
+        way:lead_to(two.port)
         second:eval(open(path))
         one:call("SET", "servers:key", "of one")
         two:call("SET", "servers:key", "of two")
@@ -114,7 +81,7 @@ describe("servers behind one address", function()
         two:call("SET", "servers:key", "of two")
         assert.are.same({ "of one", nil, "redis" }, process:call(GET))
         assert.are.same({ "of one", nil, "memory" }, process:call(GET))
-        run.write_file(route, tostring(two.port))
+        way:lead_to(two.port)
         one:kill()
         run.wait_until("the value of the second server is served", function()
             return process:call(GET)[1] == "of two"
