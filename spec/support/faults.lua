@@ -82,11 +82,11 @@ local PROXY = [[
         silent = function() end,
         cut = function(bytes) c:write(bytes:sub(1, #bytes / 2)) c:close() os.exit(0) end,
         garbage = function() c:write("HTTP/1.1 400 Bad Request\r\n\r\n<html>\0\255</html>") end,
-        late = function(bytes) c:pause(0.7) c:write(bytes) end,
+        late = function(bytes) c:pause(1.2) c:write(bytes) end,
         drip = function(bytes)
             for i = 1, #bytes do
                 c:write(bytes:sub(i, i))
-                c:pause(mode() == "drip" and 0.15 or 0)
+                c:pause(mode() == "drip" and 0.25 or 0)
             end
         end,
     }

@@ -119,7 +119,7 @@ static void drip(int fd, int number)
     peer_command(fd);
     peer_command(fd);
     for (size_t i = 0; i < sizeof(answer) - 1; i++) {
-        nap_ms(20);
+        nap_ms(100);
         peer_send_bytes(fd, answer + i, 1);
     }
     peer_drain(fd);
@@ -132,7 +132,7 @@ TEST(an_answer_that_drips_is_waited_for)
 
     peer_start(&peer, drip);
     config = config_for(peer.url);
-    config.timeout_ms = 400; /* a byte within this; all of them take longer */
+    config.timeout_ms = 2000; /* a byte within this; all of them take longer */
     world_open_with(&w, &config);
     op = carry_out(&w, op_text(REDIS_GET, "key", NULL));
     CHECK_INT(REDIS_DONE, op->status);
