@@ -171,6 +171,12 @@ tests-of-tsan: $(tests)
 	CHECK_TIMEOUT=240 TSAN_OPTIONS='die_after_fork=0 report_thread_leaks=0' \
 	    $$(setarch -R true 2>/dev/null && echo setarch -R) tools/test-unit $(tests)
 
+.PHONY: soak
+soak: ## the tests that kill and cut, for minutes (SOAK_SECONDS=300, each)
+	$(again) all
+	TANDEM_SOAK_SECONDS=$${SOAK_SECONDS:-300} TANDEM_KILL_SECONDS=$${SOAK_SECONDS:-300} \
+	    busted --lua=$(LUAJIT) --output=plainTerminal spec/redis/stress_spec.lua spec/unit/hammer_spec.lua
+
 # -- Measuring ---------------------------------------------------------------------------------------
 
 $(BUILD)/bench/core: bench/core.c $(archive)

@@ -177,8 +177,8 @@ describe("memory no longer has what Redis has changed by", function()
         for round = 1, 20 do
             local batch = {}
             for i = 1, 1000 do
-                batch[i] = resp.command("SET", name("quick" .. i % 100), ("%06d"):format(round * 1000
-                                                                                        + i))
+                local value = ("%06d"):format(round * 1000 + i)
+                batch[i] = resp.command("SET", name("quick" .. i % 100), value)
             end
             client:write(table.concat(batch))
             for i = 1, 1000 do

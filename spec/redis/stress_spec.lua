@@ -1,0 +1,241 @@
+--- Three hosts of two workers each, and two other programs that write, while processes are killed
+-- and stopped, links are cut, and Redis stands still.  Nothing that is read is ever too old, and in
+-- the end every host has of every key what Redis has.  For a while that TANDEM_SOAK_SECONDS says.
+
+local ledger = require "spec.support.ledger"
+local proxy = require "spec.support.proxy"
+local redis = require "spec.support.redis"
+local remote = require "spec.support.remote"
+local run = require "spec.support.run"
+
+local HOSTS, WORKERS, OTHERS = 3, 2, 2
+local WRITERS = HOSTS * WORKERS + OTHERS
+local SECONDS = tonumber(os.getenv("TANDEM_SOAK_SECONDS")) or 8
+local STANDSTILL = 30 -- seconds in which every process that runs must have done something
+local MAX_STALE = 1
+
+describe("three hosts, other programs, and everything that can happen", function()
+    teardown(run.cleanup)
+
+    it("end with every host equal to Redis on every key, and nothing too old before", function()
+        local server = redis.start()
+        local folder = run.temp_dir()
+        local file = folder .. "/ledger"
+        run.write_file(file, ledger.empty())
+        local book = ledger.open(file)
+        local hosts, processes = {}, {}
+
+        local function options_of(host)
+            return ([[{ memory = "2m", path = %q, redis = %q, prefix = "s:", max_stale = %d,
+                        timeout = 2, connect_timeout = 2, on_redis_error = %q }]])
+                :format(folder .. "/segment" .. host, hosts[host].way:url(), MAX_STALE,
+                        host == HOSTS and "degrade" or "fail")
+        end
+
+        local function start(number)
+            local host = math.floor(number / WORKERS) + 1
+            local options = hosts[host] and options_of(host)
+                or ("{ port = %d, prefix = 's:' }"):format(server.port)
+            processes[number] = {
+                process = run.start_lua(("arg = { %q, %d, %d, %q, %d, %d } dofile(%q)"):format(
+                    file, number, WRITERS, options, (host - 1) * WORKERS, host * WORKERS - 1,
+                    run.root .. "/spec/support/stress.lua")),
+                count = 0, since = run.now(),
+            }
+        end
+
+        for host = 1, HOSTS do
+            hosts[host] = { way = proxy.start(server.port) }
+        end
+        for number = 0, WRITERS - 1 do
+            start(number)
+        end
+
+        local function check()
+            for number, one in pairs(processes) do
+                if not one.process:alive() then
+                    error(one.process.how .. " " .. one.process.status .. ": "
+                          .. one.process:read_all())
+                end
+                local count = book:counted(number, 0)
+                if count ~= one.count or one.stopped then
+                    one.count, one.since = count, run.now()
+                elseif run.now() - one.since > STANDSTILL then
+                    error("process " .. number .. " stands still")
+                end
+            end
+        end
+
+        -- What is to be undone, and when.
+        local undo, happened = {}, {}
+        local function later(seconds, fn)
+            undo[#undo + 1] = { at = run.now() + seconds, fn = fn }
+        end
+        local function undo_due(all)
+            for i = #undo, 1, -1 do
+                if all or run.now() >= undo[i].at then
+                    table.remove(undo, i).fn()
+                end
+            end
+        end
+
+        local EVENTS = {
+            function()
+                local number = math.random(0, HOSTS * WORKERS - 1)
+                if not processes[number].stopped then
+                    processes[number].process:kill()
+                    processes[number].process:destroy()
+                    start(number)
+                    return "kills"
+                end
+            end,
+            function()
+                local one = processes[math.random(0, WRITERS - 1)]
+                if not one.stopped then
+                    one.stopped = true
+                    one.process:signal("STOP")
+                    later(math.random() * 2, function()
+                        one.process:thaw()
+                        one.stopped = false
+                    end)
+                    return "stops"
+                end
+            end,
+            function()
+                local way = hosts[math.random(HOSTS)].way
+                if way.links == "pass" then
+                    way:treat_links(math.random(2) == 1 and "swallow" or "cut")
+                    later(math.random() * 2.5, function() way:treat_links("pass") end)
+                    return "links cut"
+                end
+            end,
+            function()
+                server:call("CLIENT", "KILL", "TYPE", math.random(2) == 1 and "pubsub" or "normal")
+                return "connections killed"
+            end,
+            function()
+                server.process:signal("STOP")
+                run.nap(math.random(20, 400))
+                server.process:thaw()
+                return "halts of Redis"
+            end,
+            function()
+                local client = server:connect()
+                client:call("SELECT", "5")
+                client:call("FLUSHDB")
+                client:close()
+                return "flushes"
+            end,
+        }
+
+        math.randomseed(tonumber(os.getenv("TANDEM_SEED")) or os.time())
+        local began = run.now()
+        while run.now() - began < SECONDS do
+            run.nap(60)
+            check()
+            undo_due()
+            local what = EVENTS[math.random(#EVENTS)]()
+            if what then
+                happened[what] = (happened[what] or 0) + 1
+            end
+        end
+        undo_due(true)
+        check()
+
+        -- Left in peace, all go on; then nobody writes any more.
+        local before = {}
+        for number = 0, WRITERS - 1 do
+            before[number] = book:counted(number, 0)
+        end
+        run.wait_until("all go on", function()
+            check()
+            for number = 0, WRITERS - 1 do
+                if book:counted(number, 0) < before[number] + 5 then
+                    return false
+                end
+            end
+            return true
+        end, 60)
+        for number = 0, WRITERS - 1 do
+            processes[number].process:kill()
+            assert.are.equal("", processes[number].process:read_all())
+            processes[number].process:destroy()
+        end
+
+        local ends = {}
+        for host = 1, HOSTS do
+            ends[host] = remote.start()
+            ends[host]:eval(("cache = assert(require('resty.tandem').new('stress', %s))")
+                            :format(options_of(host)))
+        end
+        -- Whatever memory has as fresh, and whatever it answers.
+        local LOOK = ([[
+            local has, gets, fresh = {}, {}, 0
+            for key = 0, %d do
+                local _, _, value = cache:peek(tostring(key))
+                has[key] = value or false
+                fresh = fresh + (value and 1 or 0)
+            end
+            for key = 0, %d do
+                gets[key] = cache:get(tostring(key)) or false
+            end
+            local stats = cache:stats()
+            return { has = has, gets = gets, fresh = fresh, state = stats.tracking.state,
+                     replayed = stats.redis.replayed }
+        ]]):format(ledger.KEYS - 1, ledger.KEYS - 1)
+        local function truth()
+            local client, values = server:connect(), {}
+            for key = 0, ledger.KEYS - 1 do
+                values[key] = client:call("GET", "s:" .. key) or false
+            end
+            client:close()
+            return values
+        end
+
+        local function differing(look, values)
+            for key = 0, ledger.KEYS - 1 do
+                if look.gets[key] ~= values[key]
+                   or look.has[key] and look.has[key] ~= values[key] then
+                    return key
+                end
+            end
+        end
+        run.wait_until("every host is equal to Redis, under a lease", function()
+            local values = truth()
+            for host = 1, HOSTS do
+                local look = ends[host]:call(LOOK)
+                if look.state ~= "on" or look.fresh < ledger.KEYS / 3
+                   or differing(look, values) then
+                    return false
+                end
+            end
+            return true
+        end, 20)
+        -- And it stays so, also when all that was fresh for a while only has become stale.
+        run.nap(MAX_STALE * 1000 + 100)
+        local values = truth()
+        for host = 1, HOSTS do
+            local look = ends[host]:call(LOOK)
+            local key = differing(look, values)
+            assert.is_nil(key, key and ("host %d, key %d: memory %s, get %s, Redis %s"):format(host,
+                key, tostring(look.has[key]), tostring(look.gets[key]), tostring(values[key])))
+            ends[host]:stop()
+        end
+
+        local sums = {}
+        for which = 0, 5 do
+            sums[which] = 0
+            for number = 0, WRITERS - 1 do
+                sums[which] = sums[which] + book:counted(number, which)
+            end
+        end
+        assert.is_true(sums[1] > SECONDS * 20 and sums[2] > SECONDS * 100)
+        local events = {}
+        for what, n in pairs(happened) do
+            events[#events + 1] = n .. " " .. what
+        end
+        table.sort(events)
+        print(("%s; %d writes, reads: %d memory, %d Redis, %d stale; %d failed"):format(
+            table.concat(events, ", "), sums[1], sums[2], sums[3], sums[4], sums[5]))
+    end)
+end)
