@@ -144,10 +144,11 @@ static bool is_alive(const redisReply *reply)
     return strncmp(reply->str, "NOPERM ", 7) == 0 || strncmp(reply->str, "MISCONF ", 8) == 0;
 }
 
-/* A name is a nicety, to those who may not have one and to servers that know of none. */
+/* A name is a nicety, to those who may not have one and to servers that know of none; and so is to know which
+ * server it is. */
 static bool is_bearable(enum client_greeting greeting, const redisReply *reply)
 {
-    if (greeting == GREETING_NAME)
+    if (greeting == GREETING_NAME || greeting == GREETING_INFO)
         return is_alive(reply) || strncmp(reply->str, "ERR unknown", 11) == 0 ||
                strncmp(reply->str, "ERR syntax", 10) == 0;
     return greeting == GREETING_PING && is_alive(reply);
@@ -158,16 +159,14 @@ static bool take_greeting(struct redis_client *c, enum client_greeting greeting,
 {
     bool error = reply->type == REDIS_REPLY_ERROR;
 
-    if (greeting == GREETING_INFO) {
+    if (greeting == GREETING_INFO)
         c->server_id = reply_server(reply);
-        return true; /* who may not ask does without */
-    }
     if (error && !is_bearable(greeting, reply)) {
         (greeting == GREETING_AUTH ? quote_auth_error : quote_error)(reply->str, (size_t)reply->len,
                                                                      c->url.password, reason, size);
         return false;
     }
-    if (!error && reply->type != REDIS_REPLY_STATUS) {
+    if (!error && greeting != GREETING_INFO && reply->type != REDIS_REPLY_STATUS) {
         snprintf(reason, size, "the answer makes no sense");
         return false;
     }

@@ -173,7 +173,8 @@ static bool take_step(struct link *l, enum step step, const redisReply *reply, i
 
     if (step == STEP_SERVER)
         l->server = reply_server(reply);
-    if (step == STEP_NAME || step == STEP_SERVER || (step == STEP_INFO && info_fits(reply)))
+    if (step == STEP_NAME || (step == STEP_SERVER && !(error && will_pass(reply))) ||
+        (step == STEP_INFO && info_fits(reply)))
         return true;
     if (error) {
         char why[160];
