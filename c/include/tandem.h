@@ -77,25 +77,8 @@ enum {
     TANDEM_CORK =
         2, /* more operations follow at once: do not send yet (the last one goes without) */
     TANDEM_STALE = 4, /* what is past its freshness or its time to live is wanted, too */
-    TANDEM_INIT = 8,  /* tandem_incr: a key that is not there begins with init */
-    TANDEM_ALONE =
-        16, /* tandem_flight_begin: a flight that others neither are looked for nor join */
-    TANDEM_EARLY = 32, /* tandem_flight_begin: even if memory has a fresh value */
-    TANDEM_IF_ABSENT =
-        64 /* tandem_flight_store: if Redis has none; else what it has is the answer */
+    TANDEM_INIT = 8   /* tandem_incr: a key that is not there begins with init */
 };
-
-/* What a loader's run came to: tandem_flight_end. */
-enum {
-    TANDEM_FLIGHT_STORED = 1, /* the value is in the cache */
-    TANDEM_FLIGHT_ABSENT = 2, /* there is none, which may be remembered or not */
-    TANDEM_FLIGHT_UNKEPT = 3, /* there is one, which is not to be cached, or could not be */
-    TANDEM_FLIGHT_FAILED = 4, /* it failed, with a sentence */
-    TANDEM_FLIGHT_GONE = 5    /* nobody knows: its process died, or it took too long */
-};
-
-/* What only the binding sees: tandem_fetch_count. */
-enum { TANDEM_FETCH_STALE = 1, TANDEM_FETCH_REFUSED = 2 };
 
 typedef struct tandem_cache tandem_cache;     /* a handle on one cache */
 typedef struct tandem_mailbox tandem_mailbox; /* where finished operations wait to be taken */
@@ -328,40 +311,6 @@ int tandem_incr(tandem_cache *cache, const char *key, size_t key_length, double 
  * write_behind); TANDEM_MISS: there is no such key; TANDEM_EBUSY (memory only); TANDEM_EINVAL. */
 int tandem_expire(tandem_cache *cache, const char *key, size_t key_length, int64_t ttl_ms,
                   int flags, tandem_result *result);
-
-/* -- Loading ------------------------------------------------------------------------------------ */
-
-/* A flight is one run of a loader for a key.  Of all processes of the host one begins it, the others join
- * and are told what it came to. */
-
-/* Begins the flight of a key that the caller found missing or stale, or joins the one that is under way.
- * Within keep_ms it is to be ended; else it is given up, as when this process dies.
- * TANDEM_OK: begun, result.ticket is its number, which only this handle may use; TANDEM_EFULL, TANDEM_EBUSY:
- * the same, but nobody can join it, for there was no place for it; TANDEM_MORE: memory has the value by now:
- * look again; TANDEM_PENDING: joined; result.ticket completes when it ends, and tandem_take then answers
- * TANDEM_OK, result.count being TANDEM_FLIGHT_* and result.error what TANDEM_FLIGHT_FAILED came with, or
- * TANDEM_ETIMEOUT after wait_ms.  With TANDEM_NOWAIT, for a refresh in the background, none is joined:
- * TANDEM_MISS. */
-int tandem_flight_begin(tandem_cache *cache, const char *key, size_t key_length, int flags,
-                        double keep_ms, double wait_ms, tandem_result *result);
-
-/* Stores what the loader returned, as tandem_set does, unless the key has been written, here or elsewhere,
- * since the flight began.  Does not end the flight.
- * As tandem_set, and result.tier is TANDEM_TIER_LOADER; TANDEM_MISS: it has been written, so nothing is
- * stored.  With TANDEM_IF_ABSENT, where Redis has a value by now: as tandem_get of that. */
-int tandem_flight_store(tandem_cache *cache, double flight, const void *value, size_t value_length,
-                        int64_t ttl_ms, int flags, tandem_result *result);
-
-/* Remembers on this host that there is no such key, for ttl_ms, unless it has been written since the flight
- * began.  Does not end the flight.  TANDEM_OK; TANDEM_MISS: it has been written; TANDEM_EBUSY. */
-int tandem_flight_absent(tandem_cache *cache, double flight, int64_t ttl_ms, tandem_result *result);
-
-/* Ends a flight, and tells those who joined.  Any number is fine. */
-void tandem_flight_end(tandem_cache *cache, double flight, int outcome, const char *error,
-                       size_t error_length);
-
-/* Counts what only the caller sees: which is TANDEM_FETCH_*. */
-void tandem_fetch_count(tandem_cache *cache, int which);
 
 /* -- Many keys --------------------------------------------------------------------------------- */
 

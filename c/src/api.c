@@ -155,7 +155,6 @@ void tandem_close(tandem_cache *cache)
     if (!cache)
         return;
     tier_uncork(cache);
-    flights_abandon_of(cache);
     near_leave(cache);
     mailbox_abandon_of(cache->mailbox, cache);
     registry_leave(cache->tier);

@@ -48,12 +48,6 @@
     F(RESET_LOGS, true)        /* the logs too */                                       \
     F(RESET_DONE, true)        /* all is empty, and the lock not mended */              \
     F(RESET_MENDED, true)      /* it is */                                              \
-    F(FLIGHT_LOCKED, false)    /* the flights' lock, that is */                         \
-    F(FLIGHT_TO_LEAVE, false)  /* everything changed */                                 \
-    F(FLIGHT_TO_BEGIN, false)  /* all but its number is there */                        \
-    F(FLIGHT_BEGUN, false)     /* that too */                                           \
-    F(FLIGHT_TO_END, false)    /* all but its outcome is there */                       \
-    F(FLIGHT_ENDED, false)     /* that too, and nobody was told */                      \
     F(EPOCH_BUMPED, false)     /* to make all go, and the floor not raised yet */       \
     F(FLOOR_RAISED, false)     /* it is */
 

@@ -53,15 +53,6 @@ static uint32_t page_shift_for(uint64_t shard_bytes)
     return shift;
 }
 
-/* As many as a host of that memory may have loaders running at once; a 700th of it. */
-static uint32_t flights_for(uint64_t bytes)
-{
-    uint64_t groups = bytes / (128 << 10) / LAYOUT_FLIGHT_GROUP;
-
-    groups = groups < 2 ? 2 : groups > 256 ? 256 : groups;
-    return (uint32_t)groups * LAYOUT_FLIGHT_GROUP;
-}
-
 static uint32_t power_above(uint64_t n)
 {
     uint32_t power = 1;
@@ -77,9 +68,7 @@ static void place_parts(struct layout *l)
 
     l->counters_at = LAYOUT_PAGE;
     l->near_at = page_up(l->counters_at + LAYOUT_COUNTER_BLOCKS * sizeof(struct layout_counters));
-    l->flights_at = page_up(l->near_at + LAYOUT_NEAR * sizeof(struct layout_near));
-    l->shards_at = page_up(l->flights_at + LAYOUT_EARS * sizeof(struct layout_ear) +
-                           l->flights * sizeof(struct layout_flight));
+    l->shards_at = page_up(l->near_at + LAYOUT_NEAR * sizeof(struct layout_near));
     l->buckets_at = page_up(l->shards_at + shards * sizeof(struct layout_shard));
     l->ghosts_at = page_up(l->buckets_at + shards * l->buckets * sizeof(struct layout_bucket));
     l->tables_at = page_up(l->ghosts_at + shards * l->ghosts * sizeof(uint32_t));
@@ -97,7 +86,6 @@ void layout_compute(uint64_t bytes, bool with_redis, struct layout *layout)
     if (with_redis)
         layout->replays = (uint32_t)(bytes / 64 / sizeof(struct layout_replay)) /
                           LAYOUT_REPLAY_GROUP * LAYOUT_REPLAY_GROUP;
-    layout->flights = flights_for(bytes);
     place_parts(layout);
     shard_bytes = (bytes - layout->pages_at) / layout->shards;
     slot_bytes = sizeof(struct layout_bucket) / LAYOUT_SLOTS +
@@ -141,8 +129,7 @@ void layout_fingerprint(char *text, size_t size)
     char boot[48];
 
     read_boot_id(boot, sizeof(boot));
-    snprintf(text, size, "%d:%s%zu:%zu.%zu.%zu.%zu.%d.%d:%s", LAYOUT_VERSION, LIBC,
+    snprintf(text, size, "%d:%s%zu:%zu.%zu.%zu.%d.%d:%s", LAYOUT_VERSION, LIBC,
              sizeof(pthread_mutex_t), sizeof(struct layout_header), sizeof(struct layout_shard),
-             sizeof(struct layout_bucket), sizeof(struct layout_flight), COUNT_COUNTERS,
-             LAYOUT_LOG_PER_SLOT, boot);
+             sizeof(struct layout_bucket), COUNT_COUNTERS, LAYOUT_LOG_PER_SLOT, boot);
 }

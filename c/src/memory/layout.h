@@ -2,12 +2,12 @@
  * layout.h: every byte of a segment.  Whatever changes what another process would see changes here,
  * and the fingerprint (layout.c) with it.
  *
- *   +--------+----------+------+---------+--------+---------+--------+--------+--------+-------------+
- *   | header | counters | near | flights | shards | buckets | ghosts | tables | replay | pages       |
- *   +--------+----------+------+---------+--------+---------+--------+--------+--------+-------------+
- *   0        page       page   page      page     page      page     page     page     page          bytes
+ *   +--------+----------+------+--------+---------+--------+--------+---------------------------+
+ *   | header | counters | near | shards | buckets | ghosts | tables | pages                     |
+ *   +--------+----------+------+--------+---------+--------+--------+---------------------------+
+ *   0        page       page   page     page      page     page     page                        bytes
  *
- * and in each part but header, counters, near, flights and replay what belongs to shard 0, then to shard 1, and so on.  A key's hash
+ * and in each part but the first three what belongs to shard 0, then to shard 1, and so on.  A key's hash
  * chooses a shard, and in it two groups of two buckets of four slots.  A slot says where in which of
  * the shard's two logs the key's record is.  Nothing in a segment is a pointer.
  *
@@ -36,10 +36,6 @@
  *   ghost          31           16    15    14            0
  *                  [ fingerprint  ][ log ][ when it left  ]            0: none
  *
- *   flights begin with the ears, each  [ owner 8 ][ rings 4 ][ 4 ]; then
- *   flight         [ number 8 ][ key's hash 16 ][ owner 8 ][ deadline, or when it ended 8 ]
- *                  [ waiters 8 ][ outcome 4 ][ error's length 4 ][ error ]     number 0: none
- *
  * Words are little-endian; x86-64 and arm64 are, and memory orders are written for the weaker one.
  *
  * Who may write what
@@ -48,8 +44,6 @@
  *   - marks: anybody, at any time.  A mark is a byte of its own, so that this can hurt nobody.
  *   - epoch, floor, lease, covered, wanted, counters: anybody; they only grow.
  *   - places: by compare-and-swap, whoever finds one vacant or its owner silent.
- *   - flights: only the holder of their lock, but for a waiter's bit, which goes by an atomic and.
- *   - ears: an owner, by compare-and-swap; the rings, anybody, by an atomic addition.
  *   - near: an owner, anybody, by compare-and-swap; the hits beside it, only the owner, by plain stores.
  *   - all else: whoever made the segment, before anyone else could see it.
  */
@@ -92,11 +86,6 @@ enum {
     LAYOUT_REPLAY_KEY = 224,  /* longest key of a write that can be told later */
     LAYOUT_REPLAY_GROUP = 16, /* places that a key may have in the table */
     LAYOUT_ATTENDING = 40     /* processes that would take a place */
-};
-
-enum {
-    LAYOUT_FLIGHT_GROUP = 16, /* places that a key may have in the table of flights */
-    LAYOUT_EARS = 64 /* processes that can be told of the end of another's flight at once */
 };
 
 enum { LOG_SMALL, LOG_MAIN, LOGS };
@@ -164,25 +153,6 @@ struct layout_replay {
     char key[LAYOUT_REPLAY_KEY];
 };
 
-/* A loader's run, and what came of it. */
-struct layout_flight {
-    _Atomic uint64_t number; /* of all flights; 0: nothing here */
-    uint64_t key[2];         /* two hashes of the key */
-    uint64_t owner;
-    int64_t deadline_ms;      /* monotonic: then it is given up; once it has ended: when it did */
-    _Atomic uint64_t waiters; /* a bit for each ear that is still to be told */
-    uint32_t outcome;         /* enum memory_flight_outcome */
-    uint32_t error_length;
-    char error[136];
-};
-
-/* Where a process hears that flights have ended: a futex. */
-struct layout_ear {
-    _Atomic uint64_t owner; /* 0: nobody */
-    _Atomic uint32_t rings;
-    uint32_t unused;
-};
-
 struct layout_header {
     /* These three never move, whatever the layout. */
     char magic[16];
@@ -218,9 +188,6 @@ struct layout_header {
     _Atomic uint32_t replay_lost; /* writes that found no place in it, since Redis was last back */
     _Atomic uint64_t replay_number;
     struct layout_place replayer; /* who tells Redis */
-
-    alignas(64) pthread_mutex_t flight_mutex; /* of the table of flights */
-    _Atomic uint64_t flight_number;
 };
 
 /* Where things are in a segment of so many bytes. */
@@ -234,9 +201,7 @@ struct layout {
     uint32_t table_length; /* entries of a log's table, a power of two */
     uint64_t capacity;     /* units that the records of a shard may take */
     uint32_t replays;      /* entries, a multiple of LAYOUT_REPLAY_GROUP; 0 without Redis */
-    uint32_t flights;      /* entries, a multiple of LAYOUT_FLIGHT_GROUP */
-    uint64_t counters_at, near_at, flights_at, shards_at, buckets_at, ghosts_at, tables_at;
-    uint64_t replays_at;
+    uint64_t counters_at, near_at, shards_at, buckets_at, ghosts_at, tables_at, replays_at;
     uint64_t pages_at;
     uint64_t value_limit;
 };
@@ -245,7 +210,6 @@ _Static_assert(sizeof(struct layout_bucket) == 64, "a bucket is a cache line");
 _Static_assert(sizeof(struct layout_shard) == 256, "a shard is four");
 _Static_assert(sizeof(struct layout_header) <= LAYOUT_PAGE, "the header is a page");
 _Static_assert(sizeof(struct layout_replay) == 256, "replays are aligned");
-_Static_assert(sizeof(struct layout_flight) == 192, "a flight is three cache lines");
 _Static_assert(ATOMIC_LLONG_LOCK_FREE == 2 && ATOMIC_INT_LOCK_FREE == 2, "plain atomics");
 
 /* 16-bit words of a shard's tables. */

@@ -12,7 +12,6 @@
 #ifndef TANDEM_MEMORY_MEMORY_H
 #define TANDEM_MEMORY_MEMORY_H
 
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -287,56 +286,6 @@ bool memory_replay_next(struct memory *memory, enum memory_replay_kind kind, uin
 /* Redis has been told, or has not; forgotten if so and no later write was remembered meanwhile. */
 void memory_replay_over(struct memory *memory, const struct memory_replay *replay, bool told,
                         int64_t lock_us);
-
-/* -- Flights --------------------------------------------------------------------------------------- */
-
-/* A flight is one run of a loader for a key: at most one at a time in all processes of the segment. */
-struct memory_flight {
-    uint64_t number;
-    uint32_t at;
-};
-
-/* What became of one; as TANDEM_FLIGHT_*. */
-enum memory_flight_outcome {
-    MEMORY_FLIGHT_UNDER_WAY = 0,
-    MEMORY_FLIGHT_STORED,
-    MEMORY_FLIGHT_ABSENT,
-    MEMORY_FLIGHT_UNKEPT,
-    MEMORY_FLIGHT_FAILED, /* with a sentence */
-    MEMORY_FLIGHT_GONE    /* nobody ended it: its owner died, or its time was over */
-};
-
-/* Begins the flight of a key, or joins the one that is under way, to be told at the ear (-1: not) when it
- * ends.  Unless it is ended within keep_ms, or when this process has died, it counts as given up.
- * MEMORY_OK: begun; MEMORY_MORE: joined; MEMORY_REFUSED: there is no place for it; MEMORY_BUSY. */
-int memory_flight_begin(struct memory *memory, const void *key, size_t key_length, int ear,
-                        int64_t now_ms, int64_t keep_ms, struct memory_flight *flight,
-                        int64_t lock_us);
-
-/* Ends one, and rings all who wait for it.  False: it had ended, or the lock was not to be had and it will
- * be given up in time. */
-bool memory_flight_end(struct memory *memory, const struct memory_flight *flight,
-                       enum memory_flight_outcome outcome, const char *error, size_t error_length,
-                       int64_t now_ms, int64_t lock_us);
-
-/* How it stands.  When it has ended this ear has been told then, and is not to ask again.  error gets the
- * sentence, not NUL-terminated. */
-enum memory_flight_outcome memory_flight_look(struct memory *memory,
-                                              const struct memory_flight *flight, int ear,
-                                              int64_t now_ms, char *error, size_t size,
-                                              size_t *error_length, int64_t lock_us);
-
-/* Claims an ear for this process, who gives it back or dies.  -1: all are claimed. */
-int memory_ear_claim(struct memory *memory);
-void memory_ear_release(struct memory *memory, int ear);
-
-/* The word that rings of an ear change.  It may also be rung and listened to by itself. */
-_Atomic uint32_t *memory_ear_word(struct memory *memory, int ear);
-void memory_ear_ring(struct memory *memory, int ear);
-void memory_ear_ring_word(_Atomic uint32_t *word);
-
-/* Waits until the word is not rings any more, for wait_ms at most (< 0: without end), or for less. */
-void memory_ear_listen(_Atomic uint32_t *word, uint32_t rings, int64_t wait_ms);
 
 /* -- Walks, in steps ---------------------------------------------------------------------------- */
 

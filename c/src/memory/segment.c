@@ -60,7 +60,7 @@ static int initialise(struct layout_header *header, const struct segment_config 
             return rc;
         shard_reset_locked(&view, shard);
     }
-    if (lock_init(&header->replay_mutex) != 0 || lock_init(&header->flight_mutex) != 0)
+    if (lock_init(&header->replay_mutex) != 0)
         return EINVAL;
     layout_fingerprint(header->fingerprint, sizeof(header->fingerprint));
     memcpy(header->magic, LAYOUT_MAGIC, sizeof(LAYOUT_MAGIC));
@@ -221,7 +221,7 @@ static bool locks_are_sound(struct layout_header *header, const struct segment_c
     bool sound;
 
     view_init(&view, header, config->bytes, config->with_redis);
-    sound = lock_is_sound(&header->replay_mutex) && lock_is_sound(&header->flight_mutex);
+    sound = lock_is_sound(&header->replay_mutex);
     for (uint32_t shard = 0; sound && shard < view.layout.shards; shard++)
         sound = lock_is_sound(&view_shard(&view, shard)->mutex);
     return sound;

@@ -58,18 +58,7 @@
       "answers not kept, as they came from another server than is tracked")                        \
     M(TRACKING_VERIFIES, "tracking", "verifies", "counter", "", "own writes read back")            \
     M(TRACKING_UNVERIFIED, "tracking", "unverified", "counter", "",                                \
-      "own writes given up after other writes came in between again and again")                    \
-    M(FETCH_LOADS, "fetch", "loads", "counter", "", "loaders run")                                 \
-    M(FETCH_ERRORS, "fetch", "load_errors", "counter", "", "loaders that failed")                  \
-    M(FETCH_REFRESHES, "fetch", "refreshes", "counter", "", "loaders run in the background")       \
-    M(FETCH_JOINED, "fetch", "joined", "counter", "",                                              \
-      "waits for a loader that was running already")                                               \
-    M(FETCH_LOCK_TIMEOUTS, "fetch", "lock_timeouts", "counter", "", "such waits given up")         \
-    M(FETCH_STALE, "fetch", "stale", "counter", "", "fetches answered with a value past its TTL")  \
-    M(FETCH_NEGATIVE, "fetch", "negative", "counter", "",                                          \
-      "reads answered by a remembered absence")                                                    \
-    M(FETCH_REFUSED, "fetch", "refreshes_refused", "counter", "",                                  \
-      "background loaders not run, as too many were or no timer was to be had")
+      "own writes given up after other writes came in between again and again")
 
 /* Gauges are computed when asked for. */
 #define MEMORY_GAUGES(M)                                                                           \

@@ -179,7 +179,7 @@ static int answer(const struct outcome *outcome, void *buffer, tandem_result *re
     result->length = (double)outcome->length;
     if (outcome->bytes && outcome->length)
         memcpy(buffer, outcome->bytes, outcome->length);
-    if (outcome->status < 0 || outcome->status == TANDEM_DEGRADED || outcome->error)
+    if (outcome->status < 0 || outcome->status == TANDEM_DEGRADED)
         result_say(result, 0, "%s", outcome->error ? outcome->error : "no memory to say why");
     return outcome->status;
 }

@@ -107,10 +107,6 @@ static int make(const struct registry_config *config, struct tier **made, char *
     if (!tier)
         return TANDEM_ESYS;
     tracking_init(&tier->tracking);
-    if (!flights_init(&tier->flights)) {
-        alloc_free(tier);
-        return TANDEM_ESYS;
-    }
     if (config->redis.url) {
         if (!hash_settings(&config->redis, tier->connection)) {
             alloc_free(tier);
@@ -232,6 +228,5 @@ void registry_after_fork(void)
         behind_forget(&t->behind);
         tracking_after_fork(t);
         replay_after_fork(t);
-        flights_after_fork(t);
     }
 }

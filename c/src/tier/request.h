@@ -11,8 +11,8 @@
 
 #include "tier/tier.h"
 
-/* Who wants it: a caller, one with what his loader returned, tracking.c, or replay.c. */
-enum request_purpose { FOR_CALLER, FOR_LOADER, FOR_CANARY, FOR_VERIFY, FOR_NOBODY, FOR_REPLAY };
+/* Who wants it: a caller, tracking.c, or replay.c. */
+enum request_purpose { FOR_CALLER, FOR_CANARY, FOR_VERIFY, FOR_NOBODY, FOR_REPLAY };
 
 struct request {
     struct redis_op op; /* first, so that redis_op_free frees the whole */
@@ -69,12 +69,6 @@ void request_degrade(const struct request *request, const char *what, struct out
 /* Queues a write with nobody to wait: TANDEM_OK, or as request_submit. */
 int write_submit_behind(tandem_cache *cache, struct request *request, const char *key,
                         size_t key_length, int flags, tandem_result *result);
-
-/* tier_set of what a loader returned, unless the key has been written since the token was read.  flags:
- * TANDEM_IF_ABSENT, too.  TANDEM_MISS: it has been. */
-int write_loaded(tandem_cache *cache, const char *key, size_t key_length, const void *value,
-                 size_t value_length, int64_t ttl_ms, const struct memory_token *token, int flags,
-                 tandem_result *result);
 
 /* Has Redis done it?  I/O thread. */
 enum write_verdict { WRITE_APPLIED, WRITE_NOT_APPLIED, WRITE_UNCERTAIN };

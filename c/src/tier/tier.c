@@ -13,7 +13,6 @@ void tier_uncork(tandem_cache *cache)
 
 void tier_free(struct tier *tier)
 {
-    flights_close(tier);
     memory_close(tier->memory);
     alloc_free(tier->identity);
     alloc_free(tier);
@@ -26,10 +25,6 @@ void tier_done(void *context, struct redis_op *op)
     struct tier *tier = context;
     struct request *r = op->owner;
 
-    if (r->purpose == FOR_LOADER) {
-        write_done(tier, r);
-        return;
-    }
     if (r->purpose != FOR_CALLER) {
         if (r->purpose == FOR_REPLAY)
             replay_done(tier, r);

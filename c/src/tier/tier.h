@@ -16,7 +16,6 @@
 #include "redis/redis.h"
 #include "tandem.h"
 #include "tier/behind.h"
-#include "tier/flights.h"
 #include "tier/freshness.h"
 #include "tier/mailbox.h"
 #include "tier/replay.h"
@@ -35,7 +34,6 @@ struct tier {
     struct behind behind;
     struct tracking tracking;
     struct replay replay;
-    struct flights flights;
 };
 
 struct tandem_cache {
@@ -73,13 +71,6 @@ int tier_expire(tandem_cache *cache, const char *key, size_t key_length, int64_t
                 tandem_result *result);
 int tier_peek(tandem_cache *cache, const char *key, size_t key_length, int flags, void *buffer,
               size_t size, tandem_result *result);
-int tier_flight_begin(tandem_cache *cache, const char *key, size_t key_length, int flags,
-                      double keep_ms, double wait_ms, tandem_result *result);
-int tier_flight_store(tandem_cache *cache, double flight, const void *value, size_t value_length,
-                      int64_t ttl_ms, int flags, tandem_result *result);
-int tier_flight_absent(tandem_cache *cache, double flight, int64_t ttl_ms, tandem_result *result);
-void tier_flight_end(tandem_cache *cache, double flight, int outcome, const char *error,
-                     size_t error_length);
 /* kind: REDIS_SCAN or REDIS_SCAN_UNLINK. */
 int tier_scan(tandem_cache *cache, enum redis_kind kind, const char *cursor, size_t cursor_length,
               const char *glob, size_t glob_length, int flags, tandem_result *result);

@@ -19,8 +19,6 @@ struct change {
     const void *value; /* NULL: it is deleted */
     size_t value_length;
     int64_t ttl_ms;
-    const struct memory_token *token; /* of before the loader ran; NULL: no loader's */
-    bool if_absent;
 };
 
 /* Does it in memory alone, as if Redis had said yes at this moment.  What memory answers. */
@@ -36,9 +34,6 @@ static int change_memory(struct tier *tier, const struct change *c,
         a = freshness_attributes(rules, now_ms, c->ttl_ms > 0 ? c->ttl_ms : -1, false);
     else
         a = freshness_memory_only(now_ms, c->ttl_ms);
-    if (c->token && !tier->client)
-        return memory_fill(tier->memory, c->key, c->key_length, c->value, c->value_length, &a,
-                           c->token, lock_us);
     return memory_put(tier->memory, c->key, c->key_length, c->value, c->value_length, &a, lock_us);
 }
 
@@ -53,7 +48,6 @@ static int change_memory_only(tandem_cache *cache, const struct change *c, tande
         return result_say(result, TANDEM_ETOOBIG, "value too large: %zu bytes, at most %zu",
                           c->value_length, memory_value_limit(memory));
     case MEMORY_ABSENT:
-    case MEMORY_REFUSED:
         return TANDEM_MISS;
     default:
         return TANDEM_OK;
@@ -104,13 +98,11 @@ static int not_queued(tandem_cache *cache, const struct change *c, int status,
 
 static struct request *request_of(tandem_cache *cache, const struct change *c)
 {
-    enum redis_kind kind = !c->value ? REDIS_DELETE : c->if_absent ? REDIS_ADD : REDIS_SET;
-    struct request *r = request_create(cache, kind, c->key, c->key_length);
+    struct request *r =
+        request_create(cache, c->value ? REDIS_SET : REDIS_DELETE, c->key, c->key_length);
 
     if (!r)
         return NULL;
-    if (c->token)
-        r->purpose = FOR_LOADER;
     r->op.ttl_ms = c->ttl_ms;
     if (c->value && !request_set_value(r, c->value, c->value_length)) {
         redis_op_free(&r->op);
@@ -162,9 +154,7 @@ static int change(tandem_cache *cache, const struct change *c, int flags, tandem
     if (cache->write_behind || (flags & TANDEM_NOWAIT)) {
         status = write_submit_behind(cache, r, c->key, c->key_length, flags, result);
     } else {
-        if (r && c->token)
-            r->token = *c->token;
-        else if (r)
+        if (r)
             memory_token_read(tier->memory, c->key, c->key_length, &r->token);
         status = request_submit(cache, r, true, flags, result);
     }
@@ -174,17 +164,7 @@ static int change(tandem_cache *cache, const struct change *c, int flags, tandem
 int tier_set(tandem_cache *cache, const char *key, size_t key_length, const void *value,
              size_t value_length, int64_t ttl_ms, int flags, tandem_result *result)
 {
-    struct change c = {key, key_length, value ? value : "", value_length, ttl_ms, NULL, false};
-
-    return change(cache, &c, flags, result);
-}
-
-int write_loaded(tandem_cache *cache, const char *key, size_t key_length, const void *value,
-                 size_t value_length, int64_t ttl_ms, const struct memory_token *token, int flags,
-                 tandem_result *result)
-{
-    bool if_absent = (flags & TANDEM_IF_ABSENT) != 0 && cache->tier->client;
-    struct change c = {key, key_length, value ? value : "", value_length, ttl_ms, token, if_absent};
+    struct change c = {key, key_length, value ? value : "", value_length, ttl_ms};
 
     return change(cache, &c, flags, result);
 }
@@ -192,7 +172,7 @@ int write_loaded(tandem_cache *cache, const char *key, size_t key_length, const 
 int tier_delete(tandem_cache *cache, const char *key, size_t key_length, int flags,
                 tandem_result *result)
 {
-    struct change c = {key, key_length, NULL, 0, 0, NULL, false};
+    struct change c = {key, key_length, NULL, 0, 0};
 
     return change(cache, &c, flags, result);
 }
@@ -260,8 +240,6 @@ static void stored(struct tier *tier, struct request *r)
 static void applied(struct tier *tier, struct request *r, struct outcome *outcome)
 {
     outcome->status = TANDEM_OK;
-    if (r->purpose == FOR_LOADER)
-        outcome->tier = TANDEM_TIER_LOADER;
     if (r->op.kind == REDIS_DELETE)
         deleted(tier, r, outcome);
     else
@@ -271,8 +249,7 @@ static void applied(struct tier *tier, struct request *r, struct outcome *outcom
 static void not_applied(struct tier *tier, struct request *r, struct outcome *outcome)
 {
     struct redis_op *op = &r->op;
-    struct change c = {op->key,    op->key_length, op->value, op->value_length,
-                       op->ttl_ms, NULL,           false};
+    struct change c = {op->key, op->key_length, op->value, op->value_length, op->ttl_ms};
     const char *missing = NULL;
 
     if (r->degrade)
@@ -283,31 +260,10 @@ static void not_applied(struct tier *tier, struct request *r, struct outcome *ou
         request_fail(r, missing, outcome);
 }
 
-/* Somebody else has stored a value since this one's loader began: that is the answer.  Asked for with what
- * time is left. */
-static bool ask_instead(struct tier *tier, struct request *r)
-{
-    r->purpose = FOR_CALLER;
-    r->op.kind = REDIS_GET;
-    r->op.may_have_run = false;
-    memory_token_read(tier->memory, r->op.key, r->op.key_length, &r->token);
-    return redis_submit(tier->client, &r->op, false) == REDIS_ACCEPTED;
-}
-
 void write_done(struct tier *tier, struct request *r)
 {
     struct outcome outcome = {0};
 
-    if (r->op.kind == REDIS_ADD && r->op.status == REDIS_ABSENT) {
-        behind_end(&tier->behind, r->behind);
-        r->behind = BEHIND_NONE;
-        if (ask_instead(tier, r))
-            return;
-        r->op.status = REDIS_UNSENT;
-        request_fail(r, NULL, &outcome);
-        request_finish(r, &outcome);
-        return;
-    }
     switch (write_judge(&r->op)) {
     case WRITE_APPLIED:
         applied(tier, r, &outcome);

@@ -237,23 +237,6 @@ static void bump_all(void)
     memset(scene->acked, 0, sizeof(scene->acked));
 }
 
-/* As the owner, and as one who waits for another's. */
-static void fly(void)
-{
-    struct memory_flight flight;
-    size_t length;
-    char text[8];
-
-    for (int i = 0; i < 3; i++) {
-        memory_flight_begin(m, "key", 3, -1, clock_now_ms(), 60000, &flight, MEMORY_LOCK_US);
-        memory_flight_begin(m, "key", 3, 0, clock_now_ms(), 60000, &flight, MEMORY_LOCK_US);
-        memory_flight_end(m, &flight, MEMORY_FLIGHT_FAILED, "why", 3, clock_now_ms(),
-                          MEMORY_LOCK_US);
-        memory_flight_look(m, &flight, 0, clock_now_ms(), text, sizeof(text), &length,
-                           MEMORY_LOCK_US);
-    }
-}
-
 /* A child dies with the lock, in a record. */
 static void orphan(void)
 {
@@ -326,7 +309,6 @@ static void damage_main(void)
     X(drop_an_entry, put_some, drop_first)                                     \
     X(drop_everything, put_some, bump_all)                                     \
     X(remove_by_glob, put_some, remove_some)                                   \
-    X(fly_for_a_key, put_some, fly)                                            \
     X(clear, put_some, remove_all)                                             \
     X(clean_up_what_expired, put_some_that_expire, clean_up)                   \
     X(all_sorts, fill_up, churn_on)                                            \
