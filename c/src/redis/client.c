@@ -5,6 +5,7 @@
 #include <sys/epoll.h>
 
 #include "base/alloc.h"
+#include "redis/patience.h"
 #include "redis/pipeline.h"
 #include "redis/quote.h"
 #include "redis/random.h"
@@ -56,7 +57,7 @@ static void fail(struct redis_client *c, bool garbage, const char *reason, int64
     breaker_failure(&c->breaker, now_ms, random_32());
     c->phase = CLIENT_RESTING;
     set_state(c, REDIS_STATE_DOWN, reason);
-    pipeline_take_queued(c); /* the last: from now on they are refused */
+    pipeline_take_queued(c, now_ms); /* the last: from now on they are refused */
     pipeline_lose(c, garbage, reason, now_ms);
     pipeline_reject(c, reason);
 }
@@ -109,6 +110,7 @@ static void dialled(struct redis_client *c, enum dial_status status, int64_t now
     } else if (status == DIAL_CONNECTED) {
         c->phase = CLIENT_GREETING;
         c->heard_ms = c->took_ms = now_ms;
+        c->forgiven = false;
         c->unsent = 0;
         c->server_id = 0;
         c->conn.output = true;
@@ -222,8 +224,10 @@ static void receive(struct redis_client *c, int64_t now_ms)
     while (status == CONN_OK && bytes == CONN_READ_BYTES && total < ROUND_BYTES) {
         bytes = 0;
         status = conn_read(&c->conn, &bytes, reason, sizeof(reason));
-        if (bytes)
+        if (bytes) {
             c->heard_ms = now_ms;
+            c->forgiven = false;
+        }
         if (bytes && c->unsent)
             c->unsent = conn_unsent(&c->conn);
         count(c, REDIS_COUNT_BYTES_IN, bytes);
@@ -266,6 +270,16 @@ static bool is_getting_on(struct redis_client *c, int64_t now_ms)
     return true;
 }
 
+/* Was it us who slept?  Once between two signs of life. */
+static bool is_forgiven(struct redis_client *c, int64_t now_ms)
+{
+    if (c->forgiven || !patience_slept(stalled_at(c), now_ms))
+        return false;
+    c->heard_ms = c->took_ms = now_ms - c->timeout_ms + PATIENCE_GRACE_MS;
+    c->forgiven = true;
+    return true;
+}
+
 /* Has patience with anything that was sent ended? */
 static bool is_late(const struct redis_client *c, int64_t now_ms)
 {
@@ -280,7 +294,7 @@ static void keep_time(struct redis_client *c, int64_t now_ms)
         fail(c, false, "no memory", now_ms);
     if (c->phase == CLIENT_RESTING && now_ms >= c->breaker.retry_at_ms)
         begin(c, now_ms);
-    if (now_ms >= stalled_at(c) && !is_getting_on(c, now_ms)) {
+    if (now_ms >= stalled_at(c) && !is_getting_on(c, now_ms) && !is_forgiven(c, now_ms)) {
         snprintf(reason, sizeof(reason), "no answer in %lld ms", (long long)c->timeout_ms);
         fail(c, false, reason, now_ms);
     }
@@ -347,7 +361,7 @@ static void probe(struct redis_client *c, int64_t now_ms)
 
 static void serve_data(struct redis_client *c, uint32_t events, int64_t now_ms)
 {
-    pipeline_take_queued(c);
+    pipeline_take_queued(c, now_ms);
     if ((events & EPOLLOUT) && c->conn.output)
         c->heard_ms = c->took_ms = now_ms; /* the peer's system has made room */
     if (c->phase == CLIENT_IDLE && c->waiting.first)

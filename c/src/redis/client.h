@@ -72,6 +72,7 @@ struct redis_client {
     int64_t up_since_ms;
     int64_t heard_ms; /* when a byte last came, or a reply became due */
     int64_t took_ms;  /* when the socket last took a byte */
+    bool forgiven;    /* for having been silent, since it was last heard: patience.h */
     size_t unsent;    /* how much it had taken and not passed on, when we last looked; 0: little */
 
     /* The I/O thread's, in pipeline.c. */

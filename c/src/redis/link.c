@@ -6,6 +6,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "redis/patience.h"
 #include "redis/quote.h"
 #include "redis/random.h"
 
@@ -316,8 +317,10 @@ static void receive(struct link *l, int64_t now_ms)
     size_t bytes = 0;
     enum conn_status status = conn_read(&l->conn, &bytes, why, sizeof(why));
 
-    if (bytes)
+    if (bytes) {
         l->progress_ms = now_ms;
+        l->forgiven = false;
+    }
     take_replies(l, now_ms);
     if (status != CONN_OK && l->conn.context)
         fail(l, REDIS_LINK_LOST, why, now_ms);
@@ -356,7 +359,12 @@ static void keep_time(struct link *l, int64_t now_ms)
         else
             fail(l, REDIS_LINK_LOST, "no memory", now_ms);
     }
-    if (answer_is_due(l) && now_ms - l->progress_ms >= l->config->timeout_ms) {
+    if (!answer_is_due(l) || now_ms - l->progress_ms < l->config->timeout_ms)
+        return;
+    if (!l->forgiven && patience_slept(l->progress_ms + l->config->timeout_ms, now_ms)) {
+        l->progress_ms = now_ms - l->config->timeout_ms + PATIENCE_GRACE_MS;
+        l->forgiven = true;
+    } else {
         snprintf(why, sizeof(why), "no answer in %lld ms", (long long)l->config->timeout_ms);
         fail(l, REDIS_LINK_LOST, why, now_ms);
     }

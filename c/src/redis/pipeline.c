@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "base/alloc.h"
+#include "redis/patience.h"
 #include "redis/quote.h"
 
 enum {
@@ -81,7 +82,7 @@ static void disown_replies(struct redis_client *c, const struct redis_op *op)
 
 /* -- Sending ------------------------------------------------------------------------------------- */
 
-void pipeline_take_queued(struct redis_client *c)
+void pipeline_take_queued(struct redis_client *c, int64_t now_ms)
 {
     struct op_list taken;
 
@@ -90,6 +91,8 @@ void pipeline_take_queued(struct redis_client *c)
     op_list_append_all(&taken, &c->queued);
     pthread_mutex_unlock(&c->lock);
     for (struct redis_op *op = taken.first; op; op = op->next) {
+        if (patience_slept(op->sent_ms, now_ms)) /* of its submission, so far */
+            op->deadline_ms += now_ms - op->sent_ms;
         if (!c->next_deadline_ms || op->deadline_ms < c->next_deadline_ms)
             c->next_deadline_ms = op->deadline_ms;
     }
@@ -284,6 +287,19 @@ static bool expire_list(struct redis_client *c, struct op_list *list, bool sent,
     return good;
 }
 
+/* Gives those that are overdue a little longer, if it was us who slept. */
+static void forgive(struct redis_client *c, int64_t now_ms)
+{
+    struct op_list *const lists[] = {&c->waiting, &c->sent};
+
+    for (int i = 0; i < 2; i++)
+        for (struct redis_op *op = lists[i]->first; op; op = op->next)
+            if (!op->forgiven && patience_slept(op->deadline_ms, now_ms)) {
+                op->deadline_ms = now_ms + PATIENCE_GRACE_MS;
+                op->forgiven = true;
+            }
+}
+
 static bool is_read(const struct redis_op *op)
 {
     return op->kind == REDIS_GET || op->kind == REDIS_EXISTS || op->kind == REDIS_PTTL ||
@@ -296,8 +312,10 @@ void pipeline_forsake_reads(struct redis_client *c, int64_t now_ms)
 
     for (int i = 0; i < 2; i++)
         for (struct redis_op *op = lists[i]->first; op; op = op->next)
-            if (is_read(op) && op->deadline_ms > now_ms)
+            if (is_read(op) && op->deadline_ms > now_ms) {
                 op->deadline_ms = c->next_deadline_ms = now_ms;
+                op->forgiven = true;
+            }
 }
 
 bool pipeline_expire(struct redis_client *c, int64_t now_ms)
@@ -306,6 +324,8 @@ bool pipeline_expire(struct redis_client *c, int64_t now_ms)
 
     if (!c->next_deadline_ms || c->next_deadline_ms > now_ms)
         return true;
+    if (patience_slept(c->next_deadline_ms, now_ms))
+        forgive(c, now_ms);
     c->next_deadline_ms = 0;
     expire_list(c, &c->waiting, false, now_ms);
     good = expire_list(c, &c->sent, true, now_ms);

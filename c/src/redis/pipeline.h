@@ -16,7 +16,7 @@ void pipeline_init(struct redis_client *client);
 size_t pipeline_op_bytes(const struct redis_op *op);
 
 /* Takes what was submitted since the last time. */
-void pipeline_take_queued(struct redis_client *client);
+void pipeline_take_queued(struct redis_client *client, int64_t now_ms);
 
 /* Sends what waits, as long as the socket takes it, up to a few megabytes a round.  With another status than
  * CONN_OK the connection has failed for the reason. */

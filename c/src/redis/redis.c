@@ -288,7 +288,7 @@ enum redis_submit redis_submit(struct redis_client *client, struct redis_op *op,
     enum redis_submit rc;
 
     op->status = REDIS_DONE;
-    op->may_have_run = false;
+    op->may_have_run = op->forgiven = false;
     op->replies_due = 0;
     op->reply = NULL;
     op->reply_length = op->reply_count = 0;

@@ -61,6 +61,7 @@ struct redis_op {
     double by, init; /* REDIS_INCR */
     bool with_init;
     int64_t deadline_ms; /* clock_now_ms() time after which it is given up */
+    bool forgiven;       /* the room's: it has had a little longer already */
 
     /* Filled in before the done hook. */
     enum redis_status status;

@@ -337,6 +337,54 @@ TEST(an_answer_that_is_there_when_we_wake_late_counts)
     server_stop(server);
 }
 
+/* The machine stands still, and with it the server, which has nothing to be blamed for. */
+TEST(a_machine_that_stands_still_times_nothing_out)
+{
+    enum { STOPS = 5, STOPPED_MS = 300, TIMEOUT_MS = 150 };
+    _Atomic bool *over =
+        mmap(NULL, sizeof(*over), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    int status;
+    pid_t child;
+
+    REQUIRE(over != MAP_FAILED);
+    server = server_start(NULL);
+    child = fork();
+    REQUIRE(child >= 0);
+    if (child == 0) {
+        struct redis_config config = config_for(server->url);
+        bool good = true;
+
+        config.timeout_ms = TIMEOUT_MS;
+        world_open_with(&w, &config);
+        while (!*over && good) {
+            struct redis_op *op =
+                carry_out(&w, within(op_text(REDIS_GET, "none", NULL), TIMEOUT_MS));
+
+            good = op->status == REDIS_ABSENT;
+            if (!good)
+                printf("%s\n", op->error);
+            op_free(op);
+        }
+        good = good && counted(&w, REDIS_COUNT_DISCONNECTS) == 0;
+        world_close(&w);
+        _exit(!good);
+    }
+    for (int i = 0; i < STOPS; i++) {
+        nap_ms(50);
+        kill(child, SIGSTOP);
+        server_freeze(server);
+        nap_ms(STOPPED_MS);
+        kill(child, SIGCONT);
+        nap_ms(10);
+        server_thaw(server);
+    }
+    nap_ms(50);
+    *over = true;
+    REQUIRE(waitpid(child, &status, 0) == child);
+    CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    server_stop(server);
+}
+
 /* -- Large values -------------------------------------------------------------------------------- */
 
 enum { LARGE = 24 << 20 };
