@@ -187,9 +187,13 @@ $(BUILD)/bench/delay: bench/redis/delay.c
 	@mkdir -p $(@D)
 	$(compile) -o $@ $<
 
+$(BUILD)/bench/coherence: bench/redis/coherence.c $(archive)
+	@mkdir -p $(@D)
+	$(compile) -o $@ $< $(archive) $(our_libs) $(LDLIBS)
+
 .PHONY: bench
 bench: ## measure beside the peers that are installed (BENCH_QUICK=1: in a minute)
-	$(again) all $(BUILD)/bench/core $(BUILD)/bench/delay
+	$(again) all $(BUILD)/bench/core $(BUILD)/bench/delay $(BUILD)/bench/coherence
 	BENCH_BUILD=$(abspath $(BUILD)) bench/run
 
 # -- Installing ------------------------------------------------------------------------------------

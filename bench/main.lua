@@ -10,7 +10,7 @@ package.path = bench .. "/?.lua;" .. bench .. "/../lua/?.lua;" .. package.path
 local report = require "lib.report"
 
 local SUITES = {
-    "operations", "processes", "density", "core", "growth", "traces", "bytes", "redis",
+    "operations", "processes", "density", "core", "growth", "traces", "bytes", "redis", "coherence",
 }
 
 local context = {

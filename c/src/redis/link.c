@@ -303,7 +303,8 @@ static void take_replies(struct link *l, int64_t now_ms)
             good = take_step(l, step, reply, now_ms);
         } else if (reply->type == REDIS_REPLY_ERROR) {
             quote_error(reply->str, (size_t)reply->len, l->config->url->password, why, sizeof(why));
-            fail(l, event_of(reply), why, now_ms);
+            /* One that lived was not refused; if it is now, the next one will be. */
+            fail(l, l->phase == LINK_LIVE ? REDIS_LINK_LOST : event_of(reply), why, now_ms);
         } else if (!l->channel || !take_message(l, reply, now_ms)) {
             fail(l, REDIS_LINK_LOST, "a message makes no sense", now_ms);
         }

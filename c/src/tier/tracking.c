@@ -136,6 +136,7 @@ static void refused(struct tier *tier, const char *why, int64_t now_ms)
 
     note_trouble(t, TANDEM_EREDIS, why);
     t->pause_until_ms = now_ms + PAUSE_MS;
+    redis_want_link(tier->client, false, office_beat(tier));
     memory_count(tier->memory, COUNT_TRACKING_LOST, 1);
     tracking_link_is_gone(tier);
 }

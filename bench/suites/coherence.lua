@@ -1,0 +1,76 @@
+--- What others change in Redis: how soon memory of a host has dropped it, and what it costs Redis
+-- and the host to be told.
+
+local nginx = require "lib.nginx"
+local report = require "lib.report"
+
+local function start_redis(folder)
+    os.execute(string.format("redis-server --port 0 --unixsocket %s/redis.sock --save '' "
+        .. "--appendonly no --daemonize yes --dir %s --pidfile %s/redis.pid "
+        .. "--logfile %s/redis.log >/dev/null", folder, folder, folder, folder))
+    for _ = 1, 200 do
+        local pid = tonumber(nginx.read_file(folder .. "/redis.pid") or "")
+        if pid and os.execute(string.format("test -S %s/redis.sock", folder)) == 0 then
+            return pid
+        end
+        os.execute("sleep 0.02")
+    end
+    error("redis-server does not come up")
+end
+
+local function numbers_of(text)
+    local list = {}
+    for number in text:gmatch("%S+") do
+        list[#list + 1] = tonumber(number)
+    end
+    return list
+end
+
+local function run(context)
+    local result = { delay = {}, redis = {}, host = {}, targets = {} }
+    local pipe = assert(io.popen(string.format("%s/bench/coherence %s/redis.sock %d %d",
+        context.build, context.scratch, context.quick and 1000 or 10000,
+        context.quick and 20000 or 100000)))
+    for line in pipe:lines() do
+        local what, which, rest = line:match("^(%S+) (%S+) ?(.*)$")
+        local n = numbers_of(rest)
+        if what == "delay" then
+            result.delay[which] = { p50 = n[1], p99 = n[2], p999 = n[3], worst = n[4] }
+            report.say("  gone after an acknowledged write, %s: p50 %.0f, p99 %.0f, p99.9 %.0f, "
+                       .. "worst %.0f us", which, n[1], n[2], n[3], n[4])
+            result.targets[#result.targets + 1] = report.target(
+                "foreign write to gone from memory, p99 in ms, " .. which, n[2] / 1000, 2, true)
+        elseif what == "redis" then
+            local shape = rest:match("^%S+")
+            local us, bytes = rest:match(" (%S+) (%S+)$")
+            result.redis[which .. " " .. shape] = { us = tonumber(us), bytes = tonumber(bytes) }
+            report.say("  Redis, %3s links, %-6s %7.2f us CPU and %6.0f bytes sent a write", which,
+                       shape, us, bytes)
+        elseif what == "host" then
+            result.host[which] = n[1]
+            report.say("  a process with a link, %-6s %5.2f us CPU a key", which, n[1])
+        elseif what == "own" then
+            result.own = { hits = tonumber(which), verifies = n[1] }
+            report.say("  own writes: %.2f %% hits in memory, %.2f read back", which, n[1])
+            result.targets[#result.targets + 1] = report.target(
+                "gets after an own set that memory does not answer, %", 100 - which, 1, true)
+        end
+    end
+    assert(pipe:close(), "bench/coherence failed")
+    return result
+end
+
+return function(context)
+    if os.execute("command -v redis-server >/dev/null") ~= 0 then
+        report.say("  redis-server is not installed: skipped (bench/deps)")
+        return nil
+    end
+    local pid = start_redis(context.scratch)
+    local ok, result = pcall(run, context)
+    os.execute("kill " .. pid)
+    os.remove(context.scratch .. "/redis.pid")
+    if not ok then
+        error(result, 0)
+    end
+    return result
+end

@@ -1,0 +1,96 @@
+--- What a host has written itself stays in memory, in every one of its processes, and costs one
+-- read of Redis for each write.
+
+local redis = require "spec.support.redis"
+local remote = require "spec.support.remote"
+local run = require "spec.support.run"
+
+local WRITES = 1000
+
+describe("own writes", function()
+    teardown(run.cleanup)
+
+    it("are memory's, in every process of the host, 99 of 100 and more", function()
+        local server, path = redis.start(), run.temp_dir() .. "/segment"
+        local processes = {}
+        for i = 1, 2 do
+            processes[i] = remote.start()
+            processes[i]:eval(([[
+                cache = assert(require("resty.tandem").new("own", { memory = "8m", redis = %q,
+                    path = %q, timeout = 5, max_stale = 4 })) cache:get("absent")
+                function count(from, to)
+                    local n = 0
+                    for i = from, to do
+                        local value, err, tier = cache:get("key" .. i)
+                        n = n + (value == "value" .. i and tier == "memory" and 1 or 0)
+                    end
+                    return n
+                end
+            ]]):format(server:url(), path))
+        end
+        run.wait_until("both have a link that reports", function()
+            return processes[1]:call("return cache:stats().tracking.covering") == 2
+        end)
+        local before = processes[1]:call("return cache:stats().tracking")
+        local hits = { 0, 0 }
+        for from = 1, WRITES, 20 do
+            processes[1]:eval(("for i = %d, %d do assert(cache:set('key' .. i, 'value' .. i)) end")
+                              :format(from, from + 19))
+            for i = 1, 2 do
+                hits[i] = hits[i] + processes[i]:call(("return count(%d, %d)"):format(from,
+                                                                                      from + 19))
+            end
+        end
+        -- For good, and not only until they would have been confirmed.
+        run.wait_until("all have been read back", function()
+            return processes[1]:call("return cache:stats().tracking.verifies") - before.verifies
+                >= WRITES
+        end)
+        run.nap(4100)
+        local monitor = server:monitor()
+        for i = 1, 2 do
+            local later = processes[i]:call("return count(1, " .. WRITES .. ")")
+            print(("process %d: %d hits at once, %d later"):format(i, hits[i], later))
+            assert.is_true(hits[i] >= 0.99 * WRITES)
+            assert.is_true(later >= 0.99 * WRITES)
+        end
+        local asked = 0
+        for _, command in ipairs(monitor:commands()) do
+            asked = asked + (command[1] == "GET" and 1 or 0)
+        end
+        assert.is_true(asked <= 0.01 * WRITES)
+        local after = processes[1]:call("return cache:stats().tracking")
+        local reads = (after.verifies - before.verifies) / WRITES
+        print(("%.3f reads of Redis for each write"):format(reads))
+        assert.is_true(reads <= 1.05)
+        assert.are.equal(before.unverified, after.unverified)
+        for i = 1, 2 do
+            processes[i]:stop()
+        end
+    end)
+
+    it("are overtaken by what others write at once", function()
+        local server, path = redis.start(), run.temp_dir() .. "/segment"
+        local process = remote.start()
+        process:eval(([[
+            cache = assert(require("resty.tandem").new("own", { memory = "8m", redis = %q,
+                path = %q, timeout = 5, max_stale = 4 })) cache:get("absent")
+        ]]):format(server:url(), path))
+        run.wait_until("it has a link that reports", function()
+            return process:call("return cache:stats().tracking.covering") == 1
+        end)
+        local client = server:connect()
+        for i = 1, 200 do
+            process:eval(("return cache:set('key', 'own %d')"):format(i))
+            if i % 2 == 0 then
+                run.nap(i % 7) -- before, while and after it is read back
+            end
+            client:call("SET", "own:key", "foreign " .. i)
+            run.wait_until("the later one is served", function()
+                return process:call("return cache:get('key')") == "foreign " .. i
+            end)
+        end
+        client:close()
+        process:stop()
+    end)
+end)
