@@ -89,7 +89,7 @@ typedef struct tandem_options {
     uint32_t struct_size;    /* sizeof(tandem_options), set by tandem_options_init */
     int32_t tracking;        /* 1: use server-assisted invalidation when it can be had */
     const char *name;        /* 1..63 of [A-Za-z0-9_.-] */
-    uint64_t memory_bytes;   /* size of the segment, 1 MiB at least */
+    uint64_t memory_bytes;   /* size of the segment, 1 MiB to 256 GiB */
     const char *path;        /* file that backs the segment, or NULL */
     const char *rendezvous;  /* NULL, or a word that the processes of one host program share and no
                                     other does: they meet in a file of runtime_dir named after it */

@@ -10,6 +10,7 @@
 #include "memory/memory.h"
 #include "memory/policy.h"
 #include "memory/seq.h"
+#include "memory/sweep.h"
 #include "memory/vlog.h"
 
 enum { READ_ATTEMPTS = 8, WRITE_STEPS = 4096 };
@@ -247,6 +248,7 @@ static int write_locked(struct memory *m, struct write *w)
         forget_locked(m, &w->place, w->key, w->key_length, w->now_ms);
     if (w->kind != WRITE_FILL)
         entry_count_own_write_locked(m, &w->place);
+    sweep_with_write_locked(m, w->place.shard, w->now_ms);
     return status;
 }
 

@@ -123,6 +123,8 @@ struct layout_shard {
     uint64_t main_gone;    /* units ever evicted from the main log */
     uint32_t useless;      /* promotions in a row that were never read again */
     uint32_t ghosts_swept; /* the group of ghosts that was last looked at for old ones */
+
+    uint32_t writes, hand; /* sweep.c's: a count, and the slot to be looked at next */
 };
 
 struct layout_counters {

@@ -14,6 +14,8 @@ enum {
     MEMORY_MIN_BYTES = 1 << 20
 };
 
+#define MEMORY_MAX_BYTES (UINT64_C(256) << 30) /* slots are counted by 32 bits */
+
 #define WORD_BYTES "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-"
 #define DEFAULT_CODEC "string"
 
@@ -85,9 +87,10 @@ static int check_numbers(const tandem_options *o, const struct complaint *c)
 {
     int status = TANDEM_OK;
 
-    if (o->memory_bytes < MEMORY_MIN_BYTES)
-        return complain(c, "memory_bytes: is %llu, and must be at least %d",
-                        (unsigned long long)o->memory_bytes, MEMORY_MIN_BYTES);
+    if (o->memory_bytes < MEMORY_MIN_BYTES || o->memory_bytes > MEMORY_MAX_BYTES)
+        return complain(c, "memory_bytes: is %llu, and must be from %d to %llu",
+                        (unsigned long long)o->memory_bytes, MEMORY_MIN_BYTES,
+                        (unsigned long long)MEMORY_MAX_BYTES);
     if (!status)
         status = check_number("memory_ttl_ms", o->memory_ttl_ms, 1, OPTIONS_TTL_MAX_MS, c);
     if (!status)

@@ -26,7 +26,7 @@ local HUGE = math.huge
 local CENTURY = 3153600000 -- seconds; the longest that any duration may be
 local HOUR = 3600
 local UNITS = { [""] = 1, k = 1024, m = 1024 * 1024, g = 1024 * 1024 * 1024 }
-local LARGEST = 2 ^ 53
+local LARGEST, LARGEST_TEXT = 256 * 2 ^ 30, "256g"
 local UNAVAILABLE = "is not available in this version"
 
 local _M = {}
@@ -104,7 +104,7 @@ local function size(least, least_text)
         if bytes < least then
             return nil, "must be at least " .. least_text
         elseif bytes > LARGEST then
-            return nil, "must be less than 2^53 bytes"
+            return nil, "must be at most " .. LARGEST_TEXT
         end
         return bytes
     end
