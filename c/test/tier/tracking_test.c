@@ -215,6 +215,32 @@ TEST(without_a_sign_of_life_nothing_is_fresh_after_max_stale)
     end();
 }
 
+/* As after a long stop of the machine: until the link has been heard again nothing goes by the lease; then
+ * what was in memory is as fresh as before, for all changes have been heard. */
+TEST(a_clock_that_jumps_costs_a_heartbeat_and_no_more)
+{
+    double gaps;
+
+    begin();
+    await_link();
+    cached("key", "value");
+    gaps = metric(c, "tracking", "gaps");
+    for (int i = 0; i < 3; i++) {
+        clock_shift(3 * o.max_stale_ms);
+        AWAIT(is_on() && memory_has("key", "value"));
+    }
+    CHECK_INT(gaps, metric(c, "tracking", "gaps"));
+    server_freeze(server);
+    clock_shift(3 * o.max_stale_ms);
+    CHECK(!is_on());
+    CHECK(!memory_has("key", "value"));
+    server_thaw(server);
+    AWAIT(is_on());
+    server_command(server, "SET tracked:key changed");
+    AWAIT(get(c, &o, "key") == TANDEM_OK && strcmp(value, "changed") == 0);
+    end();
+}
+
 TEST(a_server_that_refuses_is_believed)
 {
     server_refuses_tracking = true;
