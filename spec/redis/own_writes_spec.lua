@@ -93,4 +93,27 @@ describe("own writes", function()
         client:close()
         process:stop()
     end)
+
+    -- They are served for up to `timeout` twice, or max_stale, unless they have been read back.
+    it("that others delete at once are gone as soon as they have been read back", function()
+        local server, path = redis.start(), run.temp_dir() .. "/segment"
+        local process = remote.start()
+        process:eval(([[
+            cache = assert(require("resty.tandem").new("own", { memory = "8m", redis = %q,
+                path = %q, timeout = 20, max_stale = 30 })) cache:get("absent")
+        ]]):format(server:url(), path))
+        run.wait_until("it has a link that reports", function()
+            return process:call("return cache:stats().tracking.covering") == 1
+        end)
+        local client = server:connect()
+        for i = 1, 100 do
+            process:eval(("return cache:set('key%d', 'own')"):format(i))
+            client:call("DEL", "own:key" .. i)
+            run.wait_until("it is gone", function()
+                return process:eval(("return cache:get('key%d')"):format(i)) == "nil nil nil"
+            end, 15)
+        end
+        client:close()
+        process:stop()
+    end)
 end)

@@ -84,16 +84,31 @@ int64_t readback_tick(struct tier *tier, int64_t now_ms)
     return b->first ? b->first->due_ms : INT64_MAX;
 }
 
+/* Redis does not have the key any more: the write that this was to confirm is over, unless another one of
+ * this host has come after it.  Its message may have been heard already, which left the entry. */
+static void overtaken(struct tier *tier, const struct request *r)
+{
+    const struct redis_op *op = &r->op;
+    struct memory_token now;
+
+    memory_token_read(tier->memory, op->key, op->key_length, &now);
+    if (now.epoch == r->token.epoch && now.wseq == r->token.wseq)
+        memory_drop(tier->memory, op->key, op->key_length, clock_now_ms(), MEMORY_LOCK_IO_US);
+}
+
 void readback_done(struct tier *tier, struct request *r)
 {
     struct redis_op *op = &r->op;
     bool live = tracking_covers(tier, op->sent_ms);
     struct memory_attributes a = freshness_attributes(&r->rules, op->sent_ms, op->pttl_ms, live);
 
-    if (op->status != REDIS_DONE || op->pttl_ms == -2 || op->pttl_ms == 0)
+    if ((op->status != REDIS_DONE && op->status != REDIS_ABSENT) ||
+        !tracking_trusts(tier, op->server))
         return; /* it expires by itself, very soon */
-    if (!tracking_trusts(tier, op->server))
+    if (op->status == REDIS_ABSENT || op->pttl_ms == -2 || op->pttl_ms == 0) {
+        overtaken(tier, r);
         return;
+    }
     if (memory_fill(tier->memory, op->key, op->key_length, op->reply ? op->reply : "",
                     op->reply_length, &a, &r->token, MEMORY_LOCK_IO_US) != MEMORY_REFUSED)
         return;

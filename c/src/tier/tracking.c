@@ -185,7 +185,9 @@ void tracking_invalidate(void *context, const char *key, size_t key_length)
     struct tier *tier = context;
     struct tracking *t = &tier->tracking;
 
-    t->proven = true;
+    /* Not by any key: one that came over the cache's own channel says nothing of tracking. */
+    if (!key || (key_length == sizeof(CANARY) - 1 && memcmp(key, CANARY, key_length) == 0))
+        t->proven = true;
     if (!key) {
         memory_epoch_bump(tier->memory);
         memory_count(tier->memory, COUNT_TRACKING_FLUSHES, 1);
