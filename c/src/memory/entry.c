@@ -193,7 +193,8 @@ static int store_locked(struct memory *m, struct write *w, uint32_t slot, const 
             w->log = slot == INDEX_NONE
                          ? policy_choose_locked(m, &w->place, record.units, w->now_ms)
                          : index_word_load(m, slot).place.log;
-        switch (policy_make_room_locked(m, w->place.shard, w->log, record.units, w->now_ms, &at)) {
+        switch (policy_make_room_locked(m, w->place.shard, w->log, record.units, w->now_ms,
+                                        &w->patience, &at)) {
         case POLICY_MORE:
             return MEMORY_MORE;
         case POLICY_DAMAGED:
@@ -282,6 +283,7 @@ void entry_begin(struct memory *m, struct write *w, enum write_kind kind, const 
     w->value_length = value_length;
     w->now_ms = clock_coarse_ms();
     w->log = LOGS;
+    w->patience = POLICY_PATIENCE;
 }
 
 int memory_put(struct memory *m, const void *key, size_t key_length, const void *value,

@@ -23,6 +23,7 @@ struct write {
     int (*decide)(struct memory *m, struct write *w, uint32_t slot, const struct record *old);
     int64_t now_ms;
     uint32_t log; /* chosen for the new record, or LOGS */
+    int patience; /* what is left of POLICY_PATIENCE */
 };
 
 /* Fills in a write, but for attributes, token and decide. */

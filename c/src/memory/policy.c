@@ -13,6 +13,7 @@ enum { USELESS_MANY = 256, SPILL_TIMES = 4 };
 struct budget {
     int drops, turns;
     uint64_t moved_units;
+    int *patience; /* the write's */
 };
 
 /* -- Small helpers -------------------------------------------------------------------------------- */
@@ -35,6 +36,16 @@ static bool take_mark(const struct memory *m, uint32_t slot)
         return false;
     atomic_store_explicit(mark, 0, memory_order_relaxed);
     FAULT_POINT(MARK_TAKEN);
+    return true;
+}
+
+/* A hold has done what it may do, and the entry at a tail was read since it last was there: is it to be spared
+ * in another hold, rather than dropped in this one? */
+static bool is_spared(const struct memory *m, uint32_t slot, const struct budget *budget)
+{
+    if (*budget->patience <= 0 || !atomic_load_explicit(mark_of(m, slot), memory_order_relaxed))
+        return false;
+    *budget->patience -= STEP_TURNS;
     return true;
 }
 
@@ -224,7 +235,8 @@ uint32_t policy_choose_locked(struct memory *m, const struct memory_place *place
 {
     struct layout_shard *s = view_shard(m, place->shard);
     const uint64_t now[LOGS] = {clock_of(s), s->main_gone};
-    struct budget budget = {STEP_DROPS, 0, 0};
+    int none = 0;
+    struct budget budget = {STEP_DROPS, 0, 0, &none};
     enum policy_status status;
     struct vlog_record tail;
     uint64_t age, reuse;
@@ -257,9 +269,11 @@ static enum policy_status shrink_main(struct memory *m, uint32_t shard, int64_t 
 
     if (status == POLICY_DAMAGED)
         return status;
+    if (tail.live && status == POLICY_MORE && is_spared(m, tail.record.slot, budget))
+        return POLICY_MORE;
     if (tail.live && (status == POLICY_ROOM || budget->drops > 0)) {
         budget->drops--;
-        drop(m, shard, &tail, true); /* whatever its marks, when the turns are spent */
+        drop(m, shard, &tail, true); /* whatever its marks, when patience is spent */
     }
     return POLICY_ROOM;
 }
@@ -288,6 +302,8 @@ static enum policy_status shrink_small(struct memory *m, uint32_t shard, int64_t
     if (budget->moved_units <= STEP_MOVED_UNITS &&
         (take_mark(m, tail.record.slot) || main_has_room(m, s, tail.record.units)))
         return move_to_main(m, shard, &tail, budget);
+    if (budget->moved_units > STEP_MOVED_UNITS && is_spared(m, tail.record.slot, budget))
+        return POLICY_MORE;
     drop(m, shard, &tail, true);
     return POLICY_ROOM;
 }
@@ -357,11 +373,11 @@ static void judge(struct memory *m, uint32_t shard)
 }
 
 enum policy_status policy_make_room_locked(struct memory *m, uint32_t shard, uint32_t log,
-                                           uint64_t units, int64_t now_ms,
+                                           uint64_t units, int64_t now_ms, int *patience,
                                            struct pages_place *place)
 {
     struct layout_shard *s = view_shard(m, shard);
-    struct budget budget = {STEP_DROPS, STEP_TURNS, 0};
+    struct budget budget = {STEP_DROPS, STEP_TURNS, 0, patience};
     uint64_t to_main = log == LOG_MAIN ? units : 0, now[LOGS];
 
     if (log == LOGS ||
@@ -378,7 +394,7 @@ enum policy_status policy_make_room_locked(struct memory *m, uint32_t shard, uin
             status = shrink_main(m, shard, now_ms, &budget);
         else
             status = shrink_small(m, shard, now_ms, &budget);
-        if (status == POLICY_DAMAGED)
+        if (status != POLICY_ROOM)
             return status;
     }
     now[LOG_SMALL] = clock_of(s);

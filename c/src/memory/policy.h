@@ -40,10 +40,15 @@ void policy_touch(const struct memory *m, uint32_t slot);
 uint32_t policy_choose_locked(struct memory *m, const struct memory_place *place, uint64_t units,
                               int64_t now_ms);
 
-/* Makes room for so many units at the head of the log that was chosen and takes them.  Entries may go: slots found before
- * must be looked up again. */
+/* How many entries that were read are given another round in one write, over all its holds of the lock,
+ * before one is dropped all the same. More would be kinder to keys that are in use and harder on loops that are
+ * a little too long: docs/memory.md. */
+enum { POLICY_PATIENCE = 64 };
+
+/* Makes room for so many units at the head of the log that was chosen and takes them.  Entries may go: slots
+ * found before must be looked up again.  patience: POLICY_PATIENCE in a write's first hold. */
 enum policy_status policy_make_room_locked(struct memory *m, uint32_t shard, uint32_t log,
-                                           uint64_t units, int64_t now_ms,
+                                           uint64_t units, int64_t now_ms, int *patience,
                                            struct pages_place *place);
 
 /* What a new record's policy field says. */
