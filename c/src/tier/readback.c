@@ -26,6 +26,18 @@ void readback_init(struct readback *b)
     b->end = &b->first;
 }
 
+void readback_clear(struct readback *b)
+{
+    while (b->first) {
+        struct readback_write *next = b->first->next;
+
+        alloc_free(b->first);
+        b->first = next;
+    }
+    b->end = &b->first;
+    b->count = 0;
+}
+
 static void enqueue(struct tier *tier, const char *key, size_t key_length,
                     const struct freshness_rules *rules, int tries)
 {

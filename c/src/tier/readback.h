@@ -21,6 +21,9 @@ struct readback {
 
 void readback_init(struct readback *readback);
 
+/* Forgets what was to be read back. */
+void readback_clear(struct readback *readback);
+
 /* A write of this key was stored provisionally: it is to be read back soon. */
 void readback_later(struct tier *tier, const char *key, size_t key_length,
                     const struct freshness_rules *rules);

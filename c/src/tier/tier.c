@@ -13,6 +13,7 @@ void tier_uncork(tandem_cache *cache)
 
 void tier_free(struct tier *tier)
 {
+    readback_clear(&tier->tracking.readback);
     memory_close(tier->memory);
     alloc_free(tier->identity);
     alloc_free(tier);
