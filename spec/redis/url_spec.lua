@@ -35,6 +35,18 @@ describe("an address of Redis", function()
         return cache
     end
 
+    it("that is malformed is refused, and the option is named", function()
+        local function refusal(redis_option)
+            local made, err = pcall(tandem.new, "malformed",
+                                    { memory = "1m", redis = redis_option })
+            assert.is_false(made)
+            return err
+        end
+        assert.is_truthy(refusal("redis://h:0"):find("opts.redis: the port is not", 1, true))
+        assert.is_truthy(refusal({ url = "http://h" })
+            :find("opts.redis: it must begin with", 1, true))
+    end)
+
     it("is host and port", function()
         check(open_server, "redis://127.0.0.1:" .. open_server.port)
         check(open_server, "redis://127.0.0.1:" .. open_server.port .. "/")

@@ -46,18 +46,16 @@ local STALE = { 'hits for `max_stale`, then `"stale"` hits',
 local MEMORY = {
     fresh = { "hits, as ever", "hits, as ever" },
     stale = STALE,
-    asked = STALE,
     gone = { "not served any more", "not served any more" },
 }
 
-local MEMORY_WHEN = { fresh = "at once", stale = "at once", gone = "within `max_stale`, or 2 s",
-                      asked = "at once; stale ones within `timeout`" }
+local MEMORY_WHEN = { fresh = "at once", stale = "at once", gone = "within `max_stale`, or 2 s" }
 
 local WHEN = { ["at once"] = "at once", timeout = "within `timeout`",
                connect_timeout = "within `connect_timeout`" }
 
 local function later_says(fault)
-    if fault.get == "absent" or fault.later == "timeout" then
+    if fault.get == "absent" then
         return "the same", "the same"
     end
     return '`nil, err` for a get; `true, "queued: …"` for a write', "`nil, err`"
@@ -148,7 +146,7 @@ end
 
 -- What later calls return: in time an attempt may have said anew why Redis is away.
 local function later_of(fault)
-    if fault.later == "timeout" or fault.get == "absent" then
+    if fault.get == "absent" then
         return fault
     end
     return { get = "error", set = "refused", delete = "refused", says = "" }
@@ -184,23 +182,20 @@ local ALLOWED = {
               fail = { ["memory value"] = true, error = true } },
     gone = { degrade = { absent = true }, fail = { absent = true } },
 }
-ALLOWED.asked = ALLOWED.stale
 
 local function check_memory(fault, world)
-    local times = fault.memory == "asked" and 1 or 100
     local function look()
-        local seen = world.remote:call(("return ordeal.memory(%d)"):format(times))
+        local seen = world.remote:call("return ordeal.memory(100)")
         for policy, got in pairs(seen) do
             for tier in pairs(got.tiers) do
                 assert.is_true(ALLOWED[fault.memory][policy][tier], policy .. ": " .. tier)
             end
-            in_time("what memory has", got.slowest,
-                    fault.memory == "asked" and "timeout" or "at once")
+            in_time("what memory has", got.slowest, "at once")
         end
         return seen
     end
     look()
-    if fault.memory == "stale" or fault.memory == "asked" then
+    if fault.memory == "stale" then
         world.remote:eval("ordeal.await_stale()")
         local seen = look()
         assert.are.same({ ["stale value"] = true }, seen.degrade.tiers)

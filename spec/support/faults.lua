@@ -10,10 +10,9 @@
 --   get, set, delete   what the first call that meets it returns: "error", "absent", "refused"
 --             (memory alone has it, or under fail nothing has), "unknown", "done", "not there"
 --   after     when: "at once", "timeout", "connect_timeout"
---   later     when the calls after it return: "at once" or "timeout"; what they return is the same,
---             but that set and delete are "refused" once it is known that nothing can be sent
---   memory    what is in memory, meanwhile: "fresh", "stale" (once the lease is over), "asked"
---             (stale too, but every get first waits for Redis), "gone"
+--   later     when the calls after it return: "at once"; what they return is the same, but that set
+--             and delete are "refused" once it is known that nothing can be sent
+--   memory    what is in memory, meanwhile: "fresh", "stale" (once the lease is over), "gone"
 --   says      what its errors say
 
 local netns = require "spec.support.netns"
@@ -364,8 +363,8 @@ add { name = "garbage", title = "What answers does not speak Redis's protocol",
       memory = "stale", says = "not Redis's protocol", begin = proxied("garbage") }
 
 add { name = "dripping", title = "Answers come byte by byte, too slowly",
-      get = "error", set = "unknown", delete = "unknown", after = "timeout", later = "timeout",
-      memory = "asked", says = "no answer in", begin = proxied("drip") }
+      get = "error", set = "unknown", delete = "unknown", after = "timeout", later = "at once",
+      memory = "stale", says = "no answer in", begin = proxied("drip") }
 
 add { name = "late", title = "Answers come after the time-out",
       get = "error", set = "unknown", delete = "unknown", after = "timeout", later = "at once",

@@ -109,7 +109,8 @@ static void dialled(struct redis_client *c, enum dial_status status, int64_t now
         fail(c, false, c->dial.reason, now_ms);
     } else if (status == DIAL_CONNECTED) {
         c->phase = CLIENT_GREETING;
-        c->heard_ms = c->took_ms = now_ms;
+        client_listen(c, now_ms);
+        c->took_ms = now_ms;
         c->forgiven = false;
         c->unsent = 0;
         c->server_id = 0;
@@ -208,6 +209,7 @@ static enum conn_status take_replies(struct redis_client *c, int64_t now_ms, cha
 
         if (status != CONN_OK || !reply)
             return status;
+        client_listen(c, now_ms);
         status = take_reply(c, reply, now_ms, reason, size);
         freeReplyObject(reply);
         if (status != CONN_OK)
@@ -225,7 +227,8 @@ static void receive(struct redis_client *c, int64_t now_ms)
         bytes = 0;
         status = conn_read(&c->conn, &bytes, reason, sizeof(reason));
         if (bytes) {
-            c->heard_ms = now_ms;
+            c->dripped += bytes;
+            c->heard_ms = patience_heard(c->whole_ms, c->dripped, c->timeout_ms, now_ms);
             c->forgiven = false;
         }
         if (bytes && c->unsent)
@@ -266,7 +269,8 @@ static bool is_getting_on(struct redis_client *c, int64_t now_ms)
     if (unsent >= c->unsent)
         return false;
     c->unsent = unsent;
-    c->heard_ms = c->took_ms = now_ms;
+    client_listen(c, now_ms);
+    c->took_ms = now_ms;
     return true;
 }
 
@@ -275,7 +279,8 @@ static bool is_forgiven(struct redis_client *c, int64_t now_ms)
 {
     if (c->forgiven || !patience_slept(stalled_at(c), now_ms))
         return false;
-    c->heard_ms = c->took_ms = now_ms - c->timeout_ms + PATIENCE_GRACE_MS;
+    client_listen(c, now_ms - c->timeout_ms + PATIENCE_GRACE_MS);
+    c->took_ms = c->heard_ms;
     c->forgiven = true;
     return true;
 }
@@ -348,7 +353,8 @@ static void probe(struct redis_client *c, int64_t now_ms)
     if (c->phase == CLIENT_IDLE) {
         begin(c, now_ms);
     } else if (c->phase == CLIENT_UP && !pipeline_has_more(c) && conn_due_count(&c->conn) == 0) {
-        c->heard_ms = c->took_ms = now_ms; /* from now on we listen */
+        client_listen(c, now_ms);
+        c->took_ms = now_ms;
         c->conn.output = true;
         if (greet(c, GREETING_PROBE, 1, ping))
             send_more(c, now_ms);
@@ -362,8 +368,10 @@ static void probe(struct redis_client *c, int64_t now_ms)
 static void serve_data(struct redis_client *c, uint32_t events, int64_t now_ms)
 {
     pipeline_take_queued(c, now_ms);
-    if ((events & EPOLLOUT) && c->conn.output)
-        c->heard_ms = c->took_ms = now_ms; /* the peer's system has made room */
+    if ((events & EPOLLOUT) && c->conn.output) { /* the peer's system has made room */
+        client_listen(c, now_ms);
+        c->took_ms = now_ms;
+    }
     if (c->phase == CLIENT_IDLE && c->waiting.first)
         begin(c, now_ms);
     if (c->phase == CLIENT_DIALLING)

@@ -71,6 +71,8 @@ struct redis_client {
     struct dial dial;
     int64_t up_since_ms;
     int64_t heard_ms; /* when a byte last came, or a reply became due */
+    int64_t whole_ms; /* when a whole reply last came, or one became due */
+    size_t dripped;   /* bytes that came since */
     int64_t took_ms;  /* when the socket last took a byte */
     bool forgiven;    /* for having been silent, since it was last heard: patience.h */
     size_t unsent;    /* how much it had taken and not passed on, when we last looked; 0: little */
@@ -103,6 +105,13 @@ struct client_wish {
 };
 struct client_wish client_round(struct redis_client *client, const uint32_t events[CLIENT_WATCHES],
                                 int64_t now_ms);
+
+/* From now on an answer is listened for, or for the next one. */
+static inline void client_listen(struct redis_client *client, int64_t now_ms)
+{
+    client->heard_ms = client->whole_ms = now_ms;
+    client->dripped = 0;
+}
 
 /* Nothing of it is under way; if stopping, nobody minds that it goes either. */
 bool client_is_quiet(struct redis_client *client, bool stopping, int64_t now_ms);

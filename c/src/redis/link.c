@@ -52,6 +52,13 @@ static void fail(struct link *l, enum redis_link_event event, const char *why, i
     say(l, event, now_ms, why);
 }
 
+/* From now on an answer is listened for, or for the next one. */
+static void listen_on(struct link *l, int64_t now_ms)
+{
+    l->progress_ms = l->whole_ms = now_ms;
+    l->dripped = 0;
+}
+
 /* -- Asking ---------------------------------------------------------------------------------------- */
 
 static bool ask(struct link *l, enum step step, int words, const char **word, const size_t *length)
@@ -121,7 +128,7 @@ static bool beat(struct link *l, int64_t now_ms)
     const char *subscribe[] = {"SUBSCRIBE", INVALIDATE};
 
     l->beat_sent_ms = now_ms;
-    l->progress_ms = now_ms;
+    listen_on(l, now_ms);
     return ask(l, STEP_NONE, 2, subscribe, NULL);
 }
 
@@ -189,7 +196,7 @@ static bool take_step(struct link *l, enum step step, const redisReply *reply, i
         if (track(l, reply->integer)) {
             l->phase = LINK_SUBSCRIBING;
             l->acknowledged = 0;
-            l->progress_ms = now_ms;
+            listen_on(l, now_ms);
             flush(l, now_ms);
             return l->conn.context != NULL;
         }
@@ -297,6 +304,7 @@ static void take_replies(struct link *l, int64_t now_ms)
         }
         if (!reply)
             return;
+        listen_on(l, now_ms);
         if (conn_due_count(&l->conn)) {
             enum step step = (enum step)conn_due_at(&l->conn, l->conn.due_first++)->handshake;
 
@@ -319,7 +327,8 @@ static void receive(struct link *l, int64_t now_ms)
     enum conn_status status = conn_read(&l->conn, &bytes, why, sizeof(why));
 
     if (bytes) {
-        l->progress_ms = now_ms;
+        l->dripped += bytes;
+        l->progress_ms = patience_heard(l->whole_ms, l->dripped, l->config->timeout_ms, now_ms);
         l->forgiven = false;
     }
     take_replies(l, now_ms);
@@ -335,7 +344,7 @@ static void dialled(struct link *l, enum dial_status status, int64_t now_ms)
         fail(l, REDIS_LINK_LOST, l->dial.reason, now_ms);
     } else if (status == DIAL_CONNECTED) {
         l->phase = LINK_GREETING;
-        l->progress_ms = now_ms;
+        listen_on(l, now_ms);
         if (greet(l))
             flush(l, now_ms);
         else
@@ -363,7 +372,7 @@ static void keep_time(struct link *l, int64_t now_ms)
     if (!answer_is_due(l) || now_ms - l->progress_ms < l->config->timeout_ms)
         return;
     if (!l->forgiven && patience_slept(l->progress_ms + l->config->timeout_ms, now_ms)) {
-        l->progress_ms = now_ms - l->config->timeout_ms + PATIENCE_GRACE_MS;
+        listen_on(l, now_ms - l->config->timeout_ms + PATIENCE_GRACE_MS);
         l->forgiven = true;
     } else {
         snprintf(why, sizeof(why), "no answer in %lld ms", (long long)l->config->timeout_ms);

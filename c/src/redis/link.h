@@ -44,6 +44,8 @@ struct link {
     uint64_t server;       /* as redis_op.server */
     unsigned acknowledged; /* subscriptions, while subscribing */
     int64_t progress_ms;   /* when a byte last came, or an answer became due */
+    int64_t whole_ms;      /* when something whole last came, or an answer became due */
+    size_t dripped;        /* bytes that came since */
     bool forgiven;         /* for having been silent, since it was last heard: patience.h */
     int64_t beat_sent_ms;  /* of the heartbeat under way; 0: none */
     int64_t next_beat_ms;

@@ -146,7 +146,7 @@ static bool append_chunk(struct redis_client *c, int64_t now_ms, size_t *appende
             continue;
         c->writing = NULL;
         if (due == 0)
-            c->heard_ms = now_ms; /* from now on we listen */
+            client_listen(c, now_ms);
     }
     count(c, REDIS_COUNT_BYTES_OUT, *appended);
     return true;

@@ -11,7 +11,7 @@
 
 /* Longest time to live and longest time-out. */
 #define OPTIONS_TTL_MAX_MS INT64_C(100000000000000) /* 3168 years */
-#define OPTIONS_TIMEOUT_MAX_MS 3600000
+#define OPTIONS_TIMEOUT_MAX_MS 60000
 
 void options_init(tandem_options *options);
 

@@ -143,6 +143,76 @@ TEST(an_answer_that_drips_is_waited_for)
     peer_stop(&peer);
 }
 
+static void drip_for_ever(int fd, int number)
+{
+    bool gone = false;
+
+    if (number || !peer_greet(fd))
+        return;
+    peer_command(fd);
+    peer_command(fd);
+    peer_send(fd, "$1000000\r\n");
+    while (!gone) {
+        nap_ms(20);
+        gone = send(fd, "x", 1, MSG_NOSIGNAL) != 1;
+    }
+}
+
+TEST(a_server_that_drips_for_ever_is_given_up)
+{
+    struct redis_config config;
+    struct redis_op *op;
+
+    peer_start(&peer, drip_for_ever);
+    config = config_for(peer.url);
+    config.timeout_ms = 250;
+    world_open_with(&w, &config);
+    op = carry_out(&w, within(op_text(REDIS_GET, "key", NULL), 600000));
+    CHECK_INT(REDIS_UNKNOWN, op->status);
+    CHECK(strstr(op->error, "no answer in") != NULL);
+    op_free(op);
+    world_close(&w);
+    peer_stop(&peer);
+}
+
+enum { LONG_ANSWER = 240000, PIECE = 4000 };
+
+static void answer_piecemeal(int fd, int number)
+{
+    char piece[PIECE], head[32];
+
+    if (number || !peer_greet(fd))
+        return;
+    peer_command(fd);
+    peer_command(fd);
+    memset(piece, 'x', sizeof(piece));
+    snprintf(head, sizeof(head), "$%d\r\n", LONG_ANSWER);
+    peer_send(fd, head);
+    for (int i = 0; i < LONG_ANSWER / PIECE; i++) {
+        nap_ms(50);
+        peer_send_bytes(fd, piece, PIECE);
+    }
+    peer_send(fd, "\r\n:-1\r\n");
+    peer_drain(fd);
+}
+
+TEST(a_long_answer_that_gets_on_is_waited_for)
+{
+    struct redis_config config;
+    struct redis_op *op;
+
+    peer_start(&peer, answer_piecemeal);
+    config = config_for(peer.url);
+    config.timeout_ms = 1000; /* the whole takes three times as long */
+    world_open_with(&w, &config);
+    op = carry_out(&w, within(op_text(REDIS_GET, "key", NULL), 600000));
+    CHECK_INT(REDIS_DONE, op->status);
+    CHECK_INT(LONG_ANSWER, op->reply_length);
+    op_free(op);
+    world_close(&w);
+    peer_stop(&peer);
+}
+
 static void close_halfway(int fd, int number)
 {
     if (!peer_greet(fd))

@@ -14,6 +14,7 @@ local text = require "resty.tandem.text"
 
 local concat = table.concat
 local format = string.format
+local gsub = string.gsub
 local next = next
 local pairs = pairs
 local setmetatable = setmetatable
@@ -146,7 +147,8 @@ local function open_handle(checked)
     local o = options_struct(checked, mailbox, rendezvous)
     local status = C.tandem_open(o, out, err, ERROR_BYTES)
     if status ~= OK then
-        return nil, str(err), status == EINVAL
+        -- A URL is malformed: the option is what the caller knows it by.
+        return nil, (gsub(str(err), "^redis URL:", "opts.redis:")), status == EINVAL
     end
     return ffi.gc(out[0], collect_handle)
 end

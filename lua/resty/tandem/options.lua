@@ -24,7 +24,7 @@ local show = text.show
 
 local HUGE = math.huge
 local CENTURY = 3153600000 -- seconds; the longest that any duration may be
-local HOUR = 3600
+local MINUTE = 60
 local UNITS = { [""] = 1, k = 1024, m = 1024 * 1024, g = 1024 * 1024 * 1024 }
 local LARGEST, LARGEST_TEXT = 256 * 2 ^ 30, "256g"
 local UNAVAILABLE = "is not available in this version"
@@ -74,6 +74,9 @@ local function seconds(range)
     range.most = range.most or CENTURY
     return function(value)
         local problem = number_problem(value, range)
+        if problem and value ~= HUGE and type(value) == "number" and value > range.most then
+            problem = problem .. " seconds" -- 250 would be milliseconds
+        end
         if problem then
             return nil, problem
         end
@@ -233,8 +236,8 @@ local OPTIONS = {
     { name = "replay", check = one_of("write", "delete"), default = "write" },
     { name = "tracking", check = boolean, default = true },
     { name = "max_stale", check = seconds { least = 0 }, default = 2 },
-    { name = "connect_timeout", check = seconds { over = 0, most = HOUR }, default = 0.5 },
-    { name = "timeout", check = seconds { over = 0, most = HOUR }, default = 0.25 },
+    { name = "connect_timeout", check = seconds { over = 0, most = MINUTE }, default = 0.5 },
+    { name = "timeout", check = seconds { over = 0, most = MINUTE }, default = 0.25 },
     { name = "neg_ttl", check = seconds { least = 0 }, default = 5, later = true },
     { name = "stale_ttl", check = seconds { least = 0 }, default = 0, later = true },
     { name = "jitter", check = number { least = 0, most = 1 }, default = 0, later = true },
