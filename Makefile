@@ -171,6 +171,20 @@ tests-of-tsan: $(tests)
 	CHECK_TIMEOUT=240 TSAN_OPTIONS='die_after_fork=0 report_thread_leaks=0' \
 	    $$(setarch -R true 2>/dev/null && echo setarch -R) tools/test-unit $(tests)
 
+# libFuzzer is clang's.  Each program is built from the library's own sources, with ASan and UBSan.
+fuzzers = $(patsubst %.c,$(BUILD)/%,$(wildcard c/fuzz/*_fuzz.c))
+$(fuzzers:=.o): object_flags = -Ic/fuzz
+$(fuzzers): $(BUILD)/%: $(BUILD)/%.o $(archive)
+	$(link) -fsanitize=fuzzer -o $@ $< $(archive) $(our_libs) $(LDLIBS)
+-include $(fuzzers:=.d)
+
+.PHONY: fuzz fuzz-all
+fuzz: ## feed URLs, answers and messages that were made at random (FUZZ_SECONDS=60, each)
+	$(again) BUILD=$(BUILD)/fuzz WERROR=0 CC='$(SANITIZE_CC)' \
+	    CFLAGS='$(sanitizers) -fsanitize=address,undefined,fuzzer-no-link' fuzz-all
+fuzz-all: $(fuzzers)
+	UBSAN_OPTIONS=print_stacktrace=1 tools/fuzz $${FUZZ_SECONDS:-60} $(fuzzers)
+
 .PHONY: soak
 soak: ## the tests that kill and cut, for minutes (SOAK_SECONDS=300, each)
 	$(again) all

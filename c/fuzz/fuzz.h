@@ -1,0 +1,40 @@
+/*
+ * fuzz.h: what the fuzz targets share: bytes to take from, a claim that must hold, and a server that says
+ * what it is told to.  Each target is a program of its own, which libFuzzer calls with one input after
+ * the other.
+ */
+#ifndef TANDEM_FUZZ_H
+#define TANDEM_FUZZ_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+/* What must hold whatever the input is. */
+#define HOLDS(claim)                                                                   \
+    do {                                                                               \
+        if (!(claim)) {                                                                \
+            fprintf(stderr, "%s:%d: does not hold: %s\n", __FILE__, __LINE__, #claim); \
+            abort();                                                                   \
+        }                                                                              \
+    } while (0)
+
+/* The input's first bytes steer; the rest is what is said. */
+struct input {
+    const uint8_t *bytes;
+    size_t left;
+};
+
+static inline unsigned input_byte(struct input *in)
+{
+    if (!in->left)
+        return 0;
+    in->left--;
+    return *in->bytes++;
+}
+
+#endif
