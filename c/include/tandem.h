@@ -65,9 +65,10 @@ enum {
     TANDEM_TIER_NONE = 0,
     TANDEM_TIER_MEMORY = 1,
     TANDEM_TIER_REDIS = 2,
-    TANDEM_TIER_LOADER = 3, /* set by the binding, never by the library */
-    TANDEM_TIER_STALE = 4,  /* memory, past its freshness, because Redis cannot be asked */
-    TANDEM_TIER_NEGATIVE = 5
+    TANDEM_TIER_LOADER = 3,  /* stored by tandem_flight_store */
+    TANDEM_TIER_STALE = 4,   /* memory, past its freshness, because Redis cannot be asked; or, with
+                               TANDEM_STALE, past its TTL */
+    TANDEM_TIER_NEGATIVE = 5 /* with TANDEM_MISS: an absence that tandem_flight_absent noted */
 };
 
 /* Flags of the operations. */
@@ -76,8 +77,19 @@ enum {
                           are queued and forgotten */
     TANDEM_CORK =
         2, /* more operations follow at once: do not send yet (the last one goes without) */
-    TANDEM_STALE = 4, /* what is past its freshness or its time to live is wanted, too */
-    TANDEM_INIT = 8   /* tandem_incr: a key that is not there begins with init */
+    TANDEM_STALE = 4,  /* what is past its freshness or its time to live is wanted, too */
+    TANDEM_INIT = 8,   /* tandem_incr: a key that is not there begins with init */
+    TANDEM_ALONE = 16, /* tandem_flight_begin: a loader is to run whoever runs one already */
+    TANDEM_FIRST = 32  /* tandem_flight_store: Redis had no such key when it was asked */
+};
+
+/* What became of a flight. */
+enum {
+    TANDEM_FLIGHT_GONE = 0, /* its owner died, gave up, or a change came in between: begin again */
+    TANDEM_FLIGHT_STORED = 1, /* the value is there */
+    TANDEM_FLIGHT_ABSENT = 2, /* there is no such value */
+    TANDEM_FLIGHT_UNKEPT = 3, /* there is a value, and it was not kept */
+    TANDEM_FLIGHT_FAILED = 4  /* there was an error */
 };
 
 typedef struct tandem_cache tandem_cache;     /* a handle on one cache */
@@ -102,6 +114,8 @@ typedef struct tandem_options {
     const char *prefix;            /* put before each key in Redis; NULL: name and ':' */
     size_t prefix_length;          /* bytes of prefix */
     int64_t memory_ttl_ms; /* no entry is served from memory longer without asking Redis again */
+    int64_t stale_ttl_ms;  /* a value is kept this long past its TTL, for those who ask for it so:
+                              each write adds it to the TTL, each read takes it off */
     int64_t max_stale_ms;  /* freshness of an entry from Redis without a tracking link */
     int32_t connect_timeout_ms;
     int32_t timeout_ms;   /* from queueing an operation to giving up on it */
@@ -117,7 +131,7 @@ typedef struct tandem_options {
 typedef struct tandem_result {
     double ticket; /* TANDEM_PENDING: the number to wait for; whole, below 2^53 */
     double length; /* bytes of the value, also with TANDEM_TOO_SMALL */
-    double ttl;    /* seconds left; 0: no expiry */
+    double ttl;    /* seconds left; 0: no expiry; < 0: so long past its TTL, with TANDEM_STALE */
     double count;  /* how many, where an operation counts; the sum, of tandem_incr */
     double
         fresh_until; /* tandem_get from memory, for a near table: see tandem_near; 0: not to be kept */
@@ -148,7 +162,7 @@ typedef struct tandem_near {
 
 /* One row of the table of counters. */
 typedef struct tandem_metric {
-    const char *tier; /* "memory", "redis" or "tracking" */
+    const char *tier; /* "memory", "redis", "tracking" or "fetch" */
     const char *name;
     const char *kind; /* "counter" or "gauge" */
     const char *unit; /* "", "bytes" or "seconds" */
@@ -347,6 +361,40 @@ int tandem_scan(tandem_cache *cache, const char *cursor, size_t cursor_length, c
  * just the next cursor, as an item; result.count is the number of keys that went. */
 int tandem_scan_unlink(tandem_cache *cache, const char *cursor, size_t cursor_length,
                        const char *glob, size_t glob_length, int flags, tandem_result *result);
+
+/* -- Flights ---------------------------------------------------------------------------------- */
+
+/* A value that neither tier has is made by whoever asks for it, who begins a flight for its key first.
+ * Of these a host has one at a time for each key; the others wait for its end. */
+
+/* Begins a flight, which is the caller's for keep_ms, or until its process dies.
+ * TANDEM_OK: result.ticket is its number, to be given to tandem_flight_end when it is over, whatever
+ * became of it.  TANDEM_PENDING: another one is under way; result.ticket is to be waited for, wait_ms at
+ * most: tandem_take then answers TANDEM_OK, with TANDEM_FLIGHT_* in result.count and, with
+ * TANDEM_FLIGHT_FAILED, the error's text in buffer; or TANDEM_ETIMEOUT.  TANDEM_MISS: the same, and
+ * flags has TANDEM_NOWAIT.  TANDEM_MORE: memory has the key now, or knows that it is absent: ask again.
+ * (Not looked at with TANDEM_NOWAIT, unless TANDEM_STALE says that what was there is past its TTL.)
+ * With TANDEM_ALONE a number is drawn and nothing else, and so when TANDEM_EFULL or TANDEM_EBUSY say that
+ * no flight is to be had: then the caller may go on without. */
+int tandem_flight_begin(tandem_cache *cache, const char *key, size_t key_length, int flags,
+                        double keep_ms, double wait_ms, tandem_result *result);
+
+/* Stores a value as tandem_set does, but only if nothing else has changed the key since the flight began,
+ * and with TANDEM_FIRST only if Redis has none yet.  Waits for Redis also with write_behind.
+ * As tandem_set; TANDEM_MISS: it was not stored, because of a change (tier TANDEM_TIER_NONE), or because
+ * Redis has got another value meanwhile (TANDEM_TIER_REDIS); or the number is of no flight of this
+ * handle's process.  tandem_take answers the same. */
+int tandem_flight_store(tandem_cache *cache, double flight, const void *value, size_t value_length,
+                        int64_t ttl_ms, int flags, tandem_result *result);
+
+/* Notes, on this host, that there is no such key, for ttl_ms (> 0), under the same condition.
+ * TANDEM_OK; TANDEM_MISS: as tandem_flight_store; TANDEM_EBUSY. */
+int tandem_flight_absent(tandem_cache *cache, double flight, int64_t ttl_ms, tandem_result *result);
+
+/* Ends a flight and tells all who wait for it.  error: with TANDEM_FLIGHT_FAILED, its first bytes are
+ * told.  A number of none is fine. */
+void tandem_flight_end(tandem_cache *cache, double flight, int outcome, const char *error,
+                       size_t error_length);
 
 /* -- Near tables ------------------------------------------------------------------------------- */
 

@@ -110,6 +110,7 @@ static tandem_cache *make_handle(const tandem_options *options)
         return NULL;
     }
     cache->rules.memory_ttl_ms = options->memory_ttl_ms;
+    cache->rules.stale_ttl_ms = options->stale_ttl_ms;
     cache->rules.max_stale_ms = options->max_stale_ms;
     cache->rules.tracking = options->tracking != 0;
     cache->rules.provisional_ms = options->max_stale_ms;
@@ -156,6 +157,7 @@ void tandem_close(tandem_cache *cache)
         return;
     tier_uncork(cache);
     near_leave(cache);
+    flights_leave(cache);
     mailbox_abandon_of(cache->mailbox, cache);
     registry_leave(cache->tier);
     mailbox_release(cache->mailbox);

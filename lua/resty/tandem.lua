@@ -8,6 +8,7 @@
 local ffi = require "ffi"
 
 local cache = require "resty.tandem.cache"
+local freeze = require "resty.tandem.freeze"
 local host = require "resty.tandem.host"
 local lib = require "resty.tandem.lib"
 local options = require "resty.tandem.options"
@@ -37,6 +38,12 @@ function _M.new(name, opts)
         error(err, 2)
     end
     return object, err
+end
+
+--- A deep copy of a value of a cache with `freeze = true`: plain tables, the caller's own.
+-- @param value any; what is no table is returned as it is
+function _M.thaw(value)
+    return freeze.thaw(value)
 end
 
 --- Sends the library's log lines to fn(level, message), level being "error", "warn" or "notice".

@@ -57,6 +57,46 @@ describe("the codec json", function()
         assert.is_nil(c.encode(loop))
     end)
 
+    it("returns an error for what would come back as something else", function()
+        for _, case in ipairs({
+            { { 1, 2, x = 1 }, "a table has both strings and numbers as keys" },
+            { { a = { { [1] = 1, b = 2 } } }, "a table has both strings and numbers as keys" },
+            { { 1, nil, 3 }, "an array has holes: 2 items, the last of which is number 3" },
+            { { [2] = 1 }, "an array has holes: 1 items, the last of which is number 2" },
+            { { [0] = 1 }, "the key 0 is a number, and not one of an array" },
+            { { [1.5] = 1 }, "the key 1.5 is a number, and not one of an array" },
+            { { a = { [-1] = 1 } }, "the key -1 is a number, and not one of an array" },
+        }) do
+            local bytes, err, misuse = c.encode(case[1])
+            assert.is_nil(bytes)
+            assert.are.equal("value cannot be written as JSON: " .. case[2], err)
+            assert.is_nil(misuse)
+        end
+        for _, value in ipairs({ 2 ^ 53, { id = -(2 ^ 53) } }) do
+            local bytes, err = c.encode(value)
+            if bytes then -- this lua-cjson has 16 digits
+                assert.are.same(value, c.decode(bytes))
+            else
+                assert.is_truthy(err:find("^value cannot be written as JSON: %-?9007199254740992"
+                                 .. " has more digits than the 14 that this lua%-cjson writes$"),
+                                 err)
+            end
+        end
+        local loop = {}
+        loop.a, loop.b = loop, loop
+        local _, err = c.encode(loop)
+        assert.are.equal("value cannot be written as JSON: it is nested too deeply", err)
+    end)
+
+    it("takes tables in tables, numbers and booleans, and empty ones", function()
+        for _, value in ipairs({
+            { { {}, { {} } } }, { x = { y = { 1, 2, { z = true } } } }, {}, { false, true },
+            { 0, -1, 0.5, 1e300, 1e-300, 12345678901234, -0.1, 2 ^ 20 }, { ["1"] = "one" },
+        }) do
+            assert.are.same(value, round_trip(c, value))
+        end
+    end)
+
     it("has no nil and no null", function()
         assert.are.same({ nil, "value must not be nil: use delete", true }, { c.encode(nil) })
         assert.are.same({ nil, "value must not be null: use delete", true },

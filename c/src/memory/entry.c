@@ -221,7 +221,9 @@ static int forget_locked(struct memory *m, const struct memory_place *place, con
     if (slot == INDEX_NONE)
         return MEMORY_ABSENT;
     shard_forget_locked(m, slot);
-    return shard_exists(m, &record, now_ms) ? MEMORY_OK : MEMORY_ABSENT;
+    return shard_exists(m, &record, now_ms) && !(record.attributes.flags & MEMORY_NEGATIVE)
+               ? MEMORY_OK
+               : MEMORY_ABSENT;
 }
 
 static int write_locked(struct memory *m, struct write *w)

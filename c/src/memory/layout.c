@@ -62,13 +62,22 @@ static uint32_t power_above(uint64_t n)
     return power;
 }
 
+/* A 128th of a small segment, and never more than anybody needs. */
+static uint32_t flights_for(uint64_t bytes)
+{
+    uint64_t n = bytes / 128 / sizeof(struct layout_flight);
+
+    return n < 1024 ? (uint32_t)n / LAYOUT_FLIGHT_GROUP * LAYOUT_FLIGHT_GROUP : 1024;
+}
+
 static void place_parts(struct layout *l)
 {
     uint64_t shards = l->shards;
 
     l->counters_at = LAYOUT_PAGE;
     l->near_at = page_up(l->counters_at + LAYOUT_COUNTER_BLOCKS * sizeof(struct layout_counters));
-    l->shards_at = page_up(l->near_at + LAYOUT_NEAR * sizeof(struct layout_near));
+    l->flights_at = page_up(l->near_at + LAYOUT_NEAR * sizeof(struct layout_near));
+    l->shards_at = page_up(l->flights_at + l->flights * sizeof(struct layout_flight));
     l->buckets_at = page_up(l->shards_at + shards * sizeof(struct layout_shard));
     l->ghosts_at = page_up(l->buckets_at + shards * l->buckets * sizeof(struct layout_bucket));
     l->tables_at = page_up(l->ghosts_at + shards * l->ghosts * sizeof(uint32_t));
@@ -83,6 +92,7 @@ void layout_compute(uint64_t bytes, bool with_redis, struct layout *layout)
     memset(layout, 0, sizeof(*layout));
     layout->bytes = bytes;
     layout->shards = shards_for(bytes);
+    layout->flights = flights_for(bytes);
     if (with_redis)
         layout->replays = (uint32_t)(bytes / 64 / sizeof(struct layout_replay)) /
                           LAYOUT_REPLAY_GROUP * LAYOUT_REPLAY_GROUP;
@@ -129,7 +139,8 @@ void layout_fingerprint(char *text, size_t size)
     char boot[48];
 
     read_boot_id(boot, sizeof(boot));
-    snprintf(text, size, "%d:%s%zu:%zu.%zu.%zu.%d.%d:%s", LAYOUT_VERSION, LIBC,
+    snprintf(text, size, "%d:%s%zu:%zu.%zu.%zu.%zu.%d.%d:%s", LAYOUT_VERSION, LIBC,
              sizeof(pthread_mutex_t), sizeof(struct layout_header), sizeof(struct layout_shard),
-             sizeof(struct layout_bucket), COUNT_COUNTERS, LAYOUT_LOG_PER_SLOT, boot);
+             sizeof(struct layout_bucket), sizeof(struct layout_flight), COUNT_COUNTERS,
+             LAYOUT_LOG_PER_SLOT, boot);
 }

@@ -2,12 +2,12 @@
  * layout.h: every byte of a segment.  Whatever changes what another process would see changes here,
  * and the fingerprint (layout.c) with it.
  *
- *   +--------+----------+------+--------+---------+--------+--------+---------------------------+
- *   | header | counters | near | shards | buckets | ghosts | tables | pages                     |
- *   +--------+----------+------+--------+---------+--------+--------+---------------------------+
- *   0        page       page   page     page      page     page     page                        bytes
+ *   +--------+----------+------+---------+--------+---------+--------+--------+------------------+
+ *   | header | counters | near | flights | shards | buckets | ghosts | tables | pages            |
+ *   +--------+----------+------+---------+--------+---------+--------+--------+------------------+
+ *   0        page       page   page      page     page      page     page     page               bytes
  *
- * and in each part but the first three what belongs to shard 0, then to shard 1, and so on.  A key's hash
+ * and in each part but the first four what belongs to shard 0, then to shard 1, and so on.  A key's hash
  * chooses a shard, and in it two groups of two buckets of four slots.  A slot says where in which of
  * the shard's two logs the key's record is.  Nothing in a segment is a pointer.
  *
@@ -36,6 +36,12 @@
  *   ghost          31           16    15    14            0
  *                  [ fingerprint  ][ log ][ when it left  ]            0: none
  *
+ *   flight, 256 bytes, in groups of 8 of which a key's hash chooses one
+ *   +--------+--------+-------+----------+-------+---------+--------+--------+-------------+-----------+
+ *   | number | hash (16 bytes)| owner    | until | ended   | state  | outcome| error length| error     |
+ *   +--------+--------+-------+----------+-------+---------+--------+--------+-------------+-----------+
+ *   0        8                24         32      40        48       52       56            64
+ *
  * Words are little-endian; x86-64 and arm64 are, and memory orders are written for the weaker one.
  *
  * Who may write what
@@ -45,6 +51,9 @@
  *   - epoch, floor, lease, covered, wanted, counters: anybody; they only grow.
  *   - places: by compare-and-swap, whoever finds one vacant or its owner silent.
  *   - near: an owner, anybody, by compare-and-swap; the hits beside it, only the owner, by plain stores.
+ *   - flights: only the holder of one of their locks, which is their group's number modulo the locks';
+ *     number and state with atomic stores, because those who wait look without it.
+ *   - flight_number, flight_word: anybody; they only grow.
  *   - all else: whoever made the segment, before anyone else could see it.
  */
 #ifndef TANDEM_MEMORY_LAYOUT_H
@@ -81,8 +90,11 @@ enum {
 };
 
 enum {
-    LAYOUT_PLACES = 2,        /* tracking links at a time: each is the other's standby */
-    LAYOUT_LEAVING = 8,       /* and those of processes that are about to exit */
+    LAYOUT_PLACES = 2,       /* tracking links at a time: each is the other's standby */
+    LAYOUT_LEAVING = 8,      /* and those of processes that are about to exit */
+    LAYOUT_FLIGHT_GROUP = 8, /* places that a key's flight may have */
+    LAYOUT_FLIGHT_LOCKS = 8,
+    LAYOUT_FLIGHT_ERROR = 192,
     LAYOUT_REPLAY_KEY = 224,  /* longest key of a write that can be told later */
     LAYOUT_REPLAY_GROUP = 16, /* places that a key may have in the table */
     LAYOUT_ATTENDING = 40     /* processes that would take a place */
@@ -144,6 +156,19 @@ struct layout_near {
     _Atomic uint64_t hits;  /* a double; outlives its owners */
 };
 
+/* One run of a loader. */
+struct layout_flight {
+    _Atomic uint64_t number; /* 0: nothing here */
+    uint64_t hash[2];
+    uint64_t owner;
+    int64_t until_ms, ended_ms;
+    _Atomic uint32_t state; /* enum flight_state */
+    uint32_t outcome;
+    uint32_t error_length;
+    uint32_t awaited;
+    char error[LAYOUT_FLIGHT_ERROR];
+};
+
 /* A write that Redis could not be told. */
 struct layout_replay {
     _Atomic uint64_t number;     /* of all such writes; 0: nothing here */
@@ -190,6 +215,11 @@ struct layout_header {
     _Atomic uint32_t replay_lost; /* writes that found no place in it, since Redis was last back */
     _Atomic uint64_t replay_number;
     struct layout_place replayer; /* who tells Redis */
+
+    alignas(64) pthread_mutex_t flight_mutex[LAYOUT_FLIGHT_LOCKS];
+    uint32_t flight_flux[LAYOUT_FLIGHT_LOCKS]; /* 1 + the flight being changed under that lock */
+    _Atomic uint64_t flight_number;            /* of the latest */
+    alignas(64) _Atomic uint32_t flight_word;  /* a futex: changes when one ends that is awaited */
 };
 
 /* Where things are in a segment of so many bytes. */
@@ -202,8 +232,10 @@ struct layout {
     uint32_t page_shift;   /* units of a page, as a power of two */
     uint32_t table_length; /* entries of a log's table, a power of two */
     uint64_t capacity;     /* units that the records of a shard may take */
+    uint32_t flights;      /* a multiple of LAYOUT_FLIGHT_GROUP */
     uint32_t replays;      /* entries, a multiple of LAYOUT_REPLAY_GROUP; 0 without Redis */
-    uint64_t counters_at, near_at, shards_at, buckets_at, ghosts_at, tables_at, replays_at;
+    uint64_t counters_at, near_at, flights_at, shards_at, buckets_at, ghosts_at, tables_at,
+        replays_at;
     uint64_t pages_at;
     uint64_t value_limit;
 };
@@ -212,6 +244,7 @@ _Static_assert(sizeof(struct layout_bucket) == 64, "a bucket is a cache line");
 _Static_assert(sizeof(struct layout_shard) == 256, "a shard is four");
 _Static_assert(sizeof(struct layout_header) <= LAYOUT_PAGE, "the header is a page");
 _Static_assert(sizeof(struct layout_replay) == 256, "replays are aligned");
+_Static_assert(sizeof(struct layout_flight) == 256, "flights are, too");
 _Static_assert(ATOMIC_LLONG_LOCK_FREE == 2 && ATOMIC_INT_LOCK_FREE == 2, "plain atomics");
 
 /* 16-bit words of a shard's tables. */

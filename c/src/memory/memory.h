@@ -287,6 +287,50 @@ bool memory_replay_next(struct memory *memory, enum memory_replay_kind kind, uin
 void memory_replay_over(struct memory *memory, const struct memory_replay *replay, bool told,
                         int64_t lock_us);
 
+/* -- Flights -------------------------------------------------------------------------------------- */
+
+enum { MEMORY_FLIGHT_ERROR = 192 };
+
+/* A run of a loader. */
+struct memory_flight {
+    uint64_t number; /* never used again */
+    uint32_t place;
+};
+
+struct memory_flight_outcome {
+    int outcome; /* as given to memory_flight_end */
+    size_t error_length;
+    char error[MEMORY_FLIGHT_ERROR];
+};
+
+/* Begins a flight for a key, which this process then owns until until_ms, or says whose is under way.
+ * wait: in that case its end is to be told (memory_flight_word).
+ * MEMORY_OK: begun; MEMORY_MORE: another one is under way, and is not its owner's who died or whose time
+ * is over; MEMORY_REFUSED: there is no place; MEMORY_BUSY. */
+int memory_flight_begin(struct memory *memory, const void *key, size_t key_length, bool wait,
+                        int64_t now_ms, int64_t until_ms, struct memory_flight *flight);
+
+/* A number of its own for what has no flight. */
+uint64_t memory_flight_number(struct memory *memory);
+
+/* Has it neither ended nor been given up?  Takes no lock. */
+bool memory_flight_is_under_way(const struct memory *memory, const struct memory_flight *flight);
+
+/* MEMORY_MORE: it is under way; is_alive: and its owner was looked for.  MEMORY_OK: it has ended so.
+ * MEMORY_ABSENT: it was given up, or ended so long ago that it is forgotten. */
+int memory_flight_look(struct memory *memory, const struct memory_flight *flight, int64_t now_ms,
+                       bool is_alive, struct memory_flight_outcome *outcome);
+
+/* Ends it, if it is under way.  True: somebody waited, and all processes were told. */
+bool memory_flight_end(struct memory *memory, const struct memory_flight *flight, int outcome,
+                       const char *error, size_t error_length);
+
+/* A word that changes whenever a flight ends that somebody waits for.  memory_flight_sleep waits until it
+ * is another than word, ms at most; memory_flight_ring changes it, and wakes all sleepers. */
+uint32_t memory_flight_word(const struct memory *memory);
+void memory_flight_sleep(const struct memory *memory, uint32_t word, int64_t ms);
+void memory_flight_ring(struct memory *memory);
+
 /* -- Walks, in steps ---------------------------------------------------------------------------- */
 
 /* Each step takes a bounded time.  cursor starts at 0 and is whole.  They answer MEMORY_MORE, or

@@ -62,6 +62,9 @@ static int initialise(struct layout_header *header, const struct segment_config 
     }
     if (lock_init(&header->replay_mutex) != 0)
         return EINVAL;
+    for (int i = 0; i < LAYOUT_FLIGHT_LOCKS; i++)
+        if (lock_init(header->flight_mutex + i) != 0)
+            return EINVAL;
     layout_fingerprint(header->fingerprint, sizeof(header->fingerprint));
     memcpy(header->magic, LAYOUT_MAGIC, sizeof(LAYOUT_MAGIC));
     return 0;
@@ -222,6 +225,8 @@ static bool locks_are_sound(struct layout_header *header, const struct segment_c
 
     view_init(&view, header, config->bytes, config->with_redis);
     sound = lock_is_sound(&header->replay_mutex);
+    for (int i = 0; sound && i < LAYOUT_FLIGHT_LOCKS; i++)
+        sound = lock_is_sound(header->flight_mutex + i);
     for (uint32_t shard = 0; sound && shard < view.layout.shards; shard++)
         sound = lock_is_sound(&view_shard(&view, shard)->mutex);
     return sound;

@@ -58,7 +58,21 @@
       "answers not kept, as they came from another server than is tracked")                        \
     M(TRACKING_VERIFIES, "tracking", "verifies", "counter", "", "own writes read back")            \
     M(TRACKING_UNVERIFIED, "tracking", "unverified", "counter", "",                                \
-      "own writes given up after other writes came in between again and again")
+      "own writes given up after other writes came in between again and again")                    \
+    M(FETCH_LOADS, "fetch", "loads", "counter", "", "loaders that returned a value or an absence") \
+    M(FETCH_ERRORS, "fetch", "load_errors", "counter", "", "loaders that failed or took too long") \
+    M(FETCH_UNKEPT, "fetch", "unkept", "counter", "",                                              \
+      "results of loaders that were not kept, as they wished or because they could not be")        \
+    M(FETCH_GONE, "fetch", "abandoned", "counter", "",                                             \
+      "loaders that never ended, or whose result a change overtook")                               \
+    M(FETCH_JOINED, "fetch", "joined", "counter", "", "waits for a loader that ran already")       \
+    M(FETCH_LOCK_TIMEOUTS, "fetch", "lock_timeouts", "counter", "",                                \
+      "such waits given up at their bound")                                                        \
+    M(FETCH_ALONE, "fetch", "alone", "counter", "", "loaders run beside another for the same key") \
+    M(FETCH_REFRESHES, "fetch", "refreshes", "counter", "",                                        \
+      "values made anew while the old one was answered")                                           \
+    M(FETCH_STALE, "fetch", "stale", "counter", "", "reads answered past the time to live")        \
+    M(FETCH_NEGATIVE, "fetch", "negative", "counter", "", "reads answered by a known absence")
 
 /* Gauges are computed when asked for. */
 #define MEMORY_GAUGES(M)                                                                           \

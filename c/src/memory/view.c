@@ -13,6 +13,7 @@ void view_init(struct memory *m, struct layout_header *header, uint64_t bytes, b
     m->ghosts = (void *)(base + m->layout.ghosts_at);
     m->tables = (void *)(base + m->layout.tables_at);
     m->replays = (void *)(base + m->layout.replays_at);
+    m->flights = (void *)(base + m->layout.flights_at);
     m->pages = (unsigned char *)base + m->layout.pages_at;
     m->seed = header->seed;
     view_choose_counters(m);

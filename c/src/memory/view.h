@@ -18,6 +18,7 @@ struct memory {
     _Atomic uint32_t *ghosts;
     _Atomic uint16_t *tables;
     struct layout_replay *replays;
+    struct layout_flight *flights;
     unsigned char *pages;
     struct layout layout;
     uint64_t seed;

@@ -106,7 +106,8 @@ static int remove_slot(const struct walk *w, const struct record *seen, const ch
     if (!shard_hold(w->m, place.shard, lock_us))
         return MEMORY_BUSY;
     if (index_find_locked(w->m, &place, key, seen->key_length, &record) == w->slot) {
-        existed = shard_exists(w->m, &record, now_ms);
+        existed =
+            shard_exists(w->m, &record, now_ms) && !(record.attributes.flags & MEMORY_NEGATIVE);
         shard_forget_locked(w->m, w->slot);
         atomic_fetch_add_explicit(&view_bucket(w->m, place.slot[0])->wseq, 1, memory_order_release);
     }

@@ -78,6 +78,7 @@ static int set_if(tandem_cache *cache, enum redis_kind kind, const char *key, si
     struct request *r;
     int status;
 
+    ttl_ms = freshness_kept_ms(&cache->rules, ttl_ms);
     if (!cache->tier->client) {
         struct memory_attributes a = freshness_memory_only(ttl_ms > 0 ? clock_now_ms() : 0, ttl_ms);
 
@@ -118,6 +119,7 @@ int tier_incr(tandem_cache *cache, const char *key, size_t key_length, double by
     struct request *r;
     int status;
 
+    ttl_ms = freshness_kept_ms(&cache->rules, ttl_ms);
     if (!cache->tier->client) {
         struct memory_addition a = {
             .by = number_of_double(by),
@@ -149,6 +151,7 @@ int tier_expire(tandem_cache *cache, const char *key, size_t key_length, int64_t
     struct request *r;
     int status;
 
+    ttl_ms = freshness_kept_ms(&cache->rules, ttl_ms);
     if (!cache->tier->client) {
         int64_t now_ms = clock_now_ms();
         struct memory_attributes a = freshness_memory_only(now_ms, ttl_ms);

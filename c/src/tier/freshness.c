@@ -11,6 +11,19 @@ static int64_t not_never(int64_t time_ms)
     return time_ms > 0 ? time_ms : 1;
 }
 
+int64_t freshness_kept_ms(const struct freshness_rules *rules, int64_t ttl_ms)
+{
+    return ttl_ms > 0 ? ttl_ms + rules->stale_ttl_ms : 0;
+}
+
+int64_t freshness_left(const struct freshness_rules *rules, const struct memory_attributes *a,
+                       int64_t now_ms)
+{
+    if (!a->expires_ms || (a->flags & MEMORY_CAPPED))
+        return INT64_MAX;
+    return a->expires_ms - now_ms - (a->flags & MEMORY_NEGATIVE ? 0 : rules->stale_ttl_ms);
+}
+
 struct memory_attributes freshness_attributes(const struct freshness_rules *rules, int64_t sent_ms,
                                               int64_t ttl_ms, bool leased)
 {
@@ -20,12 +33,14 @@ struct memory_attributes freshness_attributes(const struct freshness_rules *rule
 
     if (rules->tracking && leased)
         a.flags |= MEMORY_LEASED;
-    if (ttl_ms < 0 || ttl_ms > rules->memory_ttl_ms) {
+    if (ttl_ms < 0 || ttl_ms - rules->stale_ttl_ms > rules->memory_ttl_ms) {
         a.flags |= MEMORY_CAPPED;
-        ttl_ms = rules->memory_ttl_ms;
+        a.expires_ms = not_never(sent_ms + rules->memory_ttl_ms);
+        a.fresh_until_ms = not_never(sent_ms + earlier(rules->memory_ttl_ms, fresh_ms));
+    } else {
+        a.expires_ms = not_never(sent_ms + ttl_ms);
+        a.fresh_until_ms = not_never(sent_ms + earlier(ttl_ms - rules->stale_ttl_ms, fresh_ms));
     }
-    a.expires_ms = not_never(sent_ms + ttl_ms);
-    a.fresh_until_ms = not_never(sent_ms + earlier(ttl_ms, fresh_ms));
     return a;
 }
 

@@ -14,13 +14,22 @@
 /* What a handle promises about entries from Redis. */
 struct freshness_rules {
     int64_t memory_ttl_ms;  /* no entry is served longer without asking Redis again */
+    int64_t stale_ttl_ms;   /* what was stored is kept this long past its TTL */
     int64_t max_stale_ms;   /* with tracking asked for, but no link: an entry is fresh this long */
     int64_t provisional_ms; /* a write that is not confirmed yet is served this long */
     bool tracking;
 };
 
+/* How long to keep what is to live for ttl_ms; 0: for ever. */
+int64_t freshness_kept_ms(const struct freshness_rules *rules, int64_t ttl_ms);
+
+/* What is left of an entry's TTL, in ms; <= 0: it is past it.  INT64_MAX: for ever, or as long as this entry
+ * is kept, whose own TTL is longer. */
+int64_t freshness_left(const struct freshness_rules *rules,
+                       const struct memory_attributes *attributes, int64_t now_ms);
+
 /* The attributes of an entry that was read from Redis, or written to it, by a command sent at sent_ms.
- * ttl_ms is what the key had left then (PTTL's answer): < 0 none.  Of the exact expiry memory may cut
+ * ttl_ms is what the key had left then (PTTL's answer, what it is kept past its TTL included): < 0 none.  Of the exact expiry memory may cut
  * something off, never add.  leased: a tracking link is live, so that the entry is fresh as long as the
  * lease runs. */
 struct memory_attributes freshness_attributes(const struct freshness_rules *rules, int64_t sent_ms,

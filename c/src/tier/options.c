@@ -94,6 +94,8 @@ static int check_numbers(const tandem_options *o, const struct complaint *c)
     if (!status)
         status = check_number("memory_ttl_ms", o->memory_ttl_ms, 1, OPTIONS_TTL_MAX_MS, c);
     if (!status)
+        status = check_number("stale_ttl_ms", o->stale_ttl_ms, 0, OPTIONS_TTL_MAX_MS, c);
+    if (!status)
         status = check_number("max_stale_ms", o->max_stale_ms, 0, OPTIONS_TTL_MAX_MS, c);
     if (!status)
         status =

@@ -7,13 +7,16 @@
 
 enum { BEFORE_ALL = 0 }; /* a time at which nothing has expired */
 
-/* 0 would mean that it never expires. */
-static double seconds_left(int64_t expires_ms, int64_t now_ms)
+/* 0 would mean that it never expires.  What is kept for its own TTL's sake or memory's is no matter. */
+static double seconds_left(const tandem_cache *cache, const struct memory_attributes *a,
+                           int64_t now_ms)
 {
-    int64_t ms = expires_ms - now_ms;
+    int64_t ms = freshness_left(&cache->rules, a, now_ms);
 
-    if (!expires_ms)
+    if (!a->expires_ms)
         return 0;
+    if (ms == INT64_MAX)
+        ms = a->expires_ms - now_ms;
     return ms ? (double)ms / 1000 : -0.001;
 }
 
@@ -33,13 +36,14 @@ int tier_peek(tandem_cache *cache, const char *key, size_t key_length, int flags
     if (found != MEMORY_OK && found != MEMORY_SMALL)
         return TANDEM_MISS;
     result->tier = TANDEM_TIER_MEMORY;
-    if (freshness_judge(&entry, lease_ms, now_ms) != FRESHNESS_FRESH)
+    if (freshness_judge(&entry, lease_ms, now_ms) != FRESHNESS_FRESH ||
+        freshness_left(&cache->rules, &entry.attributes, now_ms) <= 0)
         result->tier = TANDEM_TIER_STALE;
     if (result->tier == TANDEM_TIER_STALE && !(flags & TANDEM_STALE)) {
         result->tier = TANDEM_TIER_NONE;
         return TANDEM_MISS;
     }
-    result->ttl = seconds_left(entry.attributes.expires_ms, now_ms);
+    result->ttl = seconds_left(cache, &entry.attributes, now_ms);
     if (entry.attributes.flags & MEMORY_NEGATIVE) {
         result->tier = TANDEM_TIER_NEGATIVE;
         return TANDEM_MISS;

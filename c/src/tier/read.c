@@ -11,12 +11,6 @@
 
 /* -- On the handle's thread ---------------------------------------------------------------------- */
 
-/* 0 would mean that it never expires. */
-static double seconds(int64_t ms)
-{
-    return ms > 0 ? (double)ms / 1000 : 0.001;
-}
-
 /* Does memory know the key's own expiry, if that is what is asked? */
 static bool tells(enum redis_kind kind, const struct memory_entry *entry)
 {
@@ -33,7 +27,7 @@ static inline double sooner(double until, int64_t time_ms)
  * be dropped without any further sign.  Of the lease what is known now is enough: it only grows, and a
  * caller who asks again when that is over learns how far it goes then. */
 static inline void say_near(const struct memory_entry *entry, int32_t from, int64_t lease_ms,
-                            tandem_result *result)
+                            int64_t left_ms, int64_t now_ms, tandem_result *result)
 {
     const struct memory_attributes *a = &entry->attributes;
     double until = a->expires_ms ? (double)a->expires_ms : INFINITY;
@@ -41,6 +35,8 @@ static inline void say_near(const struct memory_entry *entry, int32_t from, int6
     if (from != TANDEM_TIER_MEMORY || !entry->epoch_holds ||
         !memory_near_word(entry->slot, &result->slot))
         return;
+    if (left_ms != INT64_MAX)
+        until = sooner(until, now_ms + left_ms);
     if ((a->flags & MEMORY_FROM_REDIS) && a->fresh_until_ms)
         until = sooner(until, a->fresh_until_ms);
     if (a->flags & MEMORY_LEASED)
@@ -50,10 +46,18 @@ static inline void say_near(const struct memory_entry *entry, int32_t from, int6
     result->epoch = a->epoch;
 }
 
+/* What tandem_result says of a TTL: 0 for ever, negative when it is over. */
+static inline double ttl_left(int64_t left_ms)
+{
+    if (left_ms == INT64_MAX)
+        return 0;
+    return left_ms ? (double)left_ms / 1000 : -0.001;
+}
+
 /* Answers with what memory has; found is MEMORY_OK or MEMORY_SMALL. */
 static inline int answer(struct tier *tier, enum redis_kind kind, int found,
                          const struct memory_entry *entry, int32_t from, int64_t now_ms,
-                         int64_t lease_ms, tandem_result *result)
+                         int64_t lease_ms, int64_t left_ms, tandem_result *result)
 {
     result->tier = from;
     if ((entry->attributes.flags & MEMORY_LEASED) &&
@@ -61,13 +65,15 @@ static inline int answer(struct tier *tier, enum redis_kind kind, int found,
         tracking_attend(tier);
     if (kind == REDIS_GET) {
         result->length = (double)entry->length;
-        say_near(entry, from, lease_ms, result);
+        say_near(entry, from, lease_ms, left_ms, now_ms, result);
     }
     if (found == MEMORY_SMALL)
         return TANDEM_TOO_SMALL;
-    if (kind == REDIS_PTTL && entry->attributes.expires_ms)
-        result->ttl = seconds(entry->attributes.expires_ms - now_ms);
-    memory_count(tier->memory, from == TANDEM_TIER_STALE ? COUNT_MEMORY_STALE : COUNT_MEMORY_HITS,
+    result->ttl = ttl_left(left_ms);
+    memory_count(tier->memory,
+                 left_ms <= 0                ? COUNT_FETCH_STALE
+                 : from == TANDEM_TIER_STALE ? COUNT_MEMORY_STALE
+                                             : COUNT_MEMORY_HITS,
                  1);
     return TANDEM_OK;
 }
@@ -84,8 +90,13 @@ static int ask(tandem_cache *cache, enum redis_kind kind, const char *key, size_
                           "memory does not have it, and the caller cannot wait for %s",
                           redis_client_server(tier->client));
     status = request_possible(cache, result);
+    /* Of what is kept past its TTL, EXISTS does not say whether it is. */
+    if (kind == REDIS_EXISTS && cache->rules.stale_ttl_ms)
+        kind = REDIS_PTTL;
     if (!status) {
         r = request_create(cache, kind, key, key_length);
+        if (r)
+            r->stale = (flags & TANDEM_STALE) != 0;
         if (r)
             memory_token_read(tier->memory, key, key_length, &r->token);
         status = request_submit(cache, r, true, flags, result);
@@ -110,7 +121,8 @@ static bool answer_alone(tandem_cache *cache, enum redis_kind kind, const char *
         return false;
     *status = TANDEM_MISS;
     if (kept == MEMORY_REPLAY_SET && have)
-        *status = answer(tier, kind, found, entry, TANDEM_TIER_STALE, now_ms, 0, result);
+        *status = answer(tier, kind, found, entry, TANDEM_TIER_STALE, now_ms, 0,
+                         freshness_left(&cache->rules, &entry->attributes, now_ms), result);
     else
         memory_count(tier->memory, COUNT_MEMORY_MISSES, 1);
     return true;
@@ -124,21 +136,42 @@ static inline int look_up(tandem_cache *cache, enum redis_kind kind, const char 
     struct memory_entry entry;
     int64_t now_ms = clock_coarse_ms(), lease_ms = memory_lease(tier->memory);
     int found = MEMORY_ABSENT, status;
-    bool have;
+    int64_t left_ms = 0;
+    bool have, fresh = false;
 
     if (!tier->client || !behind_has(&tier->behind, key, key_length))
         found = memory_get(tier->memory, key, key_length, now_ms, kind != REDIS_GET, buffer, size,
                            &entry);
     have = (found == MEMORY_OK || found == MEMORY_SMALL) && tells(kind, &entry);
-    if (have && (!tier->client || freshness_judge(&entry, lease_ms, now_ms) == FRESHNESS_FRESH))
-        return answer(tier, kind, found, &entry, TANDEM_TIER_MEMORY, now_ms, lease_ms, result);
+    if (have) {
+        left_ms = freshness_left(&cache->rules, &entry.attributes, now_ms);
+        fresh = left_ms > 0 &&
+                (!tier->client || freshness_judge(&entry, lease_ms, now_ms) == FRESHNESS_FRESH);
+    }
+    if (have && (entry.attributes.flags & MEMORY_NEGATIVE)) {
+        have = false;
+        if (fresh) {
+            result->tier = TANDEM_TIER_NEGATIVE;
+            memory_count(tier->memory, COUNT_FETCH_NEGATIVE, 1);
+            return TANDEM_MISS;
+        }
+    } else if (fresh) {
+        return answer(tier, kind, found, &entry, TANDEM_TIER_MEMORY, now_ms, lease_ms, left_ms,
+                      result);
+    } else if (have && left_ms <= 0) {
+        have = false;
+        if (kind == REDIS_GET && (flags & TANDEM_STALE))
+            return answer(tier, kind, found, &entry, TANDEM_TIER_STALE, now_ms, lease_ms, left_ms,
+                          result);
+    }
     if (tier->client &&
         answer_alone(cache, kind, key, key_length, have, found, &entry, now_ms, result, &status))
         return status;
     status = tier->client ? ask(cache, kind, key, key_length, flags, result) : TANDEM_MISS;
     if (status < 0 && have && cache->degrade) {
         result_clear(result);
-        return answer(tier, kind, found, &entry, TANDEM_TIER_STALE, now_ms, lease_ms, result);
+        return answer(tier, kind, found, &entry, TANDEM_TIER_STALE, now_ms, lease_ms, left_ms,
+                      result);
     }
     memory_count(tier->memory, COUNT_MEMORY_MISSES, 1);
     return status;
@@ -203,27 +236,45 @@ static void take_value(struct tier *tier, struct request *r, struct outcome *out
     op->reply = NULL;
 }
 
+/* What is left of its TTL, of a key that Redis has. */
+static int64_t left_in_redis(const struct request *r)
+{
+    const struct redis_op *op = &r->op;
+
+    return op->kind == REDIS_EXISTS || op->pttl_ms < 0 ? INT64_MAX
+                                                       : op->pttl_ms - r->rules.stale_ttl_ms;
+}
+
 static void answered(struct tier *tier, struct request *r, struct outcome *outcome)
 {
     struct redis_op *op = &r->op;
-    bool present = op->status == REDIS_DONE;
+    bool present = op->status == REDIS_DONE, past;
 
     if (present && op->kind == REDIS_EXISTS)
         present = op->integer != 0;
     else if (present && op->kind == REDIS_PTTL)
         present = op->pttl_ms != -2;
-    memory_count(tier->memory, present ? COUNT_REDIS_HITS : COUNT_REDIS_MISSES, 1);
+    past = present && r->rules.stale_ttl_ms && left_in_redis(r) <= 0;
+    if (past && op->kind == REDIS_GET && r->stale)
+        memory_count(tier->memory, COUNT_FETCH_STALE, 1);
+    else
+        memory_count(tier->memory, present && !past ? COUNT_REDIS_HITS : COUNT_REDIS_MISSES, 1);
     if (!present) {
         forget(tier, r);
         outcome->status = TANDEM_MISS;
         return;
     }
     outcome->status = TANDEM_OK;
-    outcome->tier = TANDEM_TIER_REDIS;
+    outcome->tier = past ? TANDEM_TIER_STALE : TANDEM_TIER_REDIS;
+    outcome->ttl = op->kind == REDIS_EXISTS ? 0 : ttl_left(left_in_redis(r));
     if (op->kind == REDIS_GET)
         take_value(tier, r, outcome);
-    else if (op->kind == REDIS_PTTL)
-        outcome->ttl = op->pttl_ms < 0 ? 0 : seconds(op->pttl_ms);
+    if (past && !(op->kind == REDIS_GET && r->stale)) {
+        outcome_free(outcome);
+        outcome->length = 0;
+        outcome->tier = TANDEM_TIER_NONE;
+        outcome->status = TANDEM_MISS;
+    }
 }
 
 /* The value that memory has, however old.  False: none, or no memory for the copy. */
@@ -255,7 +306,7 @@ static bool copy_value(struct tier *tier, const struct request *r, int64_t now_m
 /* Does memory have an answer, Redis having failed? */
 static bool fall_back(struct tier *tier, const struct request *r, struct outcome *outcome)
 {
-    int64_t now_ms = clock_now_ms(), lease_ms = memory_lease(tier->memory);
+    int64_t now_ms = clock_now_ms(), lease_ms = memory_lease(tier->memory), left_ms;
     struct memory_entry entry;
 
     /* With a value of another type there Redis did say that the old value is no more. */
@@ -263,7 +314,10 @@ static bool fall_back(struct tier *tier, const struct request *r, struct outcome
         return false;
     if (memory_get(tier->memory, r->op.key, r->op.key_length, now_ms, true, NULL, 0, &entry) !=
             MEMORY_OK ||
-        !tells(r->op.kind, &entry))
+        !tells(r->op.kind, &entry) || (entry.attributes.flags & MEMORY_NEGATIVE))
+        return false;
+    left_ms = freshness_left(&r->rules, &entry.attributes, now_ms);
+    if (left_ms <= 0 && !(r->op.kind == REDIS_GET && r->stale))
         return false;
     if (r->op.kind == REDIS_GET && !copy_value(tier, r, now_ms, &entry, outcome))
         return false;
@@ -271,8 +325,7 @@ static bool fall_back(struct tier *tier, const struct request *r, struct outcome
     outcome->tier = TANDEM_TIER_STALE;
     if (freshness_judge(&entry, lease_ms, now_ms) == FRESHNESS_FRESH)
         outcome->tier = TANDEM_TIER_MEMORY;
-    if (r->op.kind == REDIS_PTTL && entry.attributes.expires_ms)
-        outcome->ttl = seconds(entry.attributes.expires_ms - now_ms);
+    outcome->ttl = ttl_left(left_ms);
     memory_count(tier->memory,
                  outcome->tier == TANDEM_TIER_STALE ? COUNT_MEMORY_STALE : COUNT_MEMORY_HITS, 1);
     return true;

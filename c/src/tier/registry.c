@@ -107,6 +107,7 @@ static int make(const struct registry_config *config, struct tier **made, char *
     if (!tier)
         return TANDEM_ESYS;
     tracking_init(&tier->tracking);
+    flights_init(&tier->flights);
     if (config->redis.url) {
         if (!hash_settings(&config->redis, tier->connection)) {
             alloc_free(tier);
@@ -218,8 +219,10 @@ void registry_leave(struct tier *tier)
         *link = tier->next;
     }
     process_unlock();
-    if (last)
+    if (last) {
+        flights_stop(tier);
         discard(tier);
+    }
 }
 
 void registry_after_fork(void)
@@ -228,5 +231,6 @@ void registry_after_fork(void)
         behind_forget(&t->behind);
         tracking_after_fork(t);
         replay_after_fork(t);
+        flights_after_fork(t);
     }
 }

@@ -23,6 +23,8 @@ struct request {
     struct memory_token token; /* of before it was queued */
     struct freshness_rules rules;
     bool degrade, replay_deletes;
+    bool stale;      /* a read that also wants what is past its TTL */
+    bool loaded;     /* a write of what a loader made */
     unsigned behind; /* what behind_begin said, or BEHIND_NONE */
 };
 
@@ -69,6 +71,12 @@ void request_degrade(const struct request *request, const char *what, struct out
 /* Queues a write with nobody to wait: TANDEM_OK, or as request_submit. */
 int write_submit_behind(tandem_cache *cache, struct request *request, const char *key,
                         size_t key_length, int flags, tandem_result *result);
+
+/* As tier_set, of what a loader made: if the key is still as the token says, and, with first, only if Redis
+ * has none.  TANDEM_MISS, TANDEM_TIER_REDIS: it has. */
+int write_loaded(tandem_cache *cache, const char *key, size_t key_length, const void *value,
+                 size_t value_length, int64_t ttl_ms, const struct memory_token *token, bool first,
+                 int flags, tandem_result *result);
 
 /* Has Redis done it?  I/O thread. */
 enum write_verdict { WRITE_APPLIED, WRITE_NOT_APPLIED, WRITE_UNCERTAIN };

@@ -33,6 +33,10 @@ void tier_done(void *context, struct redis_op *op)
             tracking_done(tier, r);
         return;
     }
+    if (r->loaded) {
+        write_done(tier, r);
+        return;
+    }
     switch (op->kind) {
     case REDIS_SET:
     case REDIS_DELETE:

@@ -16,6 +16,7 @@
 #include "redis/redis.h"
 #include "tandem.h"
 #include "tier/behind.h"
+#include "tier/flights.h"
 #include "tier/freshness.h"
 #include "tier/mailbox.h"
 #include "tier/replay.h"
@@ -34,6 +35,7 @@ struct tier {
     struct behind behind;
     struct tracking tracking;
     struct replay replay;
+    struct flights flights;
 };
 
 struct tandem_cache {

@@ -19,6 +19,8 @@ struct change {
     const void *value; /* NULL: it is deleted */
     size_t value_length;
     int64_t ttl_ms;
+    const struct memory_token *token; /* of a loader's value: what it was made for; else NULL */
+    bool first;                       /* only if Redis has none */
 };
 
 /* Does it in memory alone, as if Redis had said yes at this moment.  What memory answers. */
@@ -34,6 +36,9 @@ static int change_memory(struct tier *tier, const struct change *c,
         a = freshness_attributes(rules, now_ms, c->ttl_ms > 0 ? c->ttl_ms : -1, false);
     else
         a = freshness_memory_only(now_ms, c->ttl_ms);
+    if (c->token)
+        return memory_fill(tier->memory, c->key, c->key_length, c->value, c->value_length, &a,
+                           c->token, lock_us);
     return memory_put(tier->memory, c->key, c->key_length, c->value, c->value_length, &a, lock_us);
 }
 
@@ -48,6 +53,7 @@ static int change_memory_only(tandem_cache *cache, const struct change *c, tande
         return result_say(result, TANDEM_ETOOBIG, "value too large: %zu bytes, at most %zu",
                           c->value_length, memory_value_limit(memory));
     case MEMORY_ABSENT:
+    case MEMORY_REFUSED:
         return TANDEM_MISS;
     default:
         return TANDEM_OK;
@@ -62,6 +68,8 @@ static const char *missing_because(int memory_status)
         return "; nor was it done in memory, whose lock was not to be had";
     case MEMORY_TOO_BIG:
         return "; nor is it in memory, for which it is too large";
+    case MEMORY_REFUSED:
+        return "; nor is it in memory, where the key was changed meanwhile";
     default:
         return NULL;
     }
@@ -98,12 +106,13 @@ static int not_queued(tandem_cache *cache, const struct change *c, int status,
 
 static struct request *request_of(tandem_cache *cache, const struct change *c)
 {
-    struct request *r =
-        request_create(cache, c->value ? REDIS_SET : REDIS_DELETE, c->key, c->key_length);
+    enum redis_kind kind = c->first ? REDIS_ADD : c->value ? REDIS_SET : REDIS_DELETE;
+    struct request *r = request_create(cache, kind, c->key, c->key_length);
 
     if (!r)
         return NULL;
     r->op.ttl_ms = c->ttl_ms;
+    r->loaded = c->token != NULL;
     if (c->value && !request_set_value(r, c->value, c->value_length)) {
         redis_op_free(&r->op);
         return NULL;
@@ -151,10 +160,12 @@ static int change(tandem_cache *cache, const struct change *c, int flags, tandem
                                      redis_client_server(tier->client)),
                           result);
     r = request_of(cache, c);
-    if (cache->write_behind || (flags & TANDEM_NOWAIT)) {
+    if (!c->token && (cache->write_behind || (flags & TANDEM_NOWAIT))) {
         status = write_submit_behind(cache, r, c->key, c->key_length, flags, result);
     } else {
-        if (r)
+        if (r && c->token)
+            r->token = *c->token;
+        else if (r)
             memory_token_read(tier->memory, c->key, c->key_length, &r->token);
         status = request_submit(cache, r, true, flags, result);
     }
@@ -164,15 +175,37 @@ static int change(tandem_cache *cache, const struct change *c, int flags, tandem
 int tier_set(tandem_cache *cache, const char *key, size_t key_length, const void *value,
              size_t value_length, int64_t ttl_ms, int flags, tandem_result *result)
 {
-    struct change c = {key, key_length, value ? value : "", value_length, ttl_ms};
+    struct change c = {.key = key,
+                       .key_length = key_length,
+                       .value = value ? value : "",
+                       .value_length = value_length,
+                       .ttl_ms = freshness_kept_ms(&cache->rules, ttl_ms)};
 
     return change(cache, &c, flags, result);
+}
+
+int write_loaded(tandem_cache *cache, const char *key, size_t key_length, const void *value,
+                 size_t value_length, int64_t ttl_ms, const struct memory_token *token, bool first,
+                 int flags, tandem_result *result)
+{
+    struct change c = {.key = key,
+                       .key_length = key_length,
+                       .value = value ? value : "",
+                       .value_length = value_length,
+                       .ttl_ms = freshness_kept_ms(&cache->rules, ttl_ms),
+                       .token = token,
+                       .first = first && cache->tier->client};
+    int status = change(cache, &c, flags, result);
+
+    if (status == TANDEM_OK)
+        result->tier = TANDEM_TIER_LOADER;
+    return status;
 }
 
 int tier_delete(tandem_cache *cache, const char *key, size_t key_length, int flags,
                 tandem_result *result)
 {
-    struct change c = {key, key_length, NULL, 0, 0};
+    struct change c = {.key = key, .key_length = key_length};
 
     return change(cache, &c, flags, result);
 }
@@ -240,16 +273,26 @@ static void stored(struct tier *tier, struct request *r)
 static void applied(struct tier *tier, struct request *r, struct outcome *outcome)
 {
     outcome->status = TANDEM_OK;
-    if (r->op.kind == REDIS_DELETE)
+    outcome->tier = r->loaded ? TANDEM_TIER_LOADER : TANDEM_TIER_NONE;
+    if (r->op.kind == REDIS_DELETE) {
         deleted(tier, r, outcome);
-    else
+    } else if (r->op.kind == REDIS_ADD && r->op.status == REDIS_ABSENT) {
+        outcome->status = TANDEM_MISS;
+        outcome->tier = TANDEM_TIER_REDIS;
+    } else {
         stored(tier, r);
+    }
 }
 
 static void not_applied(struct tier *tier, struct request *r, struct outcome *outcome)
 {
     struct redis_op *op = &r->op;
-    struct change c = {op->key, op->key_length, op->value, op->value_length, op->ttl_ms};
+    struct change c = {.key = op->key,
+                       .key_length = op->key_length,
+                       .value = op->value,
+                       .value_length = op->value_length,
+                       .ttl_ms = op->ttl_ms,
+                       .token = r->loaded ? &r->token : NULL};
     const char *missing = NULL;
 
     if (r->degrade)

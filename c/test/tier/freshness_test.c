@@ -3,8 +3,8 @@
 #include "check.h"
 
 /* memory_ttl 10 s, max_stale 2 s. */
-static const struct freshness_rules tracked = {10000, 2000, 500, true};
-static const struct freshness_rules untracked = {10000, 2000, 500, false};
+static const struct freshness_rules tracked = {10000, 0, 2000, 500, true};
+static const struct freshness_rules untracked = {10000, 0, 2000, 500, false};
 
 static struct memory_entry entry_of(struct memory_attributes attributes, bool epoch_holds)
 {
@@ -71,7 +71,7 @@ TEST(without_tracking_an_entry_is_fresh_for_memory_ttl)
 
 TEST(max_stale_beyond_memory_ttl_does_not_lengthen_anything)
 {
-    const struct freshness_rules rules = {1000, 50000, 500, true};
+    const struct freshness_rules rules = {1000, 0, 50000, 500, true};
     struct memory_attributes a = freshness_attributes(&rules, 1000, -1, false);
 
     CHECK_INT(2000, a.expires_ms);
@@ -80,7 +80,7 @@ TEST(max_stale_beyond_memory_ttl_does_not_lengthen_anything)
 
 TEST(max_stale_zero_is_never_fresh)
 {
-    const struct freshness_rules rules = {10000, 0, 500, true};
+    const struct freshness_rules rules = {10000, 0, 0, 500, true};
     struct memory_attributes a = freshness_attributes(&rules, 1000, 5000, false);
 
     CHECK_INT(FRESHNESS_STALE, judge(a, 1000));

@@ -14,6 +14,8 @@ local ffi = require "ffi"
 local C = require("resty.tandem.lib").C
 local arguments = require "resty.tandem.arguments"
 local atomic = require "resty.tandem.atomic"
+local fetch = require "resty.tandem.fetch"
+local freeze = require "resty.tandem.freeze"
 local handles = require "resty.tandem.handles"
 local host = require "resty.tandem.host"
 local many = require "resty.tandem.many"
@@ -22,21 +24,21 @@ local near_table = require "resty.tandem.near"
 local outcome = require "resty.tandem.outcome"
 local peek = require "resty.tandem.peek"
 local pending = require "resty.tandem.pending"
+local reading = require "resty.tandem.reading"
 local scan = require "resty.tandem.scan"
-local text = require "resty.tandem.text"
 local walk = require "resty.tandem.walk"
 
 local byte = string.byte
 local error = error
 local format = string.format
 local setmetatable = setmetatable
-local str = ffi.string
 local sub = string.sub
 local type = type
 
-local admit = near_table.admit
 local find = near_table.find
+local finish_read = reading.finish
 local key_problem = arguments.key
+local look = reading.look
 local not_open = arguments.not_open
 local read_flags = host.read_flags
 local write_flags = host.write_flags
@@ -44,14 +46,9 @@ local write_flags = host.write_flags
 local OK = C.TANDEM_OK
 local MISS = C.TANDEM_MISS
 local PENDING = C.TANDEM_PENDING
-local TOO_SMALL = C.TANDEM_TOO_SMALL
-local EINVAL = C.TANDEM_EINVAL
 local HASH = arguments.RESERVED_FIRST
 local RESERVED, RESERVED_LENGTH = arguments.RESERVED, arguments.RESERVED_LENGTH
 local TIERS = outcome.TIERS
-
-local GROWTHS = 8 -- how often a value may outgrow the buffer made for it
-local KEPT = 1024 * 1024
 
 local _M = {}
 local mt = { __index = _M }
@@ -59,64 +56,17 @@ local mt = { __index = _M }
 -- Filled and read with no yield, and nothing that allocates, in between: a __gc of the application
 -- that uses the cache would fill them anew.
 local result = ffi.new "tandem_result"
-local buffer, size = pending.room_for(1)
 
 -- -- Reading -------------------------------------------------------------------------------------
-
-local function finish_read(self)
-    local ticket = result.ticket
-    if not host.may_wait() then
-        C.tandem_abandon(host.mailbox(), ticket)
-        return nil, outcome.no_wait()
-    end
-    local done = pending.finish(self, ticket)
-    return done.status, done.error, done
-end
-
--- Everything but a hit in memory that fits the buffer.
--- Returns the bytes, nil and the tier; or nil and, if it is not a miss, err.
-local function read_on(self, key, flags, status)
-    local handle = self.handle
-    local into = buffer
-
-    for _ = 1, GROWTHS do
-        if status == OK then
-            local length, tier = result.length, result.tier
-            return str(into, length), nil, tier
-        elseif status == MISS then
-            return nil
-        elseif status == PENDING then
-            local final, err, done = finish_read(self)
-            if final == OK then
-                return done.bytes, nil, done.tier
-            end
-            return nil, final ~= MISS and err or nil
-        elseif status ~= TOO_SMALL then
-            return nil, outcome.read_error(status, result)
-        end
-        local into_size
-        into, into_size = pending.room_for(result.length)
-        if not into then
-            return nil, "the value is larger than a Lua string"
-        elseif into_size <= KEPT then
-            buffer, size = into, into_size
-        end
-        status = C.tandem_get(handle, key, #key, flags, into, into_size, result)
-    end
-    return nil, "the value grew faster than it could be read"
-end
-
-local function cannot_decode(key, err)
-    return format('cannot decode the value of key "%s": %s', text.shorten(key), err)
-end
 
 --- Looks a key up: in the near table, in memory, then in Redis.
 --
 -- With another codec than "string", calls may return the same table again: it must not be changed.
 -- @tparam string key any bytes
 -- @return value, nil, tier: "memory", "redis" or "stale" (past its freshness, Redis cannot be
--- asked); or nil, nil, nil when there is no such key; or nil, err when only Redis knows and
--- cannot be asked, or the bytes, written by another program, cannot be decoded
+-- asked); or nil, nil, nil when there is no such key, with "negative" as tier when a loader has
+-- said so; or nil, err when only Redis knows and cannot be asked, or the bytes, written by another
+-- program, cannot be decoded
 function _M.get(self, key)
     local near = self.near
     if near then
@@ -125,8 +75,7 @@ function _M.get(self, key)
             return near.values[i], nil, "memory"
         end
     end
-    local handle = self.handle
-    if not handle then
+    if not self.handle then
         error(not_open(self), 2)
     end
     if type(key) ~= "string"
@@ -137,42 +86,17 @@ function _M.get(self, key)
     if not flags then
         return nil, outcome.no_wait()
     end
-
-    local status = C.tandem_get(handle, key, #key, flags, buffer, size, result)
-    if status == OK then
-        local length, tier, fresh_until = result.length, result.tier, result.fresh_until
-        local slot, version, epoch = result.slot, result.version, result.epoch
-        local value = str(buffer, length)
-        if self.decode then
-            local err
-            value, err = self.decode(value)
-            if err then
-                return nil, cannot_decode(key, err)
-            end
-        end
-        if near and value ~= nil then
-            admit(near, key, value, length, fresh_until, slot, version, epoch)
-        end
-        return value, nil, TIERS[tier]
+    local value, err, tier = look(self, key, flags)
+    if err then
+        return nil, err
     end
-    if status == EINVAL then
-        error(key_problem(self, key) or outcome.message(result), 2)
-    end
-
-    local value, err, tier = read_on(self, key, flags, status)
-    if value and self.decode then
-        value, err = self.decode(value)
-        if err then
-            return nil, cannot_decode(key, err)
-        end
-    end
-    return value, err, tier and TIERS[tier]
+    return value, nil, TIERS[tier]
 end
 
 -- What exists and ttl have in common: the status in the end, its error, and the seconds left.
 local function ask(self, status)
     if status == PENDING then
-        local final, err, done = finish_read(self)
+        local final, err, done = finish_read(self, result.ticket)
         return final, err, done and done.ttl
     end
     local ttl = result.ttl
@@ -318,6 +242,7 @@ _M.expire = atomic.expire
 _M.touch = atomic.touch
 _M.peek = peek
 _M.scan = scan
+_M.fetch = fetch.fetch
 _M.get_multi = many.get_multi
 _M.exists_multi = many.exists_multi
 _M.set_multi = many.set_multi
@@ -364,20 +289,25 @@ function _M.open(checked)
         return nil, err, misuse
     end
 
+    local codec = checked.freeze and freeze.codec(checked.codec) or checked.codec
+
     -- handle and near are the core's, until close; flags is nil when the phase has a say.
     local object = setmetatable({
         name = checked.name,
         core = core,
         handle = core.handle,
-        near = handles.near(core, checked.near),
+        near = handles.near(core, checked.near, checked.freeze),
         flags = not checked.redis and 0 or nil,
         has_redis = checked.redis ~= nil,
         behind = checked.redis ~= nil and checked.write == "behind",
-        encode = checked.codec.encode,
-        decode = checked.codec.decode,
+        encode = codec.encode,
+        decode = codec.decode,
+        frozen = codec ~= checked.codec,
         ttl_ms = checked.ttl,
         wait_ms = checked.timeout + checked.connect_timeout + 1000,
         key_limit = C.tandem_key_limit(core.handle),
+        refresh_ahead = checked.refresh_ahead,
+        settings = fetch.settings(checked),
     }, mt)
     core.objects[object] = true
     return object

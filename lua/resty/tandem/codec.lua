@@ -12,9 +12,13 @@
 
 local text = require "resty.tandem.text"
 
+local abs = math.abs
+local floor = math.floor
 local format = string.format
+local pairs = pairs
 local pcall = pcall
 local require = require
+local tonumber = tonumber
 local tostring = tostring
 local type = type
 
@@ -24,6 +28,8 @@ local _M = {}
 local function is_null(value)
     return type(value) == "userdata" and tostring(value) == "userdata: NULL"
 end
+
+_M.is_null = is_null
 
 local function absent(value)
     if value == nil then
@@ -48,6 +54,49 @@ end
 
 -- -- JSON ----------------------------------------------------------------------------------------
 
+local DEEPEST = 1000 -- as in cjson
+
+-- Fractions lose what is behind the last digit; whole numbers must not, being names of something.
+local function number_problem(value, digits)
+    if value == floor(value) and abs(value) >= 10 ^ digits
+       and tonumber(format("%." .. digits .. "g", value)) ~= value then
+        return format("%.0f has more digits than the %d that this lua-cjson writes", value, digits)
+    end
+end
+
+-- What a value has in it that JSON would change without a word: its objects have strings as keys,
+-- and its arrays no holes.
+local function json_problem(value, digits, depth)
+    if type(value) == "number" then
+        return number_problem(value, digits)
+    elseif type(value) ~= "table" then
+        return nil
+    end
+    local n, largest, has_string = 0, 0, false
+    if depth > DEEPEST then
+        return "it is nested too deeply"
+    end
+    for key, inner in pairs(value) do
+        if type(key) == "string" then
+            has_string = true
+        elseif type(key) == "number" then
+            if key < 1 or key ~= floor(key) then
+                return format("the key %.14g is a number, and not one of an array", key)
+            end
+            n, largest = n + 1, key > largest and key or largest
+        end
+        local problem = json_problem(inner, digits, depth + 1)
+        if problem then
+            return problem
+        end
+    end
+    if n > 0 and has_string then
+        return "a table has both strings and numbers as keys"
+    elseif n ~= largest then
+        return format("an array has holes: %d items, the last of which is number %.14g", n, largest)
+    end
+end
+
 -- An instance of its own: what the application sets in cjson does not change what is stored.
 local function make_json()
     local found, cjson = pcall(require, "cjson.safe")
@@ -56,9 +105,8 @@ local function make_json()
     end
     local json = cjson.new()
     -- As many digits as this cjson allows, so that large whole numbers survive.
-    if not pcall(json.encode_number_precision, 16) then
-        json.encode_number_precision(14)
-    end
+    local digits = pcall(json.encode_number_precision, 16) and 16 or 14
+    json.encode_number_precision(digits)
     local encode, decode = json.encode, json.decode
 
     local codec = { name = "json" }
@@ -68,11 +116,15 @@ local function make_json()
         if problem then
             return nil, problem, true
         end
-        local bytes, err = encode(value)
-        if bytes then
-            return bytes
+        local bytes, err
+        problem = json_problem(value, digits, 1)
+        if not problem then
+            bytes, err = encode(value)
+            if bytes then
+                return bytes
+            end
         end
-        return nil, "value cannot be written as JSON: " .. tostring(err)
+        return nil, "value cannot be written as JSON: " .. (problem or tostring(err))
     end
 
     function codec.decode(bytes)

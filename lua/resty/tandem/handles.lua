@@ -72,7 +72,7 @@ local function signature(checked)
         tostring(redis.client_name), checked.prefix, tostring(checked.memory_ttl),
         tostring(checked.max_stale), tostring(checked.connect_timeout), tostring(checked.timeout),
         checked.on_redis_error, checked.write, checked.replay, tostring(checked.tracking),
-        tostring(checked.runtime_dir),
+        tostring(checked.runtime_dir), tostring(checked.stale_ttl),
     }) do
         parts[#parts + 1] = #value .. ":" .. value
     end
@@ -101,6 +101,7 @@ local function options_struct(checked, mailbox, rendezvous)
     o.prefix_length = #checked.prefix
     o.memory_ttl_ms = checked.memory_ttl
     o.max_stale_ms = checked.max_stale
+    o.stale_ttl_ms = checked.stale_ttl
     o.connect_timeout_ms = checked.connect_timeout
     o.timeout_ms = checked.timeout
     o.fail = checked.on_redis_error == "fail" and 1 or 0
@@ -183,7 +184,8 @@ local function new_core(checked, open, identity, wanted)
         return nil, conflict(checked.name, "redis", open.text, identity_text), true
     end
     local core = { handle = handle, open = open, signature = wanted, users = 0, busy = 0,
-                   closing = false, near = {}, objects = setmetatable({}, { __mode = "k" }) }
+                   closing = false, near = {}, paused = {}, paused_count = 0,
+                   load_ms = nil, objects = setmetatable({}, { __mode = "k" }) }
     open.cores[wanted] = core
     core_of[handle] = core
     return core
@@ -222,11 +224,12 @@ end
 
 --- The near table of a core that has these limits: objects share it as they share the handle.
 -- @param limits entries=, bytes=; or false
-function _M.near(core, limits)
+-- @param frozen are its values frozen?
+function _M.near(core, limits, frozen)
     if not limits then
         return nil
     end
-    local which = limits.entries .. ":" .. limits.bytes
+    local which = limits.entries .. ":" .. limits.bytes .. (frozen and ":frozen" or "")
     local found = core.near[which]
     if not found then
         found = near.new(core.handle, limits)

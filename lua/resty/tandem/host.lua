@@ -9,9 +9,15 @@
 --   read_flags()               TANDEM_* flags for a read: 0 or TANDEM_NOWAIT; false: not here
 --   write_flags()              the same for a write
 --   may_wait()                 may the running code wait for Redis?
---   where()                    for messages: what stands in the way of waiting
+--   where()                    for messages: what stands in the way of waiting; and advice, or nil
 --   wait(tickets, n, ms)       waits until the first n tickets have completed, ms at most.  True;
 --                              false when the time was over first; false, err when it cannot wait
+--   call(run, fn, ms)          calls fn(run), which may not raise, and waits until it has returned,
+--                              ms at most: true; false when it was killed.  In nginx it has a light
+--                              thread of its own, and run.gone(run) is called when nobody waits any
+--                              more.  Plain LuaJIT just calls it
+--   later(run)                 has run.begin(run) called soon, in nobody's way: true; or nil, as
+--                              always in plain LuaJIT
 --   breathe(since)             to be called between the steps of a long walk, with what it returned
 --                              before (at first: tandem_now_ms()); lets other requests run
 --   begins_worker()            has this process begun just now, in place of another perhaps?

@@ -32,9 +32,10 @@ function _M.rows()
 end
 
 --- The present values over all processes of the host.
--- @return a table: tier -> name -> number; each of "memory", "redis", "tracking" is there
+-- @return a table: tier -> name -> number; each of "memory", "redis", "tracking", "fetch"
+-- is there
 function _M.values(handle)
-    local values = { memory = {}, redis = {}, tracking = {} }
+    local values = { memory = {}, redis = {}, tracking = {}, fetch = {} }
     for _, row in ipairs(_M.rows()) do
         local of_tier = values[row.tier]
         if not of_tier then
@@ -52,7 +53,7 @@ local UP = { [-1] = "none", [0] = "down", [1] = "up" }
 function _M.stats(core)
     local handle = core.handle
     local stats = _M.values(handle)
-    local memory, redis = stats.memory, stats.redis
+    local memory, redis, fetch = stats.memory, stats.redis, stats.fetch
     local server = C.tandem_server(handle)
 
     redis.state = UP[C.tandem_redis_up(handle)]
@@ -61,11 +62,12 @@ function _M.stats(core)
 
     -- One lookup is one hit or one miss, whichever tier answered it.  Those answered by memory as
     -- stale are also among the unanswered ones of Redis.
-    local hits = memory.near_hits + memory.hits + memory.stale + redis.hits
+    local hits = memory.near_hits + memory.hits + memory.stale + redis.hits + fetch.stale
     local misses = memory.misses
     if server ~= nil then
         misses = redis.misses + math.max(0, redis.unanswered - memory.stale)
     end
+    misses = misses + fetch.negative
 
     stats.hits, stats.hit_count = hits, hits
     stats.misses, stats.miss_count = misses, misses

@@ -222,7 +222,7 @@ local function is_redis(value)
 end
 
 -- identity: handles of one name that differ in it do not share a segment, so one Lua VM refuses
--- them. later: validated, and used once there is `fetch`.
+-- them. later: validated, and of no effect yet.
 local OPTIONS = {
     { name = "memory", check = size(UNITS.m, "1m"), default = "64m", identity = true },
     { name = "path", check = c_string, identity = true },
@@ -238,23 +238,34 @@ local OPTIONS = {
     { name = "max_stale", check = seconds { least = 0 }, default = 2 },
     { name = "connect_timeout", check = seconds { over = 0, most = MINUTE }, default = 0.5 },
     { name = "timeout", check = seconds { over = 0, most = MINUTE }, default = 0.25 },
-    { name = "neg_ttl", check = seconds { least = 0 }, default = 5, later = true },
-    { name = "stale_ttl", check = seconds { least = 0 }, default = 0, later = true },
-    { name = "jitter", check = number { least = 0, most = 1 }, default = 0, later = true },
-    { name = "refresh_ahead", check = number { least = 0 }, default = 0, later = true },
-    { name = "lock_timeout", check = seconds { over = 0 }, default = 5, later = true },
-    { name = "soft_timeout", check = seconds { least = 0 }, later = true },
-    { name = "hard_timeout", check = seconds { over = 0 }, default = 30, later = true },
+    { name = "neg_ttl", check = seconds { least = 0 }, default = 5 },
+    { name = "stale_ttl", check = seconds { least = 0 }, default = 0 },
+    { name = "jitter", check = number { least = 0, most = 1 }, default = 0 },
+    { name = "refresh_ahead", check = number { least = 0 }, default = 0 },
+    { name = "lock_timeout", check = seconds { over = 0 }, default = 5 },
+    { name = "soft_timeout", check = seconds { least = 0 } },
+    { name = "hard_timeout", check = seconds { over = 0 }, default = 30 },
     { name = "lock", check = not_yet(one_of("host", "redis"), is_redis), default = "host",
       later = true },
     { name = "tags", check = not_yet(boolean, is_true), default = false, later = true },
-    { name = "freeze", check = boolean, default = false, later = true },
+    { name = "freeze", check = boolean, default = false },
     { name = "near", check = near, default = true },
     { name = "runtime_dir", check = c_string },
 }
 
 --- The rows, for whoever documents them: name, default, identity, later.
 _M.rows = OPTIONS
+
+-- Those that a single fetch may have of its own.
+local OF_A_FETCH = { ttl = true, neg_ttl = true, stale_ttl = true, jitter = true,
+                     refresh_ahead = true, lock_timeout = true, soft_timeout = true,
+                     hard_timeout = true }
+local FETCH = {}
+for _, row in ipairs(OPTIONS) do
+    if OF_A_FETCH[row.name] then
+        FETCH[#FETCH + 1] = { name = row.name, check = row.check }
+    end
+end
 
 -- -- Unknown options -----------------------------------------------------------------------------
 
@@ -365,6 +376,12 @@ function check_rows(rows, given, label)
         end
     end
     return checked
+end
+
+--- Checks the opts of a fetch.
+-- @return a table with those that were given, durations in milliseconds; or nil and a sentence
+function _M.check_fetch(opts)
+    return check_rows(FETCH, opts, "opts.")
 end
 
 --- Checks the arguments of tandem.new.

@@ -29,7 +29,13 @@ end
 
 --- Why Redis is not asked from here.
 function _M.no_wait()
-    return "Redis cannot be asked " .. host.where()
+    local where, advice = host.where()
+    return "Redis cannot be asked " .. where .. (advice or "")
+end
+
+--- Why a loader is not run from here.
+function _M.no_load()
+    return "the loader cannot be run " .. (host.where())
 end
 
 --- The sentence for a read that failed.
@@ -40,7 +46,7 @@ end
 -- Why a write that was done has not been acknowledged, if so.
 local function unacknowledged(self, flags)
     if flags ~= 0 then
-        return "queued: Redis cannot be waited for " .. host.where()
+        return "queued: Redis cannot be waited for " .. (host.where())
     elseif self.behind then
         return 'queued: write = "behind"'
     end

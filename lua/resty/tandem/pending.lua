@@ -80,11 +80,12 @@ function _M.take(ticket, err)
 end
 
 --- Waits for one operation and takes its outcome.
-function _M.finish(self, ticket)
+-- @param ms how long at most; nil: what Redis may take
+function _M.finish(self, ticket, ms)
     local core = self.core
 
     handles.enter(core)
-    local _, err = host.wait({ ticket }, 1, self.wait_ms)
+    local _, err = host.wait({ ticket }, 1, ms or self.wait_ms)
     local outcome = _M.take(ticket, err)
     tracking.check(core)
     handles.leave(core)

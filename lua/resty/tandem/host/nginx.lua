@@ -25,6 +25,7 @@ local lib = require "resty.tandem.lib"
 local mailbox = require "resty.tandem.host.mailbox"
 local phases = require "resty.tandem.host.phases"
 local process = require "resty.tandem.host.process"
+local new_runs = require "resty.tandem.host.runs"
 local waiters = require "resty.tandem.host.waiters"
 
 local ngx = ngx
@@ -98,7 +99,7 @@ function _M.where()
     local phase = get_phase()
 
     if read_flag[phase] == false then
-        return "in phase " .. phase .. ": use Redis from init_worker_by_lua* on"
+        return "in phase " .. phase, ": use Redis from init_worker_by_lua* on"
     elseif read_flag[phase] == nil then
         return "in phase " .. phase
     end
@@ -118,14 +119,6 @@ local waker_since, waker_retry = 0, 0
 local complained = false
 local far_timer = false
 local pid = ffi.C.getpid()
-
--- A child of fork() inherits this state, but neither the connection nor the light threads.
-local function forget_parent()
-    pid = ffi.C.getpid()
-    waiters.forget()
-    pool, pooled = {}, 0
-    waker, waker_run, waker_retry, far_timer = nil, waker_run + 1, 0, false
-end
 
 local function drain()
     local box = mailbox()
@@ -171,6 +164,21 @@ local function timer_at(delay, fn, argument)
         return nil, started
     end
     return started, err
+end
+
+local runs = new_runs {
+    spawn = ngx.thread.spawn, kill = ngx.thread.kill, reap = ngx.thread.wait, timer_at = timer_at,
+    semaphore = function() return (semaphore.new(0)) end,
+}
+_M.call, _M.later = runs.call, runs.later
+
+-- A child of fork() inherits this state, but neither the connection nor the light threads.
+local function forget_parent()
+    pid = ffi.C.getpid()
+    waiters.forget()
+    runs.forget()
+    pool, pooled = {}, 0
+    waker, waker_run, waker_retry, far_timer = nil, waker_run + 1, 0, false
 end
 
 local function far_fired(premature)

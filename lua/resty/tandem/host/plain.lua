@@ -36,6 +36,15 @@ function _M.wait(tickets, n, ms)
     return true
 end
 
+function _M.call(run, fn)
+    fn(run)
+    return true
+end
+
+function _M.later()
+    return nil
+end
+
 function _M.breathe(since)
     return since
 end

@@ -1,0 +1,295 @@
+--- Running the user's loader, and what becomes of what it returns: bytes in both tiers, a
+-- remembered absence, or an error.
+--
+-- A job is one run for one flight.  Whatever becomes of it, its flight is ended, once, so that
+-- those who wait for it go on.  In the end it has value, err and tier, as fetch returns them.
+
+local ffi = require "ffi"
+
+local C = require("resty.tandem.lib").C
+local codec = require "resty.tandem.codec"
+local handles = require "resty.tandem.handles"
+local host = require "resty.tandem.host"
+local options = require "resty.tandem.options"
+local outcome = require "resty.tandem.outcome"
+local pending = require "resty.tandem.pending"
+local random = require "resty.tandem.random"
+local reading = require "resty.tandem.reading"
+local text = require "resty.tandem.text"
+local timing = require "resty.tandem.timing"
+
+local format = string.format
+local look = reading.look
+local pairs = pairs
+local pcall = pcall
+local running = coroutine.running
+local select = select
+local setmetatable = setmetatable
+local tostring = tostring
+local traceback = debug.traceback
+local type = type
+local unpack = unpack
+local xpcall = xpcall
+
+local TIERS = outcome.TIERS
+local OK = C.TANDEM_OK
+local MISS = C.TANDEM_MISS
+local PENDING = C.TANDEM_PENDING
+local DEGRADED = C.TANDEM_DEGRADED
+local FROM_REDIS = C.TANDEM_TIER_REDIS
+local FIRST = C.TANDEM_FIRST
+local STORED = C.TANDEM_FLIGHT_STORED
+local ABSENT = C.TANDEM_FLIGHT_ABSENT
+local UNKEPT = C.TANDEM_FLIGHT_UNKEPT
+local FAILED = C.TANDEM_FLIGHT_FAILED
+local GONE = C.TANDEM_FLIGHT_GONE
+
+local PAUSE_MS = 1000       -- after a refresh has failed, this worker tries no other for so long
+local MOST_PAUSED = 10000   -- keys of which that is remembered
+
+-- What a loader returns may be what a get or fetch of another key returned, the tier included.
+local IS_TIER = {}
+for _, name in pairs(TIERS) do
+    IS_TIER[name] = true
+end
+
+local _M = {}
+
+-- Filled and read with no yield, and nothing that allocates, in between.
+local result = ffi.new "tandem_result"
+
+-- -- Which loaders run in this Lua VM ------------------------------------------------------------
+
+local MAIN = {} -- stands for the main program of plain LuaJIT, which is no coroutine
+
+-- coroutine -> the job whose loader it runs; that job's `outer` is the one whose loader asked.
+local loading = setmetatable({}, { __mode = "k" })
+
+--- Is the loader of this very key what asks?  Then to wait for it would be to wait for oneself.
+function _M.asks_itself(core, key)
+    local job = loading[running() or MAIN]
+    while job do
+        if job.core == core and job.key == key then
+            return format('the loader of key "%s" fetches that key itself', text.shorten(key))
+        end
+        job = job.outer
+    end
+end
+
+--- How long a loader of this cache takes, on average, in ms; nil when that is not known yet.
+function _M.duration(core)
+    return core.load_ms
+end
+
+-- -- The end of a job ----------------------------------------------------------------------------
+
+-- Ends the flight, which wakes who waits for it.
+local function finish(job, how, err)
+    if not job.ended then
+        job.ended = true
+        local core = job.core
+        if core.handle then
+            C.tandem_flight_end(core.handle, job.flight, how, err, err and #err or 0)
+        end
+        handles.leave(core)
+    end
+end
+
+local function fail(job, err)
+    job.value, job.err, job.tier = nil, err, nil
+    finish(job, FAILED, err)
+end
+
+local function gone(job)
+    finish(job, GONE)
+end
+
+-- -- What a loader returns -----------------------------------------------------------------------
+
+-- Any error value as a sentence.
+local function sentence(err)
+    if type(err) == "string" then
+        return err
+    end
+    local ok, words = pcall(tostring, err)
+    return ok and type(words) == "string" and words or "an error that is a " .. type(err)
+end
+
+local function explain(err)
+    return traceback(sentence(err), 2)
+end
+
+-- Seconds, as a loader returned them.  Returns ms; or nil, and what is wrong if something is.
+local function ttl_of(job, seconds)
+    if seconds == nil or IS_TIER[seconds] then
+        return nil
+    elseif type(seconds) == "number" and seconds < 0 then
+        return -1
+    end
+    local ms, must = options.check_ttl(seconds)
+    if not ms then
+        return nil, format('the TTL that the loader of key "%s" returned %s, got %s',
+                           text.shorten(job.key), must, text.show(seconds))
+    end
+    return ms
+end
+
+local function absent(job, ms)
+    local settings = job.settings
+    ms = ms or settings.neg_ttl
+    if ms > 0 then
+        ms = timing.jitter(ms, settings.jitter, random())
+        C.tandem_flight_absent(job.core.handle, job.flight, ms, result)
+    end
+    job.tier = "loader"
+    finish(job, ABSENT)
+end
+
+-- Returns a status and what it is about.
+local function store(job, bytes, ms, flags)
+    local status = C.tandem_flight_store(job.core.handle, job.flight, bytes, #bytes, ms, flags,
+                                         result)
+    if status == PENDING then
+        local done = pending.finish(job.cache, result.ticket)
+        return done.status, done.tier
+    end
+    return status, result.tier
+end
+
+-- Another host has stored a value since this one asked Redis: that is the answer, unless it is past
+-- its TTL already or cannot be read.
+local function take_theirs(job)
+    local value, _, tier = look(job.cache, job.key, 0)
+    if value ~= nil then
+        job.value, job.tier = value, TIERS[tier]
+        return true
+    end
+end
+
+local function keep(job, value, ms)
+    local cache, settings = job.cache, job.settings
+    local bytes, err = cache.encode(value)
+    if not bytes then
+        return fail(job, format('what the loader of key "%s" returned cannot be cached: %s',
+                                text.shorten(job.key), err))
+    end
+    job.tier = "loader"
+    if cache.frozen then
+        value = cache.decode(bytes)
+    end
+    job.value = value
+    ms = ms or settings.ttl
+    if ms < 0 then
+        return finish(job, UNKEPT)
+    end
+
+    ms = timing.jitter(ms, settings.jitter, random())
+    local status, tier = store(job, bytes, ms, job.is_first and FIRST or 0)
+    if status == MISS and tier == FROM_REDIS then
+        if take_theirs(job) then
+            return finish(job, STORED)
+        end
+        status = store(job, bytes, ms, 0)
+    end
+    if status == OK or status == DEGRADED then
+        return finish(job, STORED)
+    end
+    -- What is not stored is still an answer.  After a change those who wait begin anew.
+    return finish(job, status == MISS and GONE or UNKEPT)
+end
+
+local function take(job, ok, value, err, ttl)
+    if not ok then
+        return fail(job, format('the loader of key "%s" raised: %s', text.shorten(job.key), value))
+    elseif err then
+        return fail(job, sentence(err))
+    end
+    local ms, problem = ttl_of(job, ttl)
+    if problem then
+        return fail(job, problem)
+    end
+    if value == nil or codec.is_null(value) then
+        return absent(job, ms)
+    end
+    return keep(job, value, ms)
+end
+
+-- Does not raise.
+local function work(job)
+    local me, core = running() or MAIN, job.core
+    local outer = loading[me]
+    loading[me] = job
+    local began = C.tandem_now_ms()
+    local ok, value, err, ttl = xpcall(job.loader, explain, unpack(job.arguments, 1, job.n))
+    loading[me] = outer
+    if job.ended then
+        return
+    end
+    if ok and not err then
+        core.load_ms = timing.average(core.load_ms, C.tandem_now_ms() - began)
+    end
+    local taken, problem = pcall(take, job, ok, value, err, ttl)
+    if not taken then
+        fail(job, sentence(problem))
+    end
+end
+
+-- -- Jobs ----------------------------------------------------------------------------------------
+
+--- A job for a flight that tandem_flight_begin has given to the caller.
+-- @param settings as fetch has them, in ms
+-- @param ... what the loader is called with
+function _M.job(cache, key, settings, flight, loader, ...)
+    handles.enter(cache.core)
+    return {
+        cache = cache, core = cache.core, key = key, settings = settings, flight = flight,
+        loader = loader, n = select("#", ...), arguments = { ... }, ended = false,
+        outer = loading[running() or MAIN], gone = gone, is_first = false,
+        value = nil, err = nil, tier = nil,
+    }
+end
+
+--- Runs it, and waits for it.
+function _M.run(job)
+    local settings = job.settings
+    if not host.call(job, work, settings.hard_timeout) then
+        fail(job, format('the loader of key "%s" took longer than hard_timeout, %.14g s',
+                         text.shorten(job.key), settings.hard_timeout / 1000))
+    end
+    return job.value, job.err, job.tier
+end
+
+local function run_later(job)
+    local core = job.core
+    local _, err = _M.run(job)
+    if err then
+        if core.paused_count >= MOST_PAUSED then
+            core.paused, core.paused_count = {}, 0
+        end
+        core.paused[job.key] = C.tandem_now_ms() + PAUSE_MS
+        core.paused_count = core.paused_count + 1
+        host.log("warn", format('cache "%s": a refresh has failed: %s', job.cache.name, err))
+    end
+end
+
+--- Has it run in the background.
+-- @return true; or nil when that is not possible: then it is as if it had not been made
+function _M.run_later(job)
+    job.begin = run_later
+    job.outer = nil
+    if host.later(job) then
+        return true
+    end
+    return nil
+end
+
+--- Ends a job that was not run.
+_M.give_up = gone
+
+--- Has a refresh of this key failed just now?
+function _M.is_paused(core, key)
+    local paused = core.paused
+    return paused[key] and C.tandem_now_ms() < paused[key]
+end
+
+return _M
