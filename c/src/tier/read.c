@@ -134,7 +134,8 @@ static inline int look_up(tandem_cache *cache, enum redis_kind kind, const char 
 {
     struct tier *tier = cache->tier;
     struct memory_entry entry;
-    int64_t now_ms = clock_coarse_ms(), lease_ms = memory_lease(tier->memory);
+    int64_t now_ms = kind == REDIS_GET ? clock_coarse_ms() : clock_now_ms(),
+            lease_ms = memory_lease(tier->memory);
     int found = MEMORY_ABSENT, status;
     int64_t left_ms = 0;
     bool have, fresh = false;
