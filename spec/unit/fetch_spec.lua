@@ -147,14 +147,14 @@ describe("fetch", function()
     it("says what is wrong with what the loader returned", function()
         local cache = caches.open({ memory = "1m" })
         for _, case in ipairs({
-            { { {} }, 'what the loader of key "key" returned cannot be cached: value must be a string,'
-                      .. ' got table: use codec = "json" or "buffer"' },
-            { { "v", nil, "60" }, 'the TTL that the loader of key "key" returned must be a number, got'
-                                  .. ' "60"' },
+            { { {} }, 'what the loader of key "key" returned cannot be cached: value must be a'
+                      .. ' string, got table: use codec = "json" or "buffer"' },
+            { { "v", nil, "60" }, 'the TTL that the loader of key "key" returned must be a number,'
+                                  .. ' got "60"' },
             { { "v", nil, 0 / 0 }, 'the TTL that the loader of key "key" returned must be a finite'
                                    .. " number, got nan" },
-            { { nil, nil, {} }, 'the TTL that the loader of key "key" returned must be a number, got'
-                                .. " table" },
+            { { nil, nil, {} }, 'the TTL that the loader of key "key" returned must be a number,'
+                                .. " got table" },
         }) do
             local _, err = cache:fetch("key", loader, case[1][1], case[1][2], case[1][3])
             assert.are.equal(case[2], (err:gsub("%-nan", "nan")))
@@ -208,7 +208,8 @@ describe("fetch", function()
             { 'unknown option opts.tll: did you mean "ttl"?', "key", { tll = 5 }, loader },
             { "opts.ttl must be >= 0, got -1", "key", { ttl = -1 }, loader },
             { "opts.jitter must be <= 1, got 2", "key", { jitter = 2 }, loader },
-            { 'opts.refresh_ahead must be a number, got "x"', "key", { refresh_ahead = "x" }, loader },
+            { 'opts.refresh_ahead must be a number, got "x"', "key", { refresh_ahead = "x" },
+              loader },
             { "opts.lock_timeout must be > 0, got 0", "key", { lock_timeout = 0 }, loader },
             { "opts.stale_ttl must not be more than the cache's, 5, got 6", "key",
               { stale_ttl = 6 }, loader },
@@ -235,7 +236,8 @@ describe("fetch", function()
         local cache = caches.open({ stale_ttl = 100, ttl = 10 })
         cache:fetch("key", loader, "v")
         shift(9000)
-        assert.are.same(returns("v", nil, "memory"), returns(cache:fetch("key", loader, nil, "bad")))
+        assert.are.same(returns("v", nil, "memory"),
+                        returns(cache:fetch("key", loader, nil, "bad")))
         shift(1500)
         assert.are.same(returns(nil, nil, nil), returns(cache:get("key")))
         assert.is_false(cache:exists("key"))

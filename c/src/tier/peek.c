@@ -24,7 +24,7 @@ int tier_peek(tandem_cache *cache, const char *key, size_t key_length, int flags
               size_t size, tandem_result *result)
 {
     struct tier *tier = cache->tier;
-    int64_t now_ms = clock_now_ms(), lease_ms = memory_lease(tier->memory);
+    int64_t now_ms = clock_coarse_ms(), lease_ms = memory_lease(tier->memory);
     struct memory_entry entry;
     char nothing;
     int found;

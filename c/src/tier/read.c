@@ -128,6 +128,13 @@ static bool answer_alone(tandem_cache *cache, enum redis_kind kind, const char *
     return true;
 }
 
+static int known_absence(struct tier *tier, tandem_result *result)
+{
+    result->tier = TANDEM_TIER_NEGATIVE;
+    memory_count(tier->memory, COUNT_FETCH_NEGATIVE, 1);
+    return TANDEM_MISS;
+}
+
 static inline int look_up(tandem_cache *cache, enum redis_kind kind, const char *key,
                           size_t key_length, int flags, void *buffer, size_t size,
                           tandem_result *result)
@@ -138,32 +145,25 @@ static inline int look_up(tandem_cache *cache, enum redis_kind kind, const char 
             lease_ms = memory_lease(tier->memory);
     int found = MEMORY_ABSENT, status;
     int64_t left_ms = 0;
-    bool have, fresh = false;
+    bool have;
 
     if (!tier->client || !behind_has(&tier->behind, key, key_length))
         found = memory_get(tier->memory, key, key_length, now_ms, kind != REDIS_GET, buffer, size,
                            &entry);
     have = (found == MEMORY_OK || found == MEMORY_SMALL) && tells(kind, &entry);
     if (have) {
+        bool negative = (entry.attributes.flags & MEMORY_NEGATIVE) != 0, fresh, wanted;
+
         left_ms = freshness_left(&cache->rules, &entry.attributes, now_ms);
         fresh = left_ms > 0 &&
                 (!tier->client || freshness_judge(&entry, lease_ms, now_ms) == FRESHNESS_FRESH);
-    }
-    if (have && (entry.attributes.flags & MEMORY_NEGATIVE)) {
-        have = false;
-        if (fresh) {
-            result->tier = TANDEM_TIER_NEGATIVE;
-            memory_count(tier->memory, COUNT_FETCH_NEGATIVE, 1);
-            return TANDEM_MISS;
-        }
-    } else if (fresh) {
-        return answer(tier, kind, found, &entry, TANDEM_TIER_MEMORY, now_ms, lease_ms, left_ms,
-                      result);
-    } else if (have && left_ms <= 0) {
-        have = false;
-        if (kind == REDIS_GET && (flags & TANDEM_STALE))
-            return answer(tier, kind, found, &entry, TANDEM_TIER_STALE, now_ms, lease_ms, left_ms,
-                          result);
+        wanted = fresh || (left_ms <= 0 && kind == REDIS_GET && (flags & TANDEM_STALE));
+        if (negative && fresh)
+            return known_absence(tier, result);
+        if (!negative && wanted)
+            return answer(tier, kind, found, &entry, fresh ? TANDEM_TIER_MEMORY : TANDEM_TIER_STALE,
+                          now_ms, lease_ms, left_ms, result);
+        have = !negative && left_ms > 0;
     }
     if (tier->client &&
         answer_alone(cache, kind, key, key_length, have, found, &entry, now_ms, result, &status))
