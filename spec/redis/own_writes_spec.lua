@@ -77,7 +77,7 @@ describe("own writes", function()
                 path = %q, timeout = 5, max_stale = 4 })) cache:get("absent")
         ]]):format(server:url(), path))
         run.wait_until("it has a link that reports", function()
-            return process:call("return cache:stats().tracking.covering") == 1
+            return process:call("return cache:stats().tracking.state") == "on"
         end)
         local client = server:connect()
         for i = 1, 200 do
@@ -103,7 +103,7 @@ describe("own writes", function()
                 path = %q, timeout = 20, max_stale = 30 })) cache:get("absent")
         ]]):format(server:url(), path))
         run.wait_until("it has a link that reports", function()
-            return process:call("return cache:stats().tracking.covering") == 1
+            return process:call("return cache:stats().tracking.state") == "on"
         end)
         local client = server:connect()
         for i = 1, 100 do

@@ -38,7 +38,7 @@ describe("servers behind one address", function()
         first:eval(open(path))
         run.wait_until("the link is up", function()
             first:eval("cache:get('absent')")
-            return first:call("return cache:stats().tracking.covering") == 1
+            return first:call("return cache:stats().tracking.state") == "on"
         end)
 
         -- The second process reaches the other server, of which no link tells.
@@ -75,7 +75,7 @@ describe("servers behind one address", function()
         process:eval(open(path))
         run.wait_until("the link is up", function()
             process:eval("cache:get('absent')")
-            return process:call("return cache:stats().tracking.covering") == 1
+            return process:call("return cache:stats().tracking.state") == "on"
         end)
         one:call("SET", "servers:key", "of one")
         two:call("SET", "servers:key", "of two")
@@ -87,7 +87,7 @@ describe("servers behind one address", function()
             return process:call(GET)[1] == "of two"
         end)
         run.wait_until("its link is up", function()
-            return process:call("return cache:stats().tracking.covering") == 1
+            return process:call("return cache:stats().tracking.state") == "on"
         end)
         assert.are.equal(1, process:call("return cache:stats().tracking.gaps"))
         run.wait_until("it is in memory", function() return process:call(GET)[3] == "memory" end)
