@@ -25,7 +25,13 @@ void tracking_init(struct tracking *t)
 
 void tracking_want(struct tier *tier, int64_t max_stale_ms)
 {
-    atomic_store_explicit(&tier->tracking.max_stale_ms, max_stale_ms, memory_order_relaxed);
+    _Atomic int64_t *least = &tier->tracking.max_stale_ms;
+    int64_t seen = atomic_load_explicit(least, memory_order_relaxed);
+
+    while (max_stale_ms && (!seen || max_stale_ms < seen) &&
+           !atomic_compare_exchange_weak_explicit(least, &seen, max_stale_ms, memory_order_relaxed,
+                                                  memory_order_relaxed))
+        ;
     if (max_stale_ms && tier->client)
         redis_client_identify(tier->client);
 }

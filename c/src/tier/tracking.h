@@ -45,7 +45,7 @@ struct tracking {
 
 void tracking_init(struct tracking *tracking);
 
-/* A handle wants tracking with this max_stale. */
+/* A handle wants tracking with this max_stale: the least of those that do holds. */
 void tracking_want(struct tier *tier, int64_t max_stale_ms);
 
 /* In a child: links, places and verifies are the parent's. */

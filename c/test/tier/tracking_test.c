@@ -241,6 +241,27 @@ TEST(a_clock_that_jumps_costs_a_heartbeat_and_no_more)
     end();
 }
 
+TEST(of_several_handles_the_least_max_stale_holds)
+{
+    tandem_options other;
+    tandem_cache *two;
+    int64_t start_ms;
+
+    begin();
+    other = o;
+    other.max_stale_ms = 20 * o.max_stale_ms;
+    two = open_with(&other);
+    await_link();
+    cached("key", "value");
+    server_freeze(server);
+    start_ms = clock_now_ms();
+    AWAIT(!is_on());
+    CHECK(clock_now_ms() - start_ms < 5 * o.max_stale_ms);
+    server_thaw(server);
+    tandem_close(two);
+    end();
+}
+
 TEST(a_server_that_refuses_is_believed)
 {
     server_refuses_tracking = true;
