@@ -48,6 +48,11 @@
     F(RESET_LOGS, true)        /* the logs too */                                       \
     F(RESET_DONE, true)        /* all is empty, and the lock not mended */              \
     F(RESET_MENDED, true)      /* it is */                                              \
+    F(FLIGHT_LOCKED, false)    /* a lock of the flights, that is, is had */             \
+    F(FLIGHT_TO_LEAVE, false)  /* and all is done */                                    \
+    F(FLIGHT_IN_FLUX, false)   /* one is about to be changed */                         \
+    F(FLIGHT_CHANGED, false)   /* it has been */                                        \
+    F(FLIGHT_SETTLED, false)   /* and it is known to be whole */                        \
     F(EPOCH_BUMPED, false)     /* to make all go, and the floor not raised yet */       \
     F(FLOOR_RAISED, false)     /* it is */
 

@@ -18,6 +18,7 @@
 
 #include "base/clock.h"
 #include "base/hash.h"
+#include "memory/fault.h"
 #include "memory/lock.h"
 #include "memory/memory.h"
 #include "memory/owner.h"
@@ -45,6 +46,7 @@ static bool hold(struct memory *m, uint32_t lock, int64_t lock_us)
 
     switch (lock_acquire(h->flight_mutex + lock, lock_us)) {
     case LOCK_HELD:
+        FAULT_POINT(FLIGHT_LOCKED);
         return true;
     case LOCK_ORPHANED:
         flux = h->flight_flux[lock];
@@ -64,6 +66,7 @@ static bool hold(struct memory *m, uint32_t lock, int64_t lock_us)
 
 static void release(struct memory *m, uint32_t lock)
 {
+    FAULT_POINT(FLIGHT_TO_LEAVE);
     lock_release(m->header->flight_mutex + lock);
 }
 
@@ -71,12 +74,15 @@ static void change_begin_locked(struct memory *m, uint32_t place)
 {
     m->header->flight_flux[lock_of(place)] = place + 1;
     atomic_signal_fence(memory_order_seq_cst);
+    FAULT_POINT(FLIGHT_IN_FLUX);
 }
 
 static void change_end_locked(struct memory *m, uint32_t place)
 {
+    FAULT_POINT(FLIGHT_CHANGED);
     atomic_signal_fence(memory_order_seq_cst);
     m->header->flight_flux[lock_of(place)] = 0;
+    FAULT_POINT(FLIGHT_SETTLED);
 }
 
 /* -- Looking ------------------------------------------------------------------------------------- */
@@ -204,13 +210,15 @@ int memory_flight_look(struct memory *m, const struct memory_flight *flight, int
 
     if (!is_alive && memory_flight_is_under_way(m, flight))
         return MEMORY_MORE;
-    if (!hold(m, lock, MEMORY_LOCK_IO_US))
-        return MEMORY_MORE;
+    if (!hold(m, lock, MEMORY_LOCK_US))
+        return MEMORY_BUSY;
     if (atomic_load_explicit(&f->number, memory_order_relaxed) == flight->number) {
         if (state_of(f) == FLIGHT_ENDED) {
             outcome->outcome = (int)f->outcome;
             outcome->error_length = f->error_length;
-            memcpy(outcome->error, f->error, f->error_length);
+            if (outcome->error_length > sizeof(f->error))
+                outcome->error_length = sizeof(f->error);
+            memcpy(outcome->error, f->error, outcome->error_length);
             status = MEMORY_OK;
         } else if (state_of(f) == FLIGHT_UNDER_WAY && !is_over(f, now_ms, owner_self())) {
             status = MEMORY_MORE;

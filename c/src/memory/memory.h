@@ -317,7 +317,7 @@ uint64_t memory_flight_number(struct memory *memory);
 bool memory_flight_is_under_way(const struct memory *memory, const struct memory_flight *flight);
 
 /* MEMORY_MORE: it is under way; is_alive: and its owner was looked for.  MEMORY_OK: it has ended so.
- * MEMORY_ABSENT: it was given up, or ended so long ago that it is forgotten. */
+ * MEMORY_ABSENT: it was given up, or ended so long ago that it is forgotten.  MEMORY_BUSY. */
 int memory_flight_look(struct memory *memory, const struct memory_flight *flight, int64_t now_ms,
                        bool is_alive, struct memory_flight_outcome *outcome);
 

@@ -28,14 +28,19 @@ static void say(struct outcome *outcome, const char *text, size_t length)
     outcome->error = alloc_copy(text, length);
 }
 
-/* Is it over?  Then outcome says how. */
+/* Is it over?  Then outcome says how.  stuck: a lock of the table was not to be had, which is waited for once
+ * in a round. */
 static bool is_over(struct tier *tier, const struct flights_wait *w, int64_t now_ms, bool is_alive,
-                    struct outcome *outcome)
+                    bool *stuck, struct outcome *outcome)
 {
     struct memory_flight_outcome ended;
     char text[96];
+    int status = MEMORY_BUSY;
 
-    switch (memory_flight_look(tier->memory, &w->flight, now_ms, is_alive, &ended)) {
+    if (!*stuck)
+        status = memory_flight_look(tier->memory, &w->flight, now_ms, is_alive, &ended);
+    *stuck = status == MEMORY_BUSY;
+    switch (status) {
     case MEMORY_OK:
         outcome->count = ended.outcome;
         if (ended.error_length) {
@@ -62,11 +67,12 @@ static int64_t look_locked(struct tier *tier, bool is_alive)
 {
     struct flights_wait **link = &tier->flights.waits, *w;
     int64_t now_ms = clock_now_ms(), until_ms = now_ms + LOOK_MS;
+    bool stuck = false;
 
     while ((w = *link) != NULL) {
         struct outcome outcome = {.status = TANDEM_OK};
 
-        if (is_over(tier, w, now_ms, is_alive, &outcome)) {
+        if (is_over(tier, w, now_ms, is_alive, &stuck, &outcome)) {
             *link = w->next;
             mailbox_complete(&w->slip, &outcome);
             alloc_free(w);

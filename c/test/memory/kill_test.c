@@ -237,6 +237,22 @@ static void bump_all(void)
     memset(scene->acked, 0, sizeof(scene->acked));
 }
 
+/* As the owner, and as one who waits for another's. */
+static void fly(void)
+{
+    struct memory_flight flight = {0, 0};
+    struct memory_flight_outcome outcome;
+
+    for (int i = 0; i < 3; i++) {
+        int64_t now_ms = clock_now_ms();
+
+        memory_flight_begin(m, "key", 3, true, now_ms, now_ms + 60000, &flight);
+        memory_flight_begin(m, "key", 3, true, now_ms, now_ms + 60000, &flight);
+        memory_flight_end(m, &flight, 4, "why", 3);
+        memory_flight_look(m, &flight, now_ms, true, &outcome);
+    }
+}
+
 /* A child dies with the lock, in a record. */
 static void orphan(void)
 {
@@ -309,6 +325,7 @@ static void damage_main(void)
     X(drop_an_entry, put_some, drop_first)                                     \
     X(drop_everything, put_some, bump_all)                                     \
     X(remove_by_glob, put_some, remove_some)                                   \
+    X(fly_for_a_key, put_some, fly)                                            \
     X(clear, put_some, remove_all)                                             \
     X(clean_up_what_expired, put_some_that_expire, clean_up)                   \
     X(all_sorts, fill_up, churn_on)                                            \

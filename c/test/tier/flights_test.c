@@ -48,7 +48,7 @@ static int outcome_of(double ticket)
     int status;
 
     if (tandem_wait(o.mailbox, ticket, PATIENCE_MS) != TANDEM_OK)
-        return TANDEM_PENDING;
+        return TANDEM_ELOST;
     status = tandem_take(o.mailbox, ticket, value, sizeof(value), &said);
     return status == TANDEM_OK ? (int)said.count : status;
 }
@@ -285,6 +285,108 @@ TEST(a_dead_owner_is_in_nobodys_way)
     kill(pid, SIGKILL);
     waitpid(pid, NULL, 0);
     begun("key");
+    close_all(c, &o);
+}
+
+/* -- Killed and stopped ---------------------------------------------------------------------------- */
+
+enum { CHILDREN = 6, KEYS = 12, HAMMER_MS = 3000 };
+
+static struct hammer {
+    _Atomic pid_t owner[KEYS];
+    _Atomic bool over;
+    _Atomic unsigned flights, joined, told, two_owners, untold, errors;
+} * hammer;
+
+static void own_for_a_while(double flight, int key)
+{
+    pid_t self = getpid(), before = atomic_exchange(hammer->owner + key, self);
+
+    if (before && before != self && kill(before, 0) == 0)
+        hammer->two_owners++;
+    hammer->flights++;
+    if (hammer->flights % 3 == 0)
+        server_nap();
+    atomic_compare_exchange_strong(hammer->owner + key, &self, 0);
+    ended(flight, TANDEM_FLIGHT_UNKEPT, NULL);
+}
+
+static void fly_until_told(void)
+{
+    char key[16];
+
+    for (unsigned n = (unsigned)getpid(); !hammer->over; n = n * 1103515245 + 12345) {
+        int which = (int)(n >> 16) % KEYS;
+        double ticket;
+
+        snprintf(key, sizeof(key), "key-%d", which);
+        switch (fly(key, 0)) {
+        case TANDEM_OK:
+            own_for_a_while(said.ticket, which);
+            break;
+        case TANDEM_PENDING:
+            ticket = said.ticket;
+            hammer->joined++;
+            if (outcome_of(ticket) >= 0)
+                hammer->told++;
+            else
+                hammer->untold++;
+            break;
+        case TANDEM_EBUSY: /* somebody died with the lock, or was stopped */
+            ended(said.ticket, TANDEM_FLIGHT_GONE, NULL);
+            break;
+        default:
+            hammer->errors++;
+        }
+    }
+    _exit(0);
+}
+
+static pid_t fly_child(void)
+{
+    pid_t pid = fork();
+
+    if (pid == 0)
+        fly_until_told();
+    REQUIRE(pid > 0);
+    return pid;
+}
+
+TEST(one_owner_at_a_time_and_nobody_waits_in_vain_though_owners_are_killed)
+{
+    pid_t children[CHILDREN];
+    unsigned kills = 0;
+
+    hammer = mmap(NULL, sizeof(*hammer), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    REQUIRE(hammer != MAP_FAILED);
+    check_timeout(120);
+    begin(NULL);
+    for (int i = 0; i < CHILDREN; i++)
+        children[i] = fly_child();
+    for (int64_t end_ms = clock_now_ms() + HAMMER_MS; clock_now_ms() < end_ms; kills++) {
+        pid_t *victim = children + kills % CHILDREN;
+
+        for (int i = 0; i < 10; i++)
+            server_nap();
+        if (kills % 5 == 0) {
+            kill(*victim, SIGSTOP);
+            for (int i = 0; i < 20; i++)
+                server_nap();
+            kill(*victim, SIGCONT);
+            continue;
+        }
+        kill(*victim, SIGKILL);
+        waitpid(*victim, NULL, 0);
+        *victim = fly_child();
+    }
+    hammer->over = true;
+    for (int i = 0; i < CHILDREN; i++)
+        waitpid(children[i], NULL, 0);
+    printf("# %u kills and stops, %u flights, %u waits\n", kills, hammer->flights, hammer->joined);
+    CHECK(kills > 10 && hammer->flights > 100 && hammer->joined > 100);
+    CHECK_INT(0, hammer->two_owners);
+    CHECK_INT(0, hammer->untold);
+    CHECK_INT(0, hammer->errors);
     close_all(c, &o);
 }
 
