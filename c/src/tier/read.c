@@ -70,6 +70,10 @@ static inline int answer(struct tier *tier, enum redis_kind kind, int found,
     if (found == MEMORY_SMALL)
         return TANDEM_TOO_SMALL;
     result->ttl = ttl_left(left_ms);
+    if (kind == REDIS_PTTL && result->ttl > 0) { /* now_ms is the coarse clock's, which is late */
+        result->ttl -= (double)(clock_now_ms() - now_ms) / 1000;
+        result->ttl = result->ttl < 0.001 ? 0.001 : result->ttl;
+    }
     memory_count(tier->memory,
                  left_ms <= 0                ? COUNT_FETCH_STALE
                  : from == TANDEM_TIER_STALE ? COUNT_MEMORY_STALE
@@ -141,8 +145,7 @@ static inline int look_up(tandem_cache *cache, enum redis_kind kind, const char 
 {
     struct tier *tier = cache->tier;
     struct memory_entry entry;
-    int64_t now_ms = kind == REDIS_GET ? clock_coarse_ms() : clock_now_ms(),
-            lease_ms = memory_lease(tier->memory);
+    int64_t now_ms = clock_coarse_ms(), lease_ms = memory_lease(tier->memory);
     int found = MEMORY_ABSENT, status;
     int64_t left_ms = 0;
     bool have;
