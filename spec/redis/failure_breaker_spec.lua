@@ -4,6 +4,7 @@ local caches = require "spec.support.caches"
 local ffi = require "ffi"
 local peer = require "spec.support.peer"
 local redis = require "spec.support.redis"
+local remote = require "spec.support.remote"
 local run = require "spec.support.run"
 local show = require "spec.support.show"
 
@@ -63,6 +64,64 @@ describe("the breaker", function()
         assert.is_true(one:count("^connection") <= attempts_in(took),
                        ("%d attempts in %.1f s"):format(one:count("^connection"), took))
         one:stop()
+    end)
+
+    it("of processes that share a segment has as many attempts as one process", function()
+        local PROCESSES = 6
+        local one, path = peer.start(peer.HANGS_UP), run.temp_dir() .. "/segment"
+        local remotes, began = {}, run.now()
+        for i = 1, PROCESSES do
+            remotes[i] = remote.start()
+            remotes[i]:eval(("cache = require('resty.tandem').new('probed', { memory = '2m', "
+                .. "path = %q, redis = %q, tracking = false })"):format(path, one:url()))
+            run.wait_until("it is open", function()
+                return remotes[i]:call("cache:get('absent') return cache:stats().redis.state")
+                    == "down"
+            end)
+        end
+        run.wait_until("there was time for many attempts", function()
+            for _, each in ipairs(remotes) do
+                assert.is_truthy(each:call("return select(2, cache:get('absent'))"))
+            end
+            return attempts_in(run.now() - began) >= 6 + PROCESSES
+        end, 30)
+        -- The first of each, its connection being lost, is its own.
+        local took, attempts = run.now() - began, one:count("^connection")
+        assert.is_true(attempts >= PROCESSES)
+        assert.is_true(attempts <= PROCESSES + attempts_in(took),
+                       ("%d attempts in %.1f s"):format(attempts, took))
+        for _, each in ipairs(remotes) do
+            each:stop()
+        end
+        one:stop()
+    end)
+
+    it("of processes that share a segment closes in all, once one gets through", function()
+        local server, path, remotes = redis.start(), run.temp_dir() .. "/segment", {}
+        for i = 1, 4 do
+            remotes[i] = remote.start()
+            remotes[i]:eval(("cache = require('resty.tandem').new('probed', { memory = '2m', "
+                .. "path = %q, redis = %q, tracking = false })"):format(path, server:url()))
+            assert.are.equal("'value'", remotes[i]:eval("return cache:set('key', 'value') "
+                .. "and cache:get('key')"):match("^%S+"))
+        end
+        server:kill()
+        local function all_are(state)
+            run.wait_until("all are " .. state, function()
+                local n = 0
+                for _, each in ipairs(remotes) do
+                    each:eval("cache:get('absent')")
+                    n = n + (each:call("return cache:stats().redis.state") == state and 1 or 0)
+                end
+                return n == #remotes
+            end, 30)
+        end
+        all_are("down")
+        server:restart()
+        all_are("up")
+        for _, each in ipairs(remotes) do
+            each:stop()
+        end
     end)
 
     it("open, has a miss cost less than 50 microseconds, whatever is the matter", function()

@@ -49,6 +49,7 @@
  *     mutex: only the holder of the shard's lock, with atomic stores where readers look without it.
  *   - marks: anybody, at any time.  A mark is a byte of its own, so that this can hurt nobody.
  *   - epoch, floor, lease, covered, wanted, counters: anybody; they only grow.
+ *   - probe: by compare-and-swap, whoever wants to try; reached: whoever has got through.
  *   - places: by compare-and-swap, whoever finds one vacant or its owner silent.
  *   - near: an owner, anybody, by compare-and-swap; the hits beside it, only the owner, by plain stores.
  *   - flights: only the holder of one of their locks, which is their group's number modulo the locks';
@@ -209,6 +210,9 @@ struct layout_header {
     _Atomic int64_t born_ms; /* when a process last inherited the segment */
     struct layout_place leaving[LAYOUT_LEAVING];
     struct layout_place attending[LAYOUT_ATTENDING];
+
+    _Atomic uint64_t probe;     /* when Redis, being away, is tried next (probe.c) */
+    _Atomic int64_t reached_ms; /* when a process last got through to it */
 
     alignas(64) pthread_mutex_t replay_mutex; /* of the table of writes to be told to Redis */
     _Atomic uint32_t replay_count;

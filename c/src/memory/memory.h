@@ -236,6 +236,16 @@ void memory_attend_no_more(struct memory *memory, uint64_t owner);
 bool memory_others_attend(const struct memory *memory, uint64_t owner, int64_t now_ms,
                           int64_t silent_ms);
 
+/* -- Trying a Redis that is away --------------------------------------------------------------- */
+
+/* A process has got through to it.  Has one since a time? */
+void memory_probe_reach(struct memory *memory, int64_t now_ms);
+bool memory_probe_reached(const struct memory *memory, int64_t since_ms);
+
+/* May this process try now?  now_ms: it may, and the others wait; or else when to ask again.  random: any 32
+ * random bits. */
+int64_t memory_probe_try(struct memory *memory, int64_t now_ms, uint32_t random);
+
 /* -- Writes that Redis could not be told --------------------------------------------------------- */
 
 enum memory_replay_kind { MEMORY_REPLAY_NONE, MEMORY_REPLAY_SET, MEMORY_REPLAY_DELETE };

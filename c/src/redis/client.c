@@ -56,6 +56,7 @@ static void fail(struct redis_client *c, bool garbage, const char *reason, int64
     }
     breaker_failure(&c->breaker, now_ms, random_32());
     c->phase = CLIENT_RESTING;
+    c->down_since_ms = now_ms;
     set_state(c, REDIS_STATE_DOWN, reason);
     pipeline_take_queued(c, now_ms); /* the last: from now on they are refused */
     pipeline_lose(c, garbage, reason, now_ms);
@@ -291,6 +292,19 @@ static bool is_late(const struct redis_client *c, int64_t now_ms)
     return now_ms >= stalled_at(c) || (c->next_deadline_ms && now_ms >= c->next_deadline_ms);
 }
 
+/* Tries the server that is away, unless others do. */
+static void try_again(struct redis_client *c, int64_t now_ms)
+{
+    int64_t at_ms = now_ms;
+
+    if (c->hooks.may_try)
+        at_ms = c->hooks.may_try(c->hooks.context, c->down_since_ms, now_ms, random_32());
+    if (at_ms > now_ms)
+        c->breaker.retry_at_ms = at_ms;
+    else
+        begin(c, now_ms);
+}
+
 static void keep_time(struct redis_client *c, int64_t now_ms)
 {
     char reason[64];
@@ -298,7 +312,7 @@ static void keep_time(struct redis_client *c, int64_t now_ms)
     if (!pipeline_expire(c, now_ms))
         fail(c, false, "no memory", now_ms);
     if (c->phase == CLIENT_RESTING && now_ms >= c->breaker.retry_at_ms)
-        begin(c, now_ms);
+        try_again(c, now_ms);
     if (now_ms >= stalled_at(c) && !is_getting_on(c, now_ms) && !is_forgiven(c, now_ms)) {
         snprintf(reason, sizeof(reason), "no answer in %lld ms", (long long)c->timeout_ms);
         fail(c, false, reason, now_ms);

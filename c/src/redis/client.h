@@ -69,7 +69,7 @@ struct redis_client {
     struct conn conn;
     struct breaker breaker;
     struct dial dial;
-    int64_t up_since_ms;
+    int64_t up_since_ms, down_since_ms;
     int64_t heard_ms; /* when a byte last came, or a reply became due */
     int64_t whole_ms; /* when a whole reply last came, or one became due */
     size_t dripped;   /* bytes that came since */

@@ -120,6 +120,9 @@ struct redis_hooks {
     /* Called now and then, in any case not long after the time it answered last time (INT64_MAX: never).
      * NULL: not at all. */
     int64_t (*tick)(void *context, int64_t now_ms);
+    /* The server is away since since_ms, and the client would try again: now?  now_ms, or when to ask again.
+     * random: any 32 random bits.  NULL: it may. */
+    int64_t (*may_try)(void *context, int64_t since_ms, int64_t now_ms, uint32_t random);
     /* The process is exiting, or the client was released, and no operation is under way: may it go now?
      * Asked again and again until it says yes.  NULL: it may. */
     bool (*may_stop)(void *context, int64_t now_ms);

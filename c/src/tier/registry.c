@@ -91,6 +91,7 @@ static int make(const struct registry_config *config, struct tier **made, char *
         .invalidate = tracking_invalidate,
         .link = tracking_link,
         .tick = tier_tick,
+        .may_try = tier_may_try,
         .may_stop = tracking_may_stop,
         .gone = tier_gone,
     };

@@ -1,7 +1,12 @@
 #include "tier/tier.h"
 
 #include "base/alloc.h"
+#include "base/clock.h"
 #include "tier/request.h"
+
+enum {
+    LOOK_MS = 50
+}; /* how often one that waits for others to reach Redis looks whether they have */
 
 void tier_uncork(tandem_cache *cache)
 {
@@ -75,6 +80,19 @@ void tier_count(void *context, enum redis_counter counter, uint64_t n)
 
     if (counter < REDIS_COUNTERS)
         memory_count(tier->memory, row[counter], n);
+    if (counter == REDIS_COUNT_CONNECTS)
+        memory_probe_reach(tier->memory, clock_now_ms());
+}
+
+/* What one process finds out is good for all that share the segment. */
+int64_t tier_may_try(void *context, int64_t since_ms, int64_t now_ms, uint32_t random)
+{
+    struct tier *tier = context;
+    int64_t at_ms = now_ms;
+
+    if (!memory_probe_reached(tier->memory, since_ms))
+        at_ms = memory_probe_try(tier->memory, now_ms, random);
+    return at_ms <= now_ms + LOOK_MS ? at_ms : now_ms + LOOK_MS;
 }
 
 int64_t tier_tick(void *context, int64_t now_ms)

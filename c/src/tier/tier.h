@@ -87,6 +87,7 @@ void tier_free(struct tier *tier);
 void tier_done(void *context, struct redis_op *op);
 int64_t tier_tick(void *context, int64_t now_ms);
 void tier_count(void *context, enum redis_counter counter, uint64_t n);
+int64_t tier_may_try(void *context, int64_t since_ms, int64_t now_ms, uint32_t random);
 void tier_gone(void *context);
 
 #endif
