@@ -310,6 +310,37 @@ describe("the life of an nginx", function()
         nothing_left(web, { "exited on signal" })
     end)
 
+    it("tells Redis what was written while it was away, though the worker has gone", function()
+        local web = start()
+        all_answered(send_some(web, 1))
+        server:kill()
+        local writers = web:workers()
+        for i, pid in ipairs(writers) do
+            run.wait_until("a write is for later", function()
+                return web:eval_in(pid, ("return cache:set('of%d', 'queued', 100)"):format(i))
+                    :find("^true 'queued: ")
+            end)
+        end
+        signal.kill(writers[1], signal.SIGKILL)
+        run.wait_until("it is replaced", function()
+            return #web:workers() == 2 and not run.state_of(writers[1])
+        end)
+        web:reload()
+        web:await_end(writers)
+        server:restart()
+        for i = 1, #writers do
+            -- Somebody has to use Redis, so that it is found to be back.
+            run.wait_until("Redis is told", function()
+                web:eval("cache:get('absent')")
+                return server:call("GET", "p:of" .. i) == "queued"
+            end)
+            local left = server:call("PTTL", "p:of" .. i)
+            assert.is_true(left > 50000 and left < 100000, left)
+        end
+        web:quit()
+        nothing_left(web, { "exited on signal" })
+    end)
+
     it("has one connection to Redis for all requests of a worker", function()
         local web = start({ cache = "tracking = false" })
         local requests = {}
@@ -387,7 +418,6 @@ describe("the life of an nginx", function()
         nothing_left(web)
     end)
 
-    -- Only OpenResty's nginx has one.
     if (os.getenv("OPENRESTY") or "") ~= "" then
         it("may have a privileged agent, which has no thread unless it uses Redis", function()
             local AGENT = [[
@@ -396,7 +426,7 @@ describe("the life of an nginx", function()
                 return run.wait_until("there is a privileged agent", function()
                     for _, pid in ipairs(web:workers()) do
                         local name = run.read_file("/proc/" .. pid .. "/cmdline")
-                    if name:find("privileged", 1, true) then
+                        if name:find("privileged", 1, true) then
                             return pid
                         end
                     end
@@ -428,6 +458,16 @@ describe("the life of an nginx", function()
             all_answered(send_some(web, 2))
             assert.is_true(web:await_end(old) < 1 + NOISE)
             assert.is_true(web:quit() < 1 + NOISE)
+            nothing_left(web)
+        end)
+    else
+        it("has no privileged agent, which only OpenResty's nginx can have", function()
+            local web = start({ init = opening() .. [[
+                agent = select(2, require("ngx.process").enable_privileged_agent()) ]] })
+            assert.is_truthy(web:eval("return agent"):find("missing privileged agent", 1, true))
+            all_answered(send_some(web, 1))
+            assert.are.equal(2, #web:workers())
+            web:quit()
             nothing_left(web)
         end)
     end

@@ -17,6 +17,7 @@
 #include "base/alloc.h"
 #include "base/hash.h"
 #include "base/rundir.h"
+#include "memory/leftover.h"
 #include "memory/segment.h"
 #include "memory/view.h"
 
@@ -48,14 +49,6 @@ static void watch_forks(void)
 
 /* -- Meeting in a file --------------------------------------------------------------------------- */
 
-static bool is_named(int fd, const char *path)
-{
-    struct stat open_one, named;
-
-    return fstat(fd, &open_one) == 0 && stat(path, &named) == 0 &&
-           open_one.st_ino == named.st_ino && open_one.st_dev == named.st_dev;
-}
-
 /* The last of those who meet in a file removes it: each holds a shared lock on it as long as it lives,
  * and the one who can have it alone is the last.  That is tried on a file of its own, because a child of
  * fork() has its parent's, with the same lock. */
@@ -69,7 +62,7 @@ static void leave(struct memory *m)
     close(m->meeting_fd);
     if (fd < 0)
         return;
-    if (flock(fd, LOCK_EX | LOCK_NB) == 0 && is_named(fd, m->meeting_path))
+    if (flock(fd, LOCK_EX | LOCK_NB) == 0 && leftover_is_named(fd, m->meeting_path))
         unlink(m->meeting_path);
     close(fd);
 }
@@ -81,7 +74,7 @@ static int take_part(const char *path)
 
     if (fd < 0)
         return -1;
-    if (flock(fd, LOCK_SH | LOCK_NB) == 0 && is_named(fd, path))
+    if (flock(fd, LOCK_SH | LOCK_NB) == 0 && leftover_is_named(fd, path))
         return fd;
     close(fd);
     return -1;
@@ -106,6 +99,7 @@ static struct layout_header *meet(struct memory *m, const struct memory_config *
 
     if (rundir_open(config->runtime_dir, directory, sizeof(directory), error, error_size) != 0)
         return NULL;
+    leftover_remove_met(directory);
     snprintf(path, sizeof(path), "%s/%s-%016llx-%s.segment", directory, config->name,
              (unsigned long long)meeting_of(config), config->rendezvous);
     m->meeting_path = alloc_copy(path, strlen(path));

@@ -13,6 +13,7 @@
 
 #include "base/clock.h"
 #include "base/hash.h"
+#include "memory/leftover.h"
 #include "memory/lock.h"
 #include "memory/shard.h"
 
@@ -129,23 +130,41 @@ static enum file_state judge(const struct layout_header *found, uint64_t file_si
     return FILE_FITS;
 }
 
-/* A new file, complete, under a name of its own.  Its descriptor, or -1 with error. */
+/* An empty file under a name of its own, which is locked, so that nobody takes it for a leftover: -1. */
+static int begin(const char *path, char *temporary, size_t size, char *error, size_t error_size)
+{
+    for (int i = 0; i < ATTEMPTS; i++) {
+        int fd;
+
+        if (snprintf(temporary, size, "%s.new-%d-%08x", path, (int)getpid(), (unsigned)draw()) >=
+            (int)size) {
+            snprintf(error, error_size, "%s: the path is too long", path);
+            return -1;
+        }
+        fd = open(temporary, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+        if (fd < 0) {
+            snprintf(error, error_size, "cannot make %s: %s", path, strerror(errno));
+            return -1;
+        }
+        if (flock(fd, LOCK_EX | LOCK_NB) == 0 && leftover_is_named(fd, temporary))
+            return fd;
+        close(fd); /* it was taken for one, before it was locked */
+    }
+    snprintf(error, error_size, "%s is being removed all the time", temporary);
+    return -1;
+}
+
+/* A new file, complete, under a name of its own.  Its descriptor, locked, or -1 with error. */
 static int prepare(const struct segment_config *config, const char *path, char *temporary,
                    size_t size, char *error, size_t error_size)
 {
     struct layout_header *header;
     int fd, rc;
 
-    if (snprintf(temporary, size, "%s.new-%d-%08x", path, (int)getpid(), (unsigned)draw()) >=
-        (int)size) {
-        snprintf(error, error_size, "%s: the path is too long", path);
+    leftover_remove_begun(path);
+    fd = begin(path, temporary, size, error, error_size);
+    if (fd < 0)
         return -1;
-    }
-    fd = open(temporary, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    if (fd < 0) {
-        snprintf(error, error_size, "cannot make %s: %s", path, strerror(errno));
-        return -1;
-    }
     /* ftruncate alone succeeds on a full file system, and the first touch is a SIGBUS. */
     rc = posix_fallocate(fd, 0, (off_t)config->bytes);
     header = rc ? NULL : map(fd, config->bytes);
@@ -176,20 +195,13 @@ static int create(const struct segment_config *config, const char *path,
     if (made < 0)
         snprintf(error, error_size, "cannot make %s: %s", path, strerror(errno));
     unlink(temporary);
+    flock(fd, LOCK_UN); /* a child of fork() may have it, too */
     if (made == 1 && (*header = map(fd, config->bytes)) == NULL) {
         snprintf(error, error_size, "cannot map %s: %s", path, strerror(errno));
         made = -1;
     }
     close(fd);
     return made;
-}
-
-static bool still_named(int fd, const char *path)
-{
-    struct stat open_one, named;
-
-    return fstat(fd, &open_one) == 0 && stat(path, &named) == 0 &&
-           open_one.st_ino == named.st_ino && open_one.st_dev == named.st_dev;
 }
 
 /* Puts a new file in the place of an outdated one, whose lock is held so that only one process does.
@@ -203,12 +215,14 @@ static int replace(const struct segment_config *config, const char *path, int ol
 
     if (fd < 0)
         return -1;
-    close(fd);
     if (rename(temporary, path) != 0) {
         snprintf(error, error_size, "cannot replace %s: %s", path, strerror(errno));
         unlink(temporary);
+        close(fd);
         return -1;
     }
+    flock(fd, LOCK_UN);
+    close(fd);
     old = map(old_fd, LAYOUT_PAGE);
     if (old) {
         atomic_store_explicit(&old->superseded, 1, memory_order_release);
@@ -265,7 +279,7 @@ static int attach(const struct segment_config *config, const char *path, int fd,
             nanosleep(&(struct timespec){0, NAP_NS}, NULL);
             return 0; /* whoever has it replaces the file, and may be stopped */
         }
-        rc = still_named(fd, path) ? replace(config, path, fd, error, error_size) : 0;
+        rc = leftover_is_named(fd, path) ? replace(config, path, fd, error, error_size) : 0;
         flock(fd, LOCK_UN);
         return rc;
     case FILE_FOREIGN:

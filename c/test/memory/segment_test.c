@@ -258,6 +258,85 @@ static struct memory *open_meeting(void)
     return m;
 }
 
+/* A process that meets others, or is making a file, and is killed then. */
+static pid_t start_and_stop(bool meets)
+{
+    pid_t pid = fork();
+    int status;
+
+    if (pid == 0) {
+        if (meets) {
+            open_meeting();
+        } else {
+            int fd = open(path, O_RDWR | O_CREAT | O_EXCL, 0600);
+
+            REQUIRE(fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0);
+        }
+        raise(SIGSTOP);
+        _exit(0);
+    }
+    CHECK(waitpid(pid, &status, WUNTRACED) == pid && WIFSTOPPED(status));
+    return pid;
+}
+
+static void kill_it(pid_t pid)
+{
+    kill(pid, SIGKILL);
+    waitpid(pid, NULL, 0);
+}
+
+static void open_another_meeting(void)
+{
+    struct memory_config config = {.name = "other",
+                                   .identity = "other",
+                                   .bytes = 1 << 20,
+                                   .rendezvous = "2-2",
+                                   .runtime_dir = directory};
+    struct memory *m = NULL;
+    char error[512] = "";
+
+    CHECK_INT(MEMORY_OK, memory_open(&config, &m, error, sizeof(error)));
+    memory_close(m);
+}
+
+TEST(a_meeting_of_the_killed_is_removed_by_the_next_that_is_held)
+{
+    pid_t pid;
+
+    in_directory("");
+    pid = start_and_stop(true);
+    CHECK_INT(1, files_in_directory());
+    open_another_meeting(); /* it is in use: by one who is stopped */
+    CHECK_INT(1, files_in_directory());
+    kill_it(pid);
+    CHECK_INT(1, files_in_directory());
+    open_another_meeting();
+    CHECK_INT(0, files_in_directory());
+    clean_up();
+}
+
+TEST(what_the_killed_have_begun_is_removed)
+{
+    char begun[sizeof(path) + 16];
+    struct memory *m;
+    pid_t pid;
+
+    in_directory("segment.new-1-00000000");
+    snprintf(begun, sizeof(begun), "%s", path);
+    pid = start_and_stop(false);
+    in_directory("segment");
+    m = open_path("one", 1 << 20, NULL);
+    CHECK_INT(0, access(begun, F_OK)); /* it may go on */
+    memory_close(m);
+    kill_it(pid);
+    CHECK_INT(0, unlink(path));
+    m = open_path("one", 1 << 20, NULL);
+    CHECK_INT(-1, access(begun, F_OK));
+    memory_close(m);
+    CHECK_INT(1, files_in_directory());
+    clean_up();
+}
+
 TEST(a_child_of_fork_leaves_the_meeting_to_its_parent)
 {
     struct memory *m;
