@@ -92,6 +92,17 @@ function _M.run(phase)
     r.touch = call(cache, "touch", cold .. ":2")
     r.peek = call(cache, "peek", "hot")
 
+    local loads = 0
+    local function loader()
+        loads = loads + 1
+        return phase
+    end
+    r.memory_fetch = call(memory, "fetch", "fetched:" .. phase, nil, loader)
+    r.fetch = call(cache, "fetch", key .. ":f", nil, loader)
+    r.fetch_hit = call(cache, "fetch", "hot", nil, loader)
+    call(memory, "clear")
+    r.loads = show(loads)
+
     call(walked, "set", "key", "value")
     r.keys = call(walked, "keys", "k*")
     r.scan = scanned(walked, "k*")
