@@ -174,7 +174,7 @@ uint32_t index_empty_locked(const struct memory *m, const struct memory_place *p
     uint32_t count[2];
 
     count[0] = empty_slots(m, place->slot[0], first);
-    if (count[0] > VIEW_GROUP_SLOTS / 4)
+    if (count[0] > VIEW_GROUP_SLOTS / 2)
         return first[0];
     count[1] = empty_slots(m, place->slot[1], first + 1);
     if (count[0] + count[1] == 0)

@@ -67,7 +67,7 @@ static uint32_t flights_for(uint64_t bytes)
 {
     uint64_t n = bytes / 128 / sizeof(struct layout_flight);
 
-    return n < 1024 ? (uint32_t)n / LAYOUT_FLIGHT_GROUP * LAYOUT_FLIGHT_GROUP : 1024;
+    return n < 512 ? (uint32_t)n / LAYOUT_FLIGHT_GROUP * LAYOUT_FLIGHT_GROUP : 512;
 }
 
 static void place_parts(struct layout *l)
@@ -99,10 +99,11 @@ void layout_compute(uint64_t bytes, bool with_redis, struct layout *layout)
     place_parts(layout);
     shard_bytes = (bytes - layout->pages_at) / layout->shards;
     slot_bytes = sizeof(struct layout_bucket) / LAYOUT_SLOTS +
-                 LAYOUT_GHOSTS_PER_SLOT * sizeof(uint32_t) + LAYOUT_LOG_PER_SLOT;
+                 LAYOUT_GHOSTS_PER_BUCKET * sizeof(uint32_t) / LAYOUT_SLOTS + LAYOUT_LOG_PER_SLOT;
     layout->buckets =
         (uint32_t)(shard_bytes / slot_bytes / (LAYOUT_SLOTS * LAYOUT_GROUP)) * LAYOUT_GROUP;
-    layout->ghosts = layout->buckets * LAYOUT_SLOTS * LAYOUT_GHOSTS_PER_SLOT;
+    layout->ghosts =
+        layout->buckets * LAYOUT_GHOSTS_PER_BUCKET / LAYOUT_GHOST_GROUP * LAYOUT_GHOST_GROUP;
     layout->page_shift = page_shift_for(shard_bytes);
     page_bytes = (uint64_t)LAYOUT_UNIT << layout->page_shift;
     /* The tables take a little of what the pages could have: 6 bytes a page at most. */

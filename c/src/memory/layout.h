@@ -81,10 +81,11 @@ enum {
     LAYOUT_NEAR = 256,          /* counters of near hits, each with one writer */
     LAYOUT_UNIT = 8,            /* offsets and lengths in a slot word count these */
     LAYOUT_HEAD_WORDS = 3,      /* of a record without freshness */
-    LAYOUT_LOG_PER_SLOT =
-        118, /* bytes: a 16-byte key with a 100-byte value needs 144, and up to four
-                                  slots of five in use hardly any key finds all of its own taken */
-    LAYOUT_GHOSTS_PER_SLOT = 2,
+    /* Bytes.  A 16-byte key with a 100-byte value needs 144, and up to 85 of 100 slots in use hardly any key
+     * finds all of its own taken. */
+    LAYOUT_LOG_PER_SLOT = 124,
+    LAYOUT_GHOSTS_PER_BUCKET =
+        5,                   /* of such entries one and a half for each; of larger ones, more */
     LAYOUT_GHOST_GROUP = 8,  /* ghosts that a fingerprint may be among: 32 bytes */
     LAYOUT_PAGES_KEPT = 5,   /* per shard: two logs begin and end within a page, and one moves */
     LAYOUT_SLACK_UNITS = 255 /* most that an entry may shrink in place */

@@ -91,24 +91,33 @@ static void end(struct tier *tier, struct flights_own *own, int outcome, const c
     alloc_free(own);
 }
 
+/* Moves what a handle owns (NULL: any) from one chain to another. */
+static void move_owned(struct flights_own **from, struct flights_own **to,
+                       const tandem_cache *cache)
+{
+    struct flights_own *own;
+
+    while ((own = *from) != NULL) {
+        if (cache && own->cache != cache) {
+            from = &own->next;
+            continue;
+        }
+        *from = own->next;
+        own->next = *to;
+        *to = own;
+    }
+}
+
 /* Gives up what a handle owns; NULL: all. */
 static void give_up(struct tier *tier, const tandem_cache *cache)
 {
     struct flights *f = &tier->flights;
 
     for (int i = 0; i < FLIGHTS_CHAINS; i++) {
-        struct flights_own *mine = NULL, **link = f->own + i, *own;
+        struct flights_own *mine = NULL, *own;
 
         pthread_mutex_lock(&f->mutex);
-        while ((own = *link) != NULL) {
-            if (!cache || own->cache == cache) {
-                *link = own->next;
-                own->next = mine;
-                mine = own;
-            } else {
-                link = &own->next;
-            }
-        }
+        move_owned(f->own + i, &mine, cache);
         pthread_mutex_unlock(&f->mutex);
         while ((own = mine) != NULL) {
             mine = own->next;

@@ -144,6 +144,22 @@ TEST(the_largest_value_fits_and_one_more_byte_does_not)
     memory_close(m);
 }
 
+/* One and a half times what a dictionary of nginx's holds in as many bytes. */
+TEST(a_segment_holds_what_it_should)
+{
+    struct memory *m = open_bytes(64 << 20);
+    char key[32], value[101];
+
+    memset(value, 'v', 100);
+    value[100] = '\0';
+    for (int i = 0; i < 420000; i++) {
+        snprintf(key, sizeof(key), "key:%012d", i);
+        put(m, key, value);
+    }
+    CHECK(metric(m, COUNT_MEMORY_ENTRIES) >= 390864);
+    memory_close(m);
+}
+
 TEST(more_keys_than_slots_evict_each_other)
 {
     struct memory *m = open_small();
