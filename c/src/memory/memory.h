@@ -270,7 +270,8 @@ enum memory_replay_kind memory_replay_peek(struct memory *memory, const void *ke
                                            size_t key_length, int64_t lock_us);
 
 /* A new write of this key is about to be sent: what is remembered is forgotten.  False: Redis is being
- * told at this moment, and the new write must be remembered instead, lest it be overtaken. */
+ * told at this moment, or the lock was not to be had, and the new write must be remembered instead, lest it
+ * be overtaken. */
 bool memory_replay_forget(struct memory *memory, const void *key, size_t key_length,
                           int64_t lock_us);
 

@@ -149,8 +149,10 @@ bool memory_replay_forget(struct memory *m, const void *key, size_t key_length, 
     struct layout_replay *vacant, *e;
     bool free_to_send = true;
 
-    if (memory_replay_count(m) == 0 || !hold(m, lock_us))
+    if (memory_replay_count(m) == 0)
         return true;
+    if (!hold(m, lock_us))
+        return false; /* what is remembered might be told after the new write */
     e = find(m, key, key_length, &vacant);
     if (e && e->in_flight)
         free_to_send = false;

@@ -70,8 +70,10 @@ static int64_t tick(void *context, int64_t now_ms)
 static void gone(void *context)
 {
     (void)context;
+    pthread_mutex_lock(&world.lock);
     world.gone = true;
-    hear("gone", "");
+    pthread_cond_broadcast(&world.changed);
+    pthread_mutex_unlock(&world.lock);
 }
 
 static void open_link(void (*script)(int fd, int number), int64_t timeout_ms, int64_t beat_ms)
