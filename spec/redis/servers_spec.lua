@@ -86,8 +86,9 @@ describe("servers behind one address", function()
         run.wait_until("the value of the second server is served", function()
             return process:call(GET)[1] == "of two"
         end)
-        run.wait_until("its link is up", function()
-            return process:call("return cache:stats().tracking.state") == "on"
+        run.wait_until("its link is up, after a gap", function()
+            return process:call("return cache:stats().tracking.gaps") == 1
+                and process:call("return cache:stats().tracking.state") == "on"
         end)
         assert.are.equal(1, process:call("return cache:stats().tracking.gaps"))
         run.wait_until("it is in memory", function() return process:call(GET)[3] == "memory" end)
