@@ -233,7 +233,7 @@ describe("the TTL", function()
             { {}, "ttl must be a number, got table" },
             { 0 / 0, "ttl must be a finite number, got nan" },
             { math.huge, "ttl must be a finite number, got inf" },
-            { 1e12, "ttl must be <= 3153600000, got 1000000000000" },
+            { 1e12, "ttl must be <= 3153600000 seconds, got 1000000000000" },
             { 5LL, "ttl must be a number, got cdata" },
         }) do
             assert.are.equal(case[2], raised(cache.set, cache, "k", "v", case[1]))
