@@ -146,6 +146,7 @@ TEST(another_process_tells_what_a_dead_one_wrote)
             server_nap();
         kill(getpid(), SIGKILL);
     }
+    REQUIRE(waitpid(pid, NULL, WUNTRACED) == pid); /* it has stopped */
     get(c, &o, "anything");
     lose_redis();
     kill(pid, SIGCONT);
