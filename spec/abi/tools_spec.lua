@@ -118,12 +118,16 @@ describe("the C test harness", function()
         shell.write_file(folder .. "/reported", "#!/bin/sh\n"
             .. "echo 'SUMMARY: ThreadSanitizer: data race'\necho 'x: 2 passed, 0 failed'\n")
         shell.must("cd %s && chmod +x silent dead reported", folder)
-        local output, status = shell.run("TANDEM_RESULTS=%s/results tools/test-unit"
-            .. " %s/some_test %s/silent %s/dead %s/reported", folder, folder, folder, folder,
-            folder)
+        local output, status = shell.run("TANDEM_RESULTS=%s/results TANDEM_FAILURES=%s/failures"
+            .. " tools/test-unit %s/some_test %s/silent %s/dead %s/reported", folder, folder,
+            folder, folder, folder, folder)
         assert.equal(1, status)
         assert.equal("C tests: 8 passed, 9 failed\n", output:match("[^\n]*\n$"))
         assert.equal("unit 8 9\n", shell.read_file(folder .. "/results"))
+        local failures = shell.read_file(folder .. "/failures")
+        for _, name in ipairs { "some_test", "silent", "dead", "reported" } do
+            assert.truthy(failures:find("-- " .. folder .. "/" .. name .. "\n", 1, true), failures)
+        end
     end)
 end)
 

@@ -300,12 +300,16 @@ static void *count_and_look(void *context)
     for (int i = 0; i < TURNS; i++) {
         struct memory_addition a = {.by = 1, .with_init = true};
         struct memory_entry entry;
+        int rc;
 
         REQUIRE(memory_incr(w->m, "sum", 3, &a, 1000000) == MEMORY_OK);
         REQUIRE((int64_t)a.sum > seen);
         seen = (int64_t)a.sum;
-        REQUIRE(memory_get(w->m, "sum", 3, clock_coarse_ms(), false, text, sizeof(text) - 1,
-                           &entry) == MEMORY_OK);
+        do /* a read waits no longer than MEMORY_LOCK_US for who has the lock and does not run */
+            rc = memory_get(w->m, "sum", 3, clock_coarse_ms(), false, text, sizeof(text) - 1,
+                            &entry);
+        while (rc == MEMORY_BUSY);
+        REQUIRE(rc == MEMORY_OK);
         text[entry.length] = '\0';
         REQUIRE(atoll(text) >= seen);
         seen = atoll(text);
