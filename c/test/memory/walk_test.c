@@ -119,7 +119,8 @@ TEST(expired_entries_are_cleaned_up_within_max)
     struct memory *m = open_bytes(4 << 20);
     char key[32];
     double cursor = 0;
-    size_t count;
+    size_t count, total = 0;
+    int rc;
 
     for (int i = 0; i < 100; i++) {
         snprintf(key, sizeof(key), "%d", i);
@@ -127,8 +128,12 @@ TEST(expired_entries_are_cleaned_up_within_max)
     }
     clock_shift(20);
     CHECK_INT(100, metric(m, COUNT_MEMORY_ENTRIES));
-    CHECK_INT(MEMORY_MORE, memory_cleanup(m, &cursor, 10, clock_now_ms(), MEMORY_LOCK_US, &count));
-    CHECK_INT(10, count);
+    do { /* a step ends early where its time is up */
+        rc = memory_cleanup(m, &cursor, 10 - total, clock_now_ms(), MEMORY_LOCK_US, &count);
+        total += count;
+    } while (rc == MEMORY_MORE && total < 10);
+    CHECK_INT(MEMORY_MORE, rc);
+    CHECK_INT(10, total);
     cursor = 0;
     while (memory_cleanup(m, &cursor, 0, clock_now_ms(), MEMORY_LOCK_US, &count) == MEMORY_MORE)
         continue;
