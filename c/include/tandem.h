@@ -76,7 +76,8 @@ enum {
     TANDEM_NOWAIT = 1, /* the caller cannot wait: reads answer from memory or TANDEM_ENOWAIT, writes
                           are queued and forgotten */
     TANDEM_CORK =
-        2, /* more operations follow at once: do not send yet (the last one goes without) */
+        2, /* more operations follow at once: do not send yet.  The last one goes without, or
+              tandem_uncork is called */
     TANDEM_STALE = 4,  /* what is past its freshness or its time to live is wanted, too */
     TANDEM_INIT = 8,   /* tandem_incr: a key that is not there begins with init */
     TANDEM_ALONE = 16, /* tandem_flight_begin: a loader is to run whoever runs one already */
@@ -241,6 +242,9 @@ void tandem_options_init(tandem_options *options);
  * made or attached, with the reason in error. */
 int tandem_open(const tandem_options *options, tandem_cache **cache, char *error,
                 size_t error_size);
+
+/* Sends what was queued with TANDEM_CORK.  Any thread that may use the handle; does not wait. */
+void tandem_uncork(tandem_cache *cache);
 
 /* Closes the handle.  Pending operations take place, their outcome is dropped.  NULL is fine. */
 void tandem_close(tandem_cache *cache);

@@ -151,6 +151,11 @@ int tandem_open(const tandem_options *options, tandem_cache **cache, char *error
     return TANDEM_OK;
 }
 
+void tandem_uncork(tandem_cache *cache)
+{
+    tier_uncork(cache);
+}
+
 void tandem_close(tandem_cache *cache)
 {
     if (!cache)

@@ -152,6 +152,31 @@ describe("in nginx", function()
                 return right]]))
         end)
 
+        it("asks Redis once for all that is read in one turn of the event loop", function()
+            local function reads()
+                return tonumber(server:call("INFO", "stats"):match("total_reads_processed:(%d+)"))
+            end
+            local one = web:workers()[1]
+            assert.are.equal("nil nil nil", web:eval_in(one, "return cache:get('absent')"))
+            local before = reads()
+            assert.are.equal("100", web:eval_in(one, [[
+                local threads, absent = {}, 0
+                for i = 1, 100 do
+                    threads[i] = ngx.thread.spawn(cache.get, cache, "absent" .. i)
+                    local began = os.clock()
+                    repeat until i % 20 > 0 or os.clock() > began + 0.005
+                end
+                for i = 1, 100 do
+                    local ok, value, err = ngx.thread.wait(threads[i])
+                    assert(ok and value == nil and err == nil, err)
+                    absent = absent + 1
+                end
+                return absent
+            ]]))
+            local asked = reads() - before - 1 -- the question itself
+            assert.is_true(asked >= 1 and asked <= 2, asked .. " times")
+        end)
+
         it("adds up what all requests of all workers count, in both tiers and in memory", function()
             local waiting = {}
             for i = 1, 60 do

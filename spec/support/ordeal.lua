@@ -22,7 +22,7 @@ function _M.prefix(operation, policy)
 end
 
 -- That Redis is away is found out before the lease is over, even if nobody asks.  Those that have
--- a long one do not know before their first call.
+-- a long one do not know before their first call, unless that comes late: known.
 local MAX_STALE = { get = 1, set = 30, delete = 30 }
 
 local function options(operation, policy)
@@ -82,15 +82,15 @@ end
 
 local FIRST_KEYS = { get = "absent", set = "fresh", delete = "kept" }
 
---- The first call that meets the fault, under each policy: what it returned, and how many keys more
--- memory holds afterwards (more).
+--- The first call that meets the fault, under each policy: what it returned, how many keys more
+-- memory holds afterwards (more), and whether the cache knew already (known).
 function _M.first(operation)
     local both = {}
     for _, policy in ipairs(_M.POLICIES) do
         local cache = caches[operation][policy]
-        local before = cache:stats().entries
+        local before, known = cache:stats().entries, cache:stats().redis.state == "down"
         local got = call(operation, policy, FIRST_KEYS[operation])
-        got.more = cache:stats().entries - before
+        got.more, got.known = cache:stats().entries - before, known
         both[policy] = got
     end
     return both

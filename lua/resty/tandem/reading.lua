@@ -4,6 +4,7 @@ local ffi = require "ffi"
 
 local C = require("resty.tandem.lib").C
 local arguments = require "resty.tandem.arguments"
+local flush = require "resty.tandem.host.flush"
 local host = require "resty.tandem.host"
 local near_table = require "resty.tandem.near"
 local outcome = require "resty.tandem.outcome"
@@ -13,6 +14,7 @@ local text = require "resty.tandem.text"
 local admit = near_table.admit
 local error = error
 local format = string.format
+local soon = flush.soon
 local str = ffi.string
 
 local OK = C.TANDEM_OK
@@ -55,7 +57,9 @@ local function read_on(self, key, flags, status)
         elseif status == MISS then
             return nil, nil, result.tier
         elseif status == PENDING then
-            local final, err, done = _M.finish(self, result.ticket)
+            local ticket = result.ticket
+            soon(self.core)
+            local final, err, done = _M.finish(self, ticket)
             if final == OK then
                 return done.bytes, nil, done.tier, done.ttl
             elseif final == MISS then
@@ -88,7 +92,7 @@ end
 -- nil, nil, TANDEM_TIER_NONE or _NEGATIVE; or nil, err, nil, and whether the value is there but
 -- cannot be decoded
 function _M.look(self, key, flags)
-    local status = C.tandem_get(self.handle, key, #key, flags, buffer, size, result)
+    local status = C.tandem_get(self.handle, key, #key, flags + flush.cork, buffer, size, result)
     if status == OK then
         local length, tier, left = result.length, result.tier, result.ttl
         local fresh_until, slot = result.fresh_until, result.slot

@@ -22,6 +22,7 @@ local ffi = require "ffi"
 local semaphore = require "ngx.semaphore"
 
 local lib = require "resty.tandem.lib"
+local flush = require "resty.tandem.host.flush"
 local mailbox = require "resty.tandem.host.mailbox"
 local phases = require "resty.tandem.host.phases"
 local process = require "resty.tandem.host.process"
@@ -177,6 +178,7 @@ local function forget_parent()
     pid = ffi.C.getpid()
     waiters.forget()
     runs.forget()
+    flush.forget()
     pool, pooled = {}, 0
     waker, waker_run, waker_retry, far_timer = nil, waker_run + 1, 0, false
 end
@@ -227,6 +229,7 @@ local function listen(run)
     end
     if run == waker_run then
         waker, complained = "running", false
+        flush.start(ngx.thread.spawn, (semaphore.new(0)))
         drain()
     end
     while run == waker_run and (waiters.pending > 0 or may_idle()) do
@@ -256,6 +259,7 @@ local function run_waker(_, run)
     if run ~= waker_run then
         return
     end
+    flush.stop()
     local now = C.tandem_now_ms()
     if not ok or not done then
         no_waker(now, ok and err or done)
