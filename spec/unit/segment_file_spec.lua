@@ -186,6 +186,65 @@ describe("a segment in a file", function()
         end
     end)
 
+    -- Whatever was not being written at that moment is there, whole: who opens the file finds the locks
+    -- of the dead, and empties their shards only.
+    it("over which all of its users were killed loses the shards they were writing at most", function()
+        local WRITERS, KEYS, ROUNDS = 4, 2000, 8
+        local cache = open({ memory = "4m" })
+        for i = 1, KEYS do
+            assert(cache:set("kept" .. i, ("kept" .. i):rep(5)))
+        end
+        local shards, lost = cache:stats().memory.shards, 0
+        cache:close()
+        for round = 1, ROUNDS do
+            local writers = {}
+            for i = 1, WRITERS do
+                writers[i] = run.start_lua(([[
+                    local cache = assert(require("resty.tandem").new("file", { memory = "4m", path = %q }))
+                    print("begins")
+                    io.stdout:flush()
+                    local n = 0
+                    while true do
+                        n = n + 1
+                        local key = "key" .. n %% 1000
+                        cache:set(key, (key .. ":"):rep(n %% 50 + 1))
+                    end
+                ]]):format(path))
+                assert.are.equal("begins", writers[i]:read_line())
+            end
+            run.nap(math.random(1, 20))
+            for i = 1, WRITERS do
+                writers[i]:signal("KILL")
+            end
+            for i = 1, WRITERS do
+                writers[i]:wait()
+            end
+            cache = open({ memory = "4m" })
+            for i = 0, 999 do
+                local value = cache:get("key" .. i)
+                assert.is_true(value == nil or value:gsub("key" .. i .. ":", "") == "", value)
+                assert.are.equal("true", show(cache:set("key" .. i, "mine")))
+                assert.are.equal("'mine'", show((cache:get("key" .. i))))
+            end
+            local there = 0
+            for i = 1, KEYS do
+                local value = cache:get("kept" .. i)
+                assert.is_true(value == nil or value == ("kept" .. i):rep(5), value)
+                there = there + (value and 1 or 0)
+                cache:set("kept" .. i, ("kept" .. i):rep(5))
+            end
+            local memory = cache:stats().memory
+            local emptied = memory.resets - lost
+            lost = memory.resets
+            -- Keys are spread over the shards; a third more of them in one is a lot.
+            assert.is_true(emptied <= WRITERS, emptied .. " in round " .. round)
+            assert.is_true(KEYS - there <= emptied * KEYS / shards * 1.5,
+                           KEYS - there .. " of " .. emptied)
+            assert.are.equal(0, memory.evictions)
+            cache:close()
+        end
+    end)
+
     it("without permission, or without a folder, is an error that says so", function()
         local err = refused({ path = folder .. "/no/such/folder" })
         assert.is_truthy(err:find(folder .. "/no/such/folder", 1, true), err)
