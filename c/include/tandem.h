@@ -333,8 +333,8 @@ int tandem_expire(tandem_cache *cache, const char *key, size_t key_length, int64
 /* -- Many keys --------------------------------------------------------------------------------- */
 
 /* A number that depends on all bytes of a key, in two halves: for telling keys apart that are too many to be
- * kept.  The same in all processes. */
-void tandem_hash(const char *key, size_t key_length, uint32_t halves[2]);
+ * kept.  Only who knows the seed can make keys that are told apart badly. */
+void tandem_hash(const char *key, size_t key_length, uint32_t seed, uint32_t halves[2]);
 
 /* One step through the keys in memory that match a glob (NULL: all), expired ones left out.  cursor
  * starts at 0.  Writes to buffer, for each key, its length as 4 bytes in host order, then its bytes;

@@ -61,9 +61,9 @@ int tandem_expire(tandem_cache *cache, const char *key, size_t key_length, int64
     return api_done(cache, flags, status);
 }
 
-void tandem_hash(const char *key, size_t key_length, uint32_t halves[2])
+void tandem_hash(const char *key, size_t key_length, uint32_t seed, uint32_t halves[2])
 {
-    uint64_t hash = hash_bytes(key, key_length, 0);
+    uint64_t hash = hash_bytes(key, key_length, seed);
 
     halves[0] = (uint32_t)hash;
     halves[1] = (uint32_t)(hash >> 32);

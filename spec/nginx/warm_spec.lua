@@ -69,13 +69,15 @@ describe("the memory of an nginx", function()
         web:await_end(web:reload(), 20)
     end
 
-    for name, path in pairs { ["without a file"] = "", ["in a file"] = "path = '$folder/segment'," } do
+    for name, path in pairs({
+        ["without a file"] = "", ["in a file"] = "path = '$folder/segment',",
+    }) do
         it(name .. " is kept over 20 reloads", function()
             web = nginx.start({ init = opening('memory = "4m",' .. path) })
             fill()
             for round = 1, 20 do
                 reload()
-                assert.are.equal("true", web:eval(("return cache:set('round', '%d')"):format(round)))
+                assert.are.equal("true", web:eval("return cache:set('round', '" .. round .. "')"))
                 assert.are.equal(tostring(KEYS), web:eval(LOOK))
             end
             all_there()
@@ -92,8 +94,9 @@ describe("the memory of an nginx", function()
         web:configure({ init = opening 'memory = "3m"' })
         reload()
         assert.are.equal("0", web:eval("return cache:stats().entries"))
-        -- With the last user: the master's old Lua VM, which it gives up when the workers are there.
-        run.wait_until("the old segment is gone", function() return not shared_by_master()[4096] end)
+        -- With the last user: the master's old Lua VM, given up when the new workers are there.
+        run.wait_until("the old segment is gone",
+                       function() return not shared_by_master()[4096] end)
         assert.is_true(shared_by_master()[3072])
         assert.are.same({}, web:problems())
     end)

@@ -186,9 +186,9 @@ describe("a segment in a file", function()
         end
     end)
 
-    -- Whatever was not being written at that moment is there, whole: who opens the file finds the locks
-    -- of the dead, and empties their shards only.
-    it("over which all of its users were killed loses the shards they were writing at most", function()
+    -- Whatever was not being written at that moment is there, whole: who opens the file finds the
+    -- locks of the dead, and empties their shards only.
+    it("over which all its users were killed loses the shards they wrote to at most", function()
         local WRITERS, KEYS, ROUNDS = 4, 2000, 8
         local cache = open({ memory = "4m" })
         for i = 1, KEYS do
@@ -200,7 +200,8 @@ describe("a segment in a file", function()
             local writers = {}
             for i = 1, WRITERS do
                 writers[i] = run.start_lua(([[
-                    local cache = assert(require("resty.tandem").new("file", { memory = "4m", path = %q }))
+                    local options = { memory = "4m", path = %q }
+                    local cache = assert(require("resty.tandem").new("file", options))
                     print("begins")
                     io.stdout:flush()
                     local n = 0

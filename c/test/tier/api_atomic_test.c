@@ -366,11 +366,13 @@ TEST(hashes_tell_keys_apart)
 {
     uint32_t a[2], b[2];
 
-    tandem_hash("a", 1, a);
-    tandem_hash("b", 1, b);
+    tandem_hash("a", 1, 7, a);
+    tandem_hash("b", 1, 7, b);
     CHECK(a[0] != b[0] && a[1] != b[1]);
-    tandem_hash("a", 1, b);
+    tandem_hash("a", 1, 7, b);
     CHECK(a[0] == b[0] && a[1] == b[1]);
+    tandem_hash("a", 1, 8, b);
+    CHECK(a[0] != b[0] && a[1] != b[1]);
 }
 
 CHECK_MAIN()

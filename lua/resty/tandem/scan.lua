@@ -11,6 +11,7 @@ local outcome = require "resty.tandem.outcome"
 local pending = require "resty.tandem.pending"
 local seen = require "resty.tandem.seen"
 
+local byte = string.byte
 local error = error
 local sub = string.sub
 
@@ -19,9 +20,11 @@ local not_open = arguments.not_open
 local OK = C.TANDEM_OK
 local PENDING = C.TANDEM_PENDING
 local MORE = C.TANDEM_MORE
+local HASH = arguments.RESERVED_FIRST
 local RESERVED, RESERVED_LENGTH = arguments.RESERVED, arguments.RESERVED_LENGTH
 
-local PAGE_BYTES = 65536
+local MOST_SEEN = 1048576
+local PAGE_BYTES = 16384 -- of keys, some 1000
 
 local result = ffi.new "tandem_result"
 
@@ -33,7 +36,8 @@ local function fill(state, bytes, length, skip)
     items.each(bytes, length, function(key)
         if skip > 0 then
             skip = skip - 1
-        elseif sub(key, 1, RESERVED_LENGTH) ~= RESERVED and seen.first(state.seen, key) then
+        elseif (byte(key) ~= HASH or sub(key, 1, RESERVED_LENGTH) ~= RESERVED)
+               and seen.first(state.seen, key) then
             n = n + 1
             page[n] = key
         end
@@ -97,7 +101,7 @@ end
 
 --- An iterator over the keys of both tiers: for key, err in cache:scan() do ... end.
 --
--- It holds a page of them, and 8 bytes for each that it has given.  A key that is there all the
+-- It holds a page of them, and some 20 bytes for each that it gave.  A key that is there all the
 -- time comes; one that is set or deleted meanwhile may come or not.  None comes twice, as long as
 -- there are no more than a million (2^20); of more, those after the first million may.
 -- @tparam[opt] string pattern a Redis glob on the key without prefix; default: all
@@ -120,7 +124,7 @@ return function(self, pattern)
         place = ffi.new "double[1]",        -- in memory
         room = ffi.new("char[?]", PAGE_BYTES),
         page = {}, at = 0, n = 0,
-        seen = seen.new(),
+        seen = seen.new(MOST_SEEN),
         since = C.tandem_now_ms(),
     }
     return function()

@@ -10,7 +10,9 @@ local host = require "resty.tandem.host"
 local items = require "resty.tandem.items"
 local outcome = require "resty.tandem.outcome"
 local pending = require "resty.tandem.pending"
+local seen = require "resty.tandem.seen"
 
+local byte = string.byte
 local error = error
 local for_items = items.each
 local sub = string.sub
@@ -21,10 +23,11 @@ local OK = C.TANDEM_OK
 local PENDING = C.TANDEM_PENDING
 local MORE = C.TANDEM_MORE
 local EBUSY = C.TANDEM_EBUSY
+local HASH = arguments.RESERVED_FIRST
 local RESERVED, RESERVED_LENGTH = arguments.RESERVED, arguments.RESERVED_LENGTH
 
 local BUSY_TRIES = 5 -- a step waits 2 ms for a lock; so many that failed in a row are the end
-local PAGE_BYTES = 65536
+local PAGE_BYTES = 16384 -- of keys, some 1000
 
 local _M = {}
 
@@ -157,11 +160,11 @@ function _M.keys(self, pattern, limit)
         return nil, outcome.no_wait()
     end
 
-    local list, seen, n = {}, {}, 0
+    local list, given, n = {}, seen.new(), 0
     handles.enter(self.core)
     local ok, err = each_key(self, handle, pattern, function(key)
-        if not seen[key] and sub(key, 1, RESERVED_LENGTH) ~= RESERVED then
-            seen[key] = true
+        if (byte(key) ~= HASH or sub(key, 1, RESERVED_LENGTH) ~= RESERVED)
+           and seen.first(given, key) then
             n = n + 1
             list[n] = key
         end
