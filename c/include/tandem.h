@@ -81,7 +81,8 @@ enum {
     TANDEM_STALE = 4,  /* what is past its freshness or its time to live is wanted, too */
     TANDEM_INIT = 8,   /* tandem_incr: a key that is not there begins with init */
     TANDEM_ALONE = 16, /* tandem_flight_begin: a loader is to run whoever runs one already */
-    TANDEM_FIRST = 32  /* tandem_flight_store: Redis had no such key when it was asked */
+    TANDEM_FIRST = 32, /* tandem_flight_store: Redis had no such key when it was asked */
+    TANDEM_AGAIN = 64  /* tandem_get: part of a lookup that has been counted as a hit or a miss */
 };
 
 /* What became of a flight. */
@@ -165,7 +166,7 @@ typedef struct tandem_near {
 typedef struct tandem_metric {
     const char *tier; /* "memory", "redis", "tracking" or "fetch" */
     const char *name;
-    const char *kind; /* "counter" or "gauge" */
+    const char *kind; /* "counter", "gauge" or "histogram" */
     const char *unit; /* "", "bytes" or "seconds" */
     const char *help;
 } tandem_metric;
@@ -444,6 +445,15 @@ int tandem_tracking_trouble(tandem_cache *cache, char *text, size_t size);
 int tandem_metric_count(void);
 int tandem_metric_at(int i, tandem_metric *metric);
 double tandem_metric_value(tandem_cache *cache, int i);
+
+/* Row i of the table being a histogram: how many observations each bucket has, in counts, which has room for
+ * tandem_bucket_bound's number of buckets, and their sum in seconds.  A row's value is the number of all of
+ * them.  TANDEM_OK; TANDEM_EINVAL: it is none, or room is too small. */
+int tandem_metric_buckets(tandem_cache *cache, int i, double *counts, int room, double *sum);
+
+/* The longest time, in seconds, that the bucket of this number has, of any histogram: infinite for the last
+ * one, 0 beyond that. */
+double tandem_bucket_bound(int bucket);
 
 /* ffi: end */
 

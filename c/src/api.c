@@ -419,7 +419,7 @@ int tandem_tracking_trouble(tandem_cache *cache, char *text, size_t size)
 
 int tandem_metric_count(void)
 {
-    return COUNT_METRICS;
+    return METRIC_ROWS;
 }
 
 int tandem_metric_at(int i, tandem_metric *metric)
@@ -429,5 +429,15 @@ int tandem_metric_at(int i, tandem_metric *metric)
 
 double tandem_metric_value(tandem_cache *cache, int i)
 {
-    return memory_metric(cache->tier->memory, i);
+    return metric_value(cache->tier->memory, i);
+}
+
+int tandem_metric_buckets(tandem_cache *cache, int i, double *counts, int room, double *sum)
+{
+    return metric_buckets(cache->tier->memory, i, counts, room, sum) ? TANDEM_OK : TANDEM_EINVAL;
+}
+
+double tandem_bucket_bound(int bucket)
+{
+    return metric_bound(bucket);
 }

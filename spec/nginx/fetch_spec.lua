@@ -46,7 +46,15 @@ describe("fetch, in two workers,", function()
         return requests
     end
 
+    -- Hits and misses that stats() tells.
+    local function lookups()
+        local hits, misses = site:eval("local s = cache:stats() return s.hits, s.misses")
+            :match("^(%d+) (%d+)$")
+        return tonumber(hits), tonumber(misses)
+    end
+
     it("runs the loader once for a hundred misses", function()
+        local hits, misses = lookups()
         local requests = hundred(held("'value'"))
         for _, request in ipairs(requests) do
             assert.is_true(request:is_waiting())
@@ -55,6 +63,8 @@ describe("fetch, in two workers,", function()
         assert.are.same({ ["'value' nil 'loader'"] = 1, ["'value' nil 'memory'"] = 99 },
                         site:answers(requests))
         assert.are.equal(1, site:count(key))
+        local hits_now, misses_now = lookups()
+        assert.are.same({ 0, 100 }, { hits_now - hits, misses_now - misses })
     end)
 
     it("tells everybody the error at once", function()

@@ -24,4 +24,52 @@ describe("a location for Prometheus", function()
         web:quit()
         assert.same({}, web:problems())
     end)
+
+    -- Each request does the same, and has been answered before the next one.
+    it("has exact numbers over reloads and killed workers", function()
+        local web = nginx.start({
+            init = [[cache = assert(require("resty.tandem").new("counted", { memory = "2m" }))]],
+            locations = {
+                ["/metrics"] = [[require("resty.tandem.prometheus").serve()]],
+                ["/work"] = [[
+                    local n = ngx.var.arg_n
+                    cache:get("absent")
+                    cache:set("own " .. n, n)
+                    for _ = 1, 5 do
+                        assert(cache:get("own " .. n) == n) -- the third, and so on, near
+                    end
+                    assert(cache:fetch("made " .. n, function() return n end) == n)
+                    ngx.print("done")
+                ]],
+            },
+        })
+        local requests = 0
+        local function work(times)
+            for _ = 1, times do
+                requests = requests + 1
+                assert.equal("done", web:get("/work?n=" .. requests).body)
+            end
+        end
+        for _ = 1, 3 do
+            work(20)
+            web:await_end(web:reload())
+            work(20)
+            web:kill_worker(web:workers()[1])
+        end
+        work(20)
+
+        local text = web:get("/metrics").body
+        local function number(name)
+            return tonumber(text:match("\n" .. name .. '{cache="counted"} (%S+)\n'))
+        end
+        assert.equal(140, requests)
+        assert.equal(5 * requests, number("tandem_hits_total"))
+        assert.equal(2 * requests, number("tandem_misses_total"))
+        assert.equal(2 * requests, number("tandem_memory_sets_total"))
+        assert.equal(3 * requests, number("tandem_memory_near_hits_total"))
+        assert.equal(requests, number("tandem_fetch_loads_total"))
+        assert.equal(requests, number("tandem_fetch_load_seconds_count"))
+        web:quit()
+        assert.same({}, web:problems({ "exited on signal 9" }))
+    end)
 end)

@@ -248,10 +248,10 @@ describe("the README", function()
     end)
 
     it("lists every counter", function()
-        local lines = {}
+        local lines, suffix = {}, { counter = "", gauge = " (now)", histogram = " (histogram)" }
         for _, row in ipairs(require("resty.tandem.metrics").rows()) do
             lines[#lines + 1] = ("| `%s.%s` | %s%s |"):format(row.tier, row.name, row.help,
-                row.kind == "gauge" and " (now)" or "")
+                                                              suffix[row.kind])
         end
         assert.is_truthy(section("### stats"):find(table.concat(lines, "\n"), 1, true),
                          "it should be:\n" .. table.concat(lines, "\n"))

@@ -19,10 +19,15 @@ local function parse(text)
         elseif line:match("^# TYPE ") then
             local typed, kind = line:match("^# TYPE (%S+) (%l+)$")
             assert.equal(current.name, typed)
-            assert.is_true(kind == "counter" or kind == "gauge")
+            assert.is_true(kind == "counter" or kind == "gauge" or kind == "histogram")
             current.type = kind
         else
             local of, labels, number = line:match('^([%a_][%w_]*){(.+)} (%S+)$')
+            if current.type == "histogram" then
+                local base, part = of:match("^(.*)_(%l+)$")
+                assert.is_true(part == "bucket" or part == "sum" or part == "count", line)
+                of, labels = base, part .. " " .. labels
+            end
             assert.equal(current.name, of, line)
             assert.is_truthy(current.type, line)
             assert.is_nil(current.samples[labels], line)
@@ -49,7 +54,11 @@ describe("the text for Prometheus", function()
         end
         for _, row in ipairs(require("resty.tandem.metrics").rows()) do
             rows = rows + 1
-            if row.unit == "" then
+            if row.kind == "histogram" then
+                local name = "tandem_" .. row.tier .. "_" .. row.name .. "_seconds"
+                assert.equal("histogram", assert(families[name], name).type)
+                assert.equal(row.help, families[name].help)
+            elseif row.unit == "" then
                 local name = "tandem_" .. row.tier .. "_" .. row.name
                     .. (row.kind == "counter" and "_total" or "")
                 local family = assert(families[name], name)
@@ -66,6 +75,41 @@ describe("the text for Prometheus", function()
         assert.equal(1, families.tandem_misses_total.samples['cache="numbers"'])
         local up = families.tandem_redis_up
         assert.is_nil(up and up.samples['cache="numbers"'], "a cache without Redis")
+        cache:close()
+    end)
+
+    it("has histograms that are true to stats(), and to themselves", function()
+        local cache = caches.open({}, "times")
+        for i = 1, 3 do
+            assert.equal("value", (cache:fetch("key" .. i, function()
+                run.nap(30)
+                return "value"
+            end)))
+        end
+        assert.is_nil((cache:fetch("none", function() return nil, "an error" end)))
+        local load = cache:stats().fetch.load
+        local samples = parse((prometheus.collect())).tandem_fetch_load_seconds.samples
+        local before, from = 0, 0
+        for _, bucket in ipairs(load.buckets) do
+            local le = bucket.le < math.huge and ("%.6g"):format(bucket.le) or "+Inf"
+            local labels = 'bucket cache="times",le="' .. le .. '"'
+            assert.equal(bucket.count, samples[labels], labels)
+            assert.is_true(bucket.count >= before and bucket.le > from, labels)
+            before, from = bucket.count, bucket.le
+            samples[labels] = nil
+        end
+        assert.equal(25, #load.buckets)
+        assert.equal(4, before)
+        assert.equal(4, load.count)
+        assert.equal(4, samples['count cache="times"'])
+        assert.equal(load.sum, samples['sum cache="times"'])
+        assert.is_true(load.sum >= 0.09, load.sum)
+        assert.is_true(load.p50 > 0.02 and load.p50 <= load.p99, load.p50)
+        samples['count cache="times"'], samples['sum cache="times"'] = nil, nil
+        for labels in pairs(samples) do
+            assert.is_nil(labels:find('"times"', 1, true), labels)
+        end
+        assert.is_nil(cache:stats().redis.round_trip.p50)
         cache:close()
     end)
 

@@ -21,10 +21,15 @@ int64_t clock_now_ms(void)
 
 int64_t clock_now_us(void)
 {
+    return clock_now_ns() / 1000;
+}
+
+int64_t clock_now_ns(void)
+{
     struct timespec t;
 
     clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
 void clock_shift(int64_t ms)

@@ -30,6 +30,9 @@ static inline int64_t clock_coarse_ms(void)
 /* Microseconds of the same clock, for measuring how long something took.  Not shifted. */
 int64_t clock_now_us(void);
 
+/* Nanoseconds of it, likewise. */
+int64_t clock_now_ns(void);
+
 /* For tests: adds to what both clocks of this process say. */
 void clock_shift(int64_t ms);
 

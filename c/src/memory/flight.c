@@ -44,7 +44,7 @@ static bool hold(struct memory *m, uint32_t lock, int64_t lock_us)
     struct layout_header *h = m->header;
     uint32_t flux;
 
-    switch (lock_acquire(h->flight_mutex + lock, lock_us)) {
+    switch (view_lock(m, h->flight_mutex + lock, lock_us)) {
     case LOCK_HELD:
         FAULT_POINT(FLIGHT_LOCKED);
         return true;

@@ -75,7 +75,10 @@ static void place_parts(struct layout *l)
     uint64_t shards = l->shards;
 
     l->counters_at = LAYOUT_PAGE;
-    l->near_at = page_up(l->counters_at + LAYOUT_COUNTER_BLOCKS * sizeof(struct layout_counters));
+    l->histograms_at =
+        page_up(l->counters_at + LAYOUT_COUNTER_BLOCKS * sizeof(struct layout_counters));
+    l->near_at =
+        page_up(l->histograms_at + LAYOUT_HISTOGRAM_BLOCKS * sizeof(struct layout_histograms));
     l->flights_at = page_up(l->near_at + LAYOUT_NEAR * sizeof(struct layout_near));
     l->shards_at = page_up(l->flights_at + l->flights * sizeof(struct layout_flight));
     l->buckets_at = page_up(l->shards_at + shards * sizeof(struct layout_shard));
@@ -140,8 +143,8 @@ void layout_fingerprint(char *text, size_t size)
     char boot[48];
 
     read_boot_id(boot, sizeof(boot));
-    snprintf(text, size, "%d:%s%zu:%zu.%zu.%zu.%zu.%d.%d:%s", LAYOUT_VERSION, LIBC,
+    snprintf(text, size, "%d:%s%zu:%zu.%zu.%zu.%zu.%d.%zu.%d:%s", LAYOUT_VERSION, LIBC,
              sizeof(pthread_mutex_t), sizeof(struct layout_header), sizeof(struct layout_shard),
              sizeof(struct layout_bucket), sizeof(struct layout_flight), COUNT_COUNTERS,
-             LAYOUT_LOG_PER_SLOT, boot);
+             sizeof(struct layout_histograms), LAYOUT_LOG_PER_SLOT, boot);
 }

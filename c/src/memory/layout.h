@@ -2,12 +2,12 @@
  * layout.h: every byte of a segment.  Whatever changes what another process would see changes here,
  * and the fingerprint (layout.c) with it.
  *
- *   +--------+----------+------+---------+--------+---------+--------+--------+------------------+
- *   | header | counters | near | flights | shards | buckets | ghosts | tables | pages            |
- *   +--------+----------+------+---------+--------+---------+--------+--------+------------------+
- *   0        page       page   page      page     page      page     page     page               bytes
+ *   +--------+----------+------------+------+---------+--------+---------+--------+--------+--------+
+ *   | header | counters | histograms | near | flights | shards | buckets | ghosts | tables | pages  |
+ *   +--------+----------+------------+------+---------+--------+---------+--------+--------+--------+
+ *   0        page       page         page   page      page     page      page     page     page     bytes
  *
- * and in each part but the first four what belongs to shard 0, then to shard 1, and so on.  A key's hash
+ * and in each part but the first five what belongs to shard 0, then to shard 1, and so on.  A key's hash
  * chooses a shard, and in it two groups of two buckets of four slots.  A slot says where in which of
  * the shard's two logs the key's record is.  Nothing in a segment is a pointer.
  *
@@ -48,7 +48,7 @@
  *   - pages, tables, ghosts, slot words, versions, policy bytes, inval, wseq, and all of a shard but its
  *     mutex: only the holder of the shard's lock, with atomic stores where readers look without it.
  *   - marks: anybody, at any time.  A mark is a byte of its own, so that this can hurt nobody.
- *   - epoch, floor, lease, covered, wanted, counters: anybody; they only grow.
+ *   - epoch, floor, lease, covered, wanted, counters, histograms: anybody; they only grow.
  *   - probe: by compare-and-swap, whoever wants to try; reached: whoever has got through.
  *   - places: by compare-and-swap, whoever finds one vacant or its owner silent.
  *   - near: an owner, anybody, by compare-and-swap; the hits beside it, only the owner, by plain stores.
@@ -75,12 +75,13 @@
 enum {
     LAYOUT_VERSION = 1,
     LAYOUT_PAGE = 4096,
-    LAYOUT_SLOTS = 4,           /* per bucket */
-    LAYOUT_GROUP = 2,           /* buckets side by side that a key may be in */
-    LAYOUT_COUNTER_BLOCKS = 64, /* chosen by pid */
-    LAYOUT_NEAR = 256,          /* counters of near hits, each with one writer */
-    LAYOUT_UNIT = 8,            /* offsets and lengths in a slot word count these */
-    LAYOUT_HEAD_WORDS = 3,      /* of a record without freshness */
+    LAYOUT_SLOTS = 4,            /* per bucket */
+    LAYOUT_GROUP = 2,            /* buckets side by side that a key may be in */
+    LAYOUT_COUNTER_BLOCKS = 64,  /* chosen by pid */
+    LAYOUT_HISTOGRAM_BLOCKS = 8, /* likewise */
+    LAYOUT_NEAR = 256,           /* counters of near hits, each with one writer */
+    LAYOUT_UNIT = 8,             /* offsets and lengths in a slot word count these */
+    LAYOUT_HEAD_WORDS = 3,       /* of a record without freshness */
     /* Bytes.  A 16-byte key with a 100-byte value needs 144, and up to 85 of 100 slots in use hardly any key
      * finds all of its own taken. */
     LAYOUT_LOG_PER_SLOT = 124,
@@ -143,6 +144,15 @@ struct layout_shard {
 
 struct layout_counters {
     alignas(64) _Atomic uint64_t count[COUNT_COUNTERS];
+};
+
+struct layout_histogram {
+    _Atomic uint64_t sum_ns;
+    _Atomic uint64_t count[HISTOGRAM_BUCKETS];
+};
+
+struct layout_histograms {
+    alignas(64) struct layout_histogram of[HISTOGRAMS];
 };
 
 /* Somebody, and when last heard of. */
@@ -239,8 +249,8 @@ struct layout {
     uint64_t capacity;     /* units that the records of a shard may take */
     uint32_t flights;      /* a multiple of LAYOUT_FLIGHT_GROUP */
     uint32_t replays;      /* entries, a multiple of LAYOUT_REPLAY_GROUP; 0 without Redis */
-    uint64_t counters_at, near_at, flights_at, shards_at, buckets_at, ghosts_at, tables_at,
-        replays_at;
+    uint64_t counters_at, histograms_at, near_at, flights_at, shards_at, buckets_at, ghosts_at;
+    uint64_t tables_at, replays_at;
     uint64_t pages_at;
     uint64_t value_limit;
 };

@@ -65,10 +65,10 @@ static enum lock_status try_once(pthread_mutex_t *mutex)
 }
 
 /* pthread_mutex_timedlock would go by the wall clock, which steps, and musl lacks clocklock. */
-enum lock_status lock_acquire(pthread_mutex_t *mutex, int64_t wait_us)
+static enum lock_status wait_for(pthread_mutex_t *mutex, int64_t wait_us)
 {
     const struct timespec nap = {0, NAP_NS};
-    enum lock_status status = try_once(mutex);
+    enum lock_status status = LOCK_BUSY;
     int64_t give_up;
 
     for (int i = 0; status == LOCK_BUSY && i < SPINS; i++) {
@@ -82,6 +82,22 @@ enum lock_status lock_acquire(pthread_mutex_t *mutex, int64_t wait_us)
         nanosleep(&nap, NULL);
         status = try_once(mutex);
     } while (status == LOCK_BUSY && clock_now_us() < give_up);
+    return status;
+}
+
+enum lock_status lock_acquire(pthread_mutex_t *mutex, int64_t wait_us, int64_t *waited_ns)
+{
+    enum lock_status status = try_once(mutex);
+    int64_t began_ns;
+
+    *waited_ns = 0;
+    if (status != LOCK_BUSY)
+        return status;
+    began_ns = clock_now_ns();
+    status = wait_for(mutex, wait_us);
+    *waited_ns = clock_now_ns() - began_ns;
+    if (*waited_ns <= 0)
+        *waited_ns = 1;
     return status;
 }
 

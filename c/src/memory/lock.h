@@ -24,8 +24,9 @@ int lock_init(pthread_mutex_t *mutex);
 /* Could these bytes, from a file, be such a lock?  The C library aborts when it is given others. */
 bool lock_is_sound(const pthread_mutex_t *mutex);
 
-/* Tries for wait_us microseconds at most, plus what the scheduler adds. */
-enum lock_status lock_acquire(pthread_mutex_t *mutex, int64_t wait_us);
+/* Tries for wait_us microseconds at most, plus what the scheduler adds.  waited_ns: how long that took; 0
+ * if the first try told. */
+enum lock_status lock_acquire(pthread_mutex_t *mutex, int64_t wait_us, int64_t *waited_ns);
 
 /* After LOCK_ORPHANED: what the lock guards is whole again.  Dying before this call leaves the lock
  * orphaned for the next one. */

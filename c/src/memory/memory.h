@@ -388,4 +388,14 @@ void memory_count(struct memory *memory, enum memory_counter counter, uint64_t n
 /* Row i of the table in stats.h, counters first: over all processes. */
 double memory_metric(struct memory *memory, int i);
 
+/* Something took so long. */
+void memory_observe(struct memory *memory, enum memory_histogram which, int64_t ns);
+
+/* How many observations each bucket has, over all processes, and their sum.  False: no such histogram. */
+bool memory_histogram(const struct memory *memory, int which, double counts[HISTOGRAM_BUCKETS],
+                      double *sum_seconds);
+
+/* The longest that a bucket has; INFINITY: the last bucket. */
+double memory_bound_seconds(int bucket);
+
 #endif

@@ -29,7 +29,7 @@ static bool hold(struct memory *m, int64_t lock_us)
 {
     struct layout_header *h = m->header;
 
-    switch (lock_acquire(&h->replay_mutex, lock_us)) {
+    switch (view_lock(m, &h->replay_mutex, lock_us)) {
     case LOCK_HELD:
         return true;
     case LOCK_ORPHANED:

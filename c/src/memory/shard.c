@@ -10,7 +10,7 @@ bool shard_hold(struct memory *m, uint32_t shard, int64_t wait_us)
 {
     struct layout_shard *s = view_shard(m, shard);
 
-    switch (lock_acquire(&s->mutex, wait_us)) {
+    switch (view_lock(m, &s->mutex, wait_us)) {
     case LOCK_HELD:
         FAULT_POINT(LOCK_TAKEN);
         return true;

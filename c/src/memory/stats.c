@@ -1,6 +1,8 @@
 /*
  * stats.c: counting, and reading the counts.
  */
+#include <math.h>
+
 #include "base/clock.h"
 #include "memory/memory.h"
 #include "memory/near.h"
@@ -11,6 +13,66 @@ void memory_count(struct memory *m, enum memory_counter counter, uint64_t n)
     if (n)
         atomic_fetch_add_explicit(m->counters->count + counter, n, memory_order_relaxed);
 }
+
+/* -- Histograms ---------------------------------------------------------------------------------- */
+
+static const int64_t bound_us[HISTOGRAM_BOUNDS] = {MEMORY_BOUNDS};
+
+double memory_bound_seconds(int bucket)
+{
+    return bucket >= 0 && bucket < HISTOGRAM_BOUNDS ? (double)bound_us[bucket] / 1e6 : INFINITY;
+}
+
+/* A bucket has what is at most its bound, as in Prometheus. */
+static int bucket_of(int64_t ns)
+{
+    int low = 0, high = HISTOGRAM_BOUNDS;
+
+    while (low < high) {
+        int middle = (low + high) / 2;
+
+        if (ns <= bound_us[middle] * 1000)
+            high = middle;
+        else
+            low = middle + 1;
+    }
+    return low;
+}
+
+/* Who is killed between the two additions has had its time added and is not counted. */
+void memory_observe(struct memory *m, enum memory_histogram which, int64_t ns)
+{
+    struct layout_histogram *h = m->histograms->of + which;
+
+    if (ns < 0)
+        ns = 0;
+    atomic_fetch_add_explicit(&h->sum_ns, (uint64_t)ns, memory_order_relaxed);
+    atomic_fetch_add_explicit(h->count + bucket_of(ns), 1, memory_order_relaxed);
+}
+
+bool memory_histogram(const struct memory *m, int which, double counts[HISTOGRAM_BUCKETS],
+                      double *sum_seconds)
+{
+    const struct layout_histograms *blocks =
+        (const void *)((const char *)m->header + m->layout.histograms_at);
+    uint64_t sum_ns = 0;
+
+    if (which < 0 || which >= HISTOGRAMS)
+        return false;
+    for (int bucket = 0; bucket < HISTOGRAM_BUCKETS; bucket++) {
+        uint64_t sum = 0;
+
+        for (int i = 0; i < LAYOUT_HISTOGRAM_BLOCKS; i++)
+            sum += atomic_load_explicit(blocks[i].of[which].count + bucket, memory_order_relaxed);
+        counts[bucket] = (double)sum;
+    }
+    for (int i = 0; i < LAYOUT_HISTOGRAM_BLOCKS; i++)
+        sum_ns += atomic_load_explicit(&blocks[i].of[which].sum_ns, memory_order_relaxed);
+    *sum_seconds = (double)sum_ns / 1e9;
+    return true;
+}
+
+/* -- Counters and gauges ------------------------------------------------------------------------- */
 
 static double sum_counter(const struct memory *m, int counter)
 {

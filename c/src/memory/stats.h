@@ -6,7 +6,8 @@
  *
  * Counters live in the segment, in blocks that processes choose by their pid; they are added to
  * atomically, so that no process has to own a block, and a process that dies takes no count along.
- * Near hits alone are counted elsewhere: near.c.
+ * Near hits alone are counted elsewhere: near.c.  Histograms are counters, one for each bucket and one
+ * for the sum; how many were observed is the sum of the buckets, and so exact as they are.
  */
 #ifndef TANDEM_MEMORY_STATS_H
 #define TANDEM_MEMORY_STATS_H
@@ -17,6 +18,8 @@
       "reads answered by a worker from what it kept of an earlier one")                            \
     M(MEMORY_STALE, "memory", "stale", "counter", "", "reads answered by memory past freshness")   \
     M(MEMORY_MISSES, "memory", "misses", "counter", "", "reads that memory could not answer")      \
+    M(MEMORY_LOOKUP_MISSES, "memory", "lookup_misses", "counter", "",                              \
+      "lookups that neither tier answered with a value")                                           \
     M(MEMORY_SETS, "memory", "sets", "counter", "", "entries stored")                              \
     M(MEMORY_DELETES, "memory", "deletes", "counter", "", "entries removed on request")            \
     M(MEMORY_EVICTIONS, "memory", "evictions", "counter", "", "live entries evicted for room")     \
@@ -88,9 +91,32 @@
     M(TRACKING_COVERING, "tracking", "covering", "gauge", "",                                      \
       "links that report without a gap, two at most")
 
+/* How often something took how long. */
+#define MEMORY_HISTOGRAMS(M)                                           \
+    M(MEMORY_LOCK_WAIT, "memory", "lock_wait", "histogram", "seconds", \
+      "waits for a lock of the shared memory that somebody else held") \
+    M(REDIS_ROUND_TRIP, "redis", "round_trip", "histogram", "seconds", \
+      "from handing a command to the socket to its answer")            \
+    M(FETCH_LOAD, "fetch", "load", "histogram", "seconds",             \
+      "from the beginning of a loader's flight to its result or its failure")
+
+/* The bounds of their buckets, in microseconds, and above the last one another bucket. */
+#define MEMORY_BOUNDS                                                                          \
+    1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000, 20000, 50000, 100000, 200000, \
+        500000, 1000000, 2000000, 5000000, 10000000, 20000000, 50000000
+
 #define MEMORY_ID(id, tier, name, kind, unit, help) COUNT_##id,
 enum memory_counter { MEMORY_COUNTERS(MEMORY_ID) COUNT_COUNTERS };
 enum { GAUGE_FIRST = COUNT_COUNTERS - 1, MEMORY_GAUGES(MEMORY_ID) COUNT_METRICS };
 #undef MEMORY_ID
+
+#define MEMORY_ID(id, tier, name, kind, unit, help) HISTOGRAM_##id,
+enum memory_histogram { MEMORY_HISTOGRAMS(MEMORY_ID) HISTOGRAMS };
+#undef MEMORY_ID
+
+enum {
+    HISTOGRAM_BOUNDS = sizeof((int[]){MEMORY_BOUNDS}) / sizeof(int),
+    HISTOGRAM_BUCKETS = HISTOGRAM_BOUNDS + 1
+};
 
 #endif

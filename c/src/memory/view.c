@@ -24,4 +24,16 @@ void view_choose_counters(struct memory *m)
     struct layout_counters *blocks = (void *)((char *)m->header + m->layout.counters_at);
 
     m->counters = blocks + (unsigned)getpid() % LAYOUT_COUNTER_BLOCKS;
+    m->histograms = (struct layout_histograms *)((char *)m->header + m->layout.histograms_at) +
+                    (unsigned)getpid() % LAYOUT_HISTOGRAM_BLOCKS;
+}
+
+enum lock_status view_lock(struct memory *m, pthread_mutex_t *mutex, int64_t wait_us)
+{
+    int64_t waited_ns;
+    enum lock_status status = lock_acquire(mutex, wait_us, &waited_ns);
+
+    if (waited_ns)
+        memory_observe(m, HISTOGRAM_MEMORY_LOCK_WAIT, waited_ns);
+    return status;
 }

@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "memory/layout.h"
+#include "memory/lock.h"
 #include "memory/memory.h"
 
 struct memory {
@@ -22,7 +23,8 @@ struct memory {
     unsigned char *pages;
     struct layout layout;
     uint64_t seed;
-    struct layout_counters *counters; /* this process's block */
+    struct layout_counters *counters;     /* this process's block */
+    struct layout_histograms *histograms; /* and this */
 
     struct memory *next; /* the registry's, in memory.c */
     unsigned references;
@@ -34,8 +36,11 @@ struct memory {
 /* Fills in where everything is in a mapping of that size. */
 void view_init(struct memory *m, struct layout_header *header, uint64_t bytes, bool with_redis);
 
-/* This process's block of counters; again after a fork. */
+/* This process's blocks of counters; again after a fork. */
 void view_choose_counters(struct memory *m);
+
+/* lock_acquire of a lock of the segment, whose wait, if there was one, is counted. */
+enum lock_status view_lock(struct memory *m, pthread_mutex_t *mutex, int64_t wait_us);
 
 /* Where a key belongs. */
 struct memory_place {

@@ -5,6 +5,7 @@
 #include <sys/epoll.h>
 
 #include "base/alloc.h"
+#include "base/clock.h"
 #include "redis/patience.h"
 #include "redis/pipeline.h"
 #include "redis/quote.h"
@@ -228,6 +229,7 @@ static void receive(struct redis_client *c, int64_t now_ms)
         bytes = 0;
         status = conn_read(&c->conn, &bytes, reason, sizeof(reason));
         if (bytes) {
+            c->read_ns = clock_now_ns();
             c->dripped += bytes;
             c->heard_ms = patience_heard(c->whole_ms, c->dripped, c->timeout_ms, now_ms);
             c->forgiven = false;

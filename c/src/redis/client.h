@@ -71,6 +71,7 @@ struct redis_client {
     struct dial dial;
     int64_t up_since_ms, down_since_ms;
     int64_t heard_ms; /* when a byte last came, or a reply became due */
+    int64_t read_ns;  /* when the bytes that are looked at were read */
     int64_t whole_ms; /* when a whole reply last came, or one became due */
     size_t dripped;   /* bytes that came since */
     int64_t took_ms;  /* when the socket last took a byte */

@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "base/alloc.h"
+#include "base/clock.h"
 #include "redis/patience.h"
 #include "redis/quote.h"
 
@@ -107,7 +108,7 @@ static enum reply_part part_of(const struct redis_op *op, unsigned reply)
 }
 
 /* Begins with the next operation that waits.  False: there is none. */
-static bool start_next(struct redis_client *c, int64_t now_ms)
+static bool start_next(struct redis_client *c, int64_t now_ms, int64_t now_ns)
 {
     struct redis_op *op;
 
@@ -121,6 +122,7 @@ static bool start_next(struct redis_client *c, int64_t now_ms)
         for (unsigned i = 0; i < c->command.replies; i++)
             conn_expect(&c->conn, (struct conn_due){op, (uint8_t)part_of(op, i), 0});
         op->sent_ms = now_ms;
+        op->sent_ns = now_ns;
         op->may_have_run = true;
         op_list_append(&c->sent, op);
         c->writing = op;
@@ -133,8 +135,11 @@ static bool start_next(struct redis_client *c, int64_t now_ms)
 /* Appends a chunk of what waits; sets how many bytes.  False: no memory. */
 static bool append_chunk(struct redis_client *c, int64_t now_ms, size_t *appended)
 {
+    int64_t now_ns = c->waiting.first ? clock_now_ns() : 0;
+
     *appended = 0;
-    while (*appended < CHUNK_BYTES && (command_left(&c->command) || start_next(c, now_ms))) {
+    while (*appended < CHUNK_BYTES &&
+           (command_left(&c->command) || start_next(c, now_ms, now_ns))) {
         size_t due = pipeline_due(c);
         const char *piece;
         size_t n = command_take(&c->command, CHUNK_BYTES - *appended, &piece);
@@ -206,6 +211,8 @@ size_t pipeline_due(const struct redis_client *c)
 static void answered(struct redis_client *c, struct redis_op *op, enum reply_part part)
 {
     op_list_remove(&c->sent, op);
+    if (c->hooks.took)
+        c->hooks.took(c->hooks.context, c->read_ns - op->sent_ns);
     if (op->kind == REDIS_SCAN_UNLINK && op->status == REDIS_DONE && part == REPLY_FIRST &&
         op->reply_count > 1) {
         op->may_have_run = false; /* of what changes something */

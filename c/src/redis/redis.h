@@ -67,6 +67,7 @@ struct redis_op {
     enum redis_status status;
     bool may_have_run; /* at least one byte of it may have reached the server */
     int64_t sent_ms;   /* when it was handed to the socket */
+    int64_t sent_ns;   /* the room's: the same, of the clock that measures */
     uint64_t server;   /* tells the server that answered from others; 0: it cannot be told */
     char *reply;       /* REDIS_GET: the value; scans: items, each a 4-byte length in host order and
                            its bytes; NULL otherwise.  To be freed with alloc_free by the done hook */
@@ -113,6 +114,9 @@ struct redis_hooks {
      * one client that are answered complete in the order in which they were submitted. */
     void (*done)(void *context, struct redis_op *op);
     void (*count)(void *context, enum redis_counter counter, uint64_t n);
+    /* An operation's command was answered so long after it was handed to the socket (twice, for a
+     * REDIS_SCAN_UNLINK that has two).  NULL: not at all. */
+    void (*took)(void *context, int64_t ns);
     /* Another client, or this one, has changed a key in Redis (NULL: any of them may have changed).  Only
      * while there is a link. */
     void (*invalidate)(void *context, const char *key, size_t key_length);

@@ -15,8 +15,9 @@ struct flights_own {
     const tandem_cache *cache; /* who began it */
     struct memory_flight flight;
     bool alone; /* nothing of it is in the segment */
+    bool timed; /* how long its loader took has been noted */
     struct memory_token token;
-    int64_t began_ms;
+    int64_t began_ms, began_ns;
     size_t key_length;
     char key[];
 };
@@ -54,6 +55,7 @@ static struct flights_own *make(tandem_cache *cache, const char *key, size_t key
         return NULL;
     own->cache = cache;
     own->began_ms = clock_now_ms();
+    own->began_ns = clock_now_ns();
     own->key_length = key_length;
     memcpy(own->key, key, key_length);
     memory_token_read(cache->tier->memory, key, key_length, &own->token);
@@ -74,6 +76,14 @@ static int enter(tandem_cache *cache, struct flights_own *own, int status, tande
     return status;
 }
 
+/* Its loader has returned, or failed. */
+static void time_loader(struct tier *tier, struct flights_own *own)
+{
+    if (!own->timed)
+        memory_observe(tier->memory, HISTOGRAM_FETCH_LOAD, clock_now_ns() - own->began_ns);
+    own->timed = true;
+}
+
 static void end(struct tier *tier, struct flights_own *own, int outcome, const char *error,
                 size_t error_length)
 {
@@ -83,6 +93,8 @@ static void end(struct tier *tier, struct flights_own *own, int outcome, const c
         [TANDEM_FLIGHT_FAILED] = COUNT_FETCH_ERRORS,
     };
 
+    if (outcome != TANDEM_FLIGHT_GONE)
+        time_loader(tier, own);
     memory_count(tier->memory, row[outcome], 1);
     if (outcome == TANDEM_FLIGHT_UNKEPT)
         memory_count(tier->memory, COUNT_FETCH_LOADS, 1);
@@ -245,8 +257,8 @@ int flights_begin(tandem_cache *cache, const char *key, size_t key_length, int f
 
 /* -- Results ------------------------------------------------------------------------------------- */
 
-/* A copy of what is owned by that number, to be freed, if it still is and nothing has changed its key
- * since it began; else NULL. */
+/* The loader has a result.  A copy of what is owned by that number, to be freed, if it still is and nothing
+ * has changed its key since it began; else NULL. */
 static struct flights_own *still_holds(tandem_cache *cache, double number)
 {
     struct flights *f = &cache->tier->flights;
@@ -255,6 +267,8 @@ static struct flights_own *still_holds(tandem_cache *cache, double number)
 
     pthread_mutex_lock(&f->mutex);
     own = *find_locked(f, number_of(number));
+    if (own)
+        time_loader(cache->tier, own);
     if (own)
         copy = alloc_bytes(sizeof(*own) + own->key_length);
     if (copy)

@@ -55,7 +55,7 @@ static inline double ttl_left(int64_t left_ms)
 }
 
 /* Answers with what memory has; found is MEMORY_OK or MEMORY_SMALL. */
-static inline int answer(struct tier *tier, enum redis_kind kind, int found,
+static inline int answer(struct tier *tier, enum redis_kind kind, int flags, int found,
                          const struct memory_entry *entry, int32_t from, int64_t now_ms,
                          int64_t lease_ms, int64_t left_ms, tandem_result *result)
 {
@@ -74,12 +74,20 @@ static inline int answer(struct tier *tier, enum redis_kind kind, int found,
         result->ttl -= (double)(clock_now_ms() - now_ms) / 1000;
         result->ttl = result->ttl < 0.001 ? 0.001 : result->ttl;
     }
-    memory_count(tier->memory,
-                 left_ms <= 0                ? COUNT_FETCH_STALE
-                 : from == TANDEM_TIER_STALE ? COUNT_MEMORY_STALE
-                                             : COUNT_MEMORY_HITS,
-                 1);
+    if (!(flags & TANDEM_AGAIN))
+        memory_count(tier->memory,
+                     left_ms <= 0                ? COUNT_FETCH_STALE
+                     : from == TANDEM_TIER_STALE ? COUNT_MEMORY_STALE
+                                                 : COUNT_MEMORY_HITS,
+                     1);
     return TANDEM_OK;
+}
+
+/* The end of a lookup that found nothing. */
+static void missed(struct tier *tier, bool again)
+{
+    if (!again)
+        memory_count(tier->memory, COUNT_MEMORY_LOOKUP_MISSES, 1);
 }
 
 static int ask(tandem_cache *cache, enum redis_kind kind, const char *key, size_t key_length,
@@ -99,10 +107,11 @@ static int ask(tandem_cache *cache, enum redis_kind kind, const char *key, size_
         kind = REDIS_PTTL;
     if (!status) {
         r = request_create(cache, kind, key, key_length);
-        if (r)
+        if (r) {
             r->stale = (flags & TANDEM_STALE) != 0;
-        if (r)
+            r->again = (flags & TANDEM_AGAIN) != 0;
             memory_token_read(tier->memory, key, key_length, &r->token);
+        }
         status = request_submit(cache, r, true, flags, result);
     }
     if (status != TANDEM_PENDING)
@@ -113,8 +122,9 @@ static int ask(tandem_cache *cache, enum redis_kind kind, const char *key, size_
 /* Redis is still to be told of a write of this key: what memory has is newer than what Redis has.  True:
  * it is not to be asked, and status says what memory answers. */
 static bool answer_alone(tandem_cache *cache, enum redis_kind kind, const char *key,
-                         size_t key_length, bool have, int found, const struct memory_entry *entry,
-                         int64_t now_ms, tandem_result *result, int *status)
+                         size_t key_length, int flags, bool have, int found,
+                         const struct memory_entry *entry, int64_t now_ms, tandem_result *result,
+                         int *status)
 {
     struct tier *tier = cache->tier;
     enum memory_replay_kind kept = MEMORY_REPLAY_NONE;
@@ -124,18 +134,21 @@ static bool answer_alone(tandem_cache *cache, enum redis_kind kind, const char *
     if (kept == MEMORY_REPLAY_NONE)
         return false;
     *status = TANDEM_MISS;
-    if (kept == MEMORY_REPLAY_SET && have)
-        *status = answer(tier, kind, found, entry, TANDEM_TIER_STALE, now_ms, 0,
+    if (kept == MEMORY_REPLAY_SET && have) {
+        *status = answer(tier, kind, flags, found, entry, TANDEM_TIER_STALE, now_ms, 0,
                          freshness_left(&cache->rules, &entry->attributes, now_ms), result);
-    else
+    } else {
         memory_count(tier->memory, COUNT_MEMORY_MISSES, 1);
+        missed(tier, (flags & TANDEM_AGAIN) != 0);
+    }
     return true;
 }
 
-static int known_absence(struct tier *tier, tandem_result *result)
+static int known_absence(struct tier *tier, int flags, tandem_result *result)
 {
     result->tier = TANDEM_TIER_NEGATIVE;
     memory_count(tier->memory, COUNT_FETCH_NEGATIVE, 1);
+    missed(tier, (flags & TANDEM_AGAIN) != 0);
     return TANDEM_MISS;
 }
 
@@ -162,22 +175,25 @@ static inline int look_up(tandem_cache *cache, enum redis_kind kind, const char 
                 (!tier->client || freshness_judge(&entry, lease_ms, now_ms) == FRESHNESS_FRESH);
         wanted = fresh || (left_ms <= 0 && kind == REDIS_GET && (flags & TANDEM_STALE));
         if (negative && fresh)
-            return known_absence(tier, result);
+            return known_absence(tier, flags, result);
         if (!negative && wanted)
-            return answer(tier, kind, found, &entry, fresh ? TANDEM_TIER_MEMORY : TANDEM_TIER_STALE,
-                          now_ms, lease_ms, left_ms, result);
+            return answer(tier, kind, flags, found, &entry,
+                          fresh ? TANDEM_TIER_MEMORY : TANDEM_TIER_STALE, now_ms, lease_ms, left_ms,
+                          result);
         have = !negative && left_ms > 0;
     }
-    if (tier->client &&
-        answer_alone(cache, kind, key, key_length, have, found, &entry, now_ms, result, &status))
+    if (tier->client && answer_alone(cache, kind, key, key_length, flags, have, found, &entry,
+                                     now_ms, result, &status))
         return status;
     status = tier->client ? ask(cache, kind, key, key_length, flags, result) : TANDEM_MISS;
     if (status < 0 && have && cache->degrade) {
         result_clear(result);
-        return answer(tier, kind, found, &entry, TANDEM_TIER_STALE, now_ms, lease_ms, left_ms,
-                      result);
+        return answer(tier, kind, flags, found, &entry, TANDEM_TIER_STALE, now_ms, lease_ms,
+                      left_ms, result);
     }
     memory_count(tier->memory, COUNT_MEMORY_MISSES, 1);
+    if (status != TANDEM_PENDING)
+        missed(tier, (flags & TANDEM_AGAIN) != 0);
     return status;
 }
 
@@ -253,16 +269,18 @@ static void answered(struct tier *tier, struct request *r, struct outcome *outco
 {
     struct redis_op *op = &r->op;
     bool present = op->status == REDIS_DONE, past;
+    enum memory_counter row;
 
     if (present && op->kind == REDIS_EXISTS)
         present = op->integer != 0;
     else if (present && op->kind == REDIS_PTTL)
         present = op->pttl_ms != -2;
     past = present && r->rules.stale_ttl_ms && left_in_redis(r) <= 0;
+    row = present && !past ? COUNT_REDIS_HITS : COUNT_REDIS_MISSES;
     if (past && op->kind == REDIS_GET && r->stale)
-        memory_count(tier->memory, COUNT_FETCH_STALE, 1);
-    else
-        memory_count(tier->memory, present && !past ? COUNT_REDIS_HITS : COUNT_REDIS_MISSES, 1);
+        row = COUNT_FETCH_STALE;
+    if (!r->again)
+        memory_count(tier->memory, row, 1);
     if (!present) {
         forget(tier, r);
         outcome->status = TANDEM_MISS;
@@ -330,8 +348,10 @@ static bool fall_back(struct tier *tier, const struct request *r, struct outcome
     if (freshness_judge(&entry, lease_ms, now_ms) == FRESHNESS_FRESH)
         outcome->tier = TANDEM_TIER_MEMORY;
     outcome->ttl = ttl_left(left_ms);
-    memory_count(tier->memory,
-                 outcome->tier == TANDEM_TIER_STALE ? COUNT_MEMORY_STALE : COUNT_MEMORY_HITS, 1);
+    if (!r->again)
+        memory_count(tier->memory,
+                     outcome->tier == TANDEM_TIER_STALE ? COUNT_MEMORY_STALE : COUNT_MEMORY_HITS,
+                     1);
     return true;
 }
 
@@ -346,5 +366,7 @@ void read_done(struct tier *tier, struct request *r)
         if (!fall_back(tier, r, &outcome))
             request_fail(r, NULL, &outcome);
     }
+    if (outcome.status != TANDEM_OK)
+        missed(tier, r->again);
     request_finish(r, &outcome);
 }

@@ -88,6 +88,7 @@ static int make(const struct registry_config *config, struct tier **made, char *
         .context = tier,
         .done = tier_done,
         .count = tier_count,
+        .took = tier_took,
         .invalidate = tracking_invalidate,
         .link = tracking_link,
         .tick = tier_tick,

@@ -24,6 +24,7 @@ struct request {
     struct freshness_rules rules;
     bool degrade, replay_deletes;
     bool stale;      /* a read that also wants what is past its TTL */
+    bool again;      /* a read that is part of a lookup that was counted */
     bool loaded;     /* a write of what a loader made */
     unsigned behind; /* what behind_begin said, or BEHIND_NONE */
 };

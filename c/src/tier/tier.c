@@ -84,6 +84,13 @@ void tier_count(void *context, enum redis_counter counter, uint64_t n)
         memory_probe_reach(tier->memory, clock_now_ms());
 }
 
+void tier_took(void *context, int64_t ns)
+{
+    struct tier *tier = context;
+
+    memory_observe(tier->memory, HISTOGRAM_REDIS_ROUND_TRIP, ns);
+}
+
 /* What one process finds out is good for all that share the segment. */
 int64_t tier_may_try(void *context, int64_t since_ms, int64_t now_ms, uint32_t random)
 {

@@ -4,7 +4,7 @@
  * A tier is one segment together with one Redis client (or none); the process has one for each identity
  * and connection.  A handle (tandem_cache) is one caller's way in, with that caller's rules.
  *
- * Who runs what: the functions below run on the handle's thread.  tier_done, tier_count and tier_gone
+ * Who runs what: the functions below run on the handle's thread.  tier_done, tier_count, tier_took and tier_gone
  * are the redis room's hooks and run on the I/O thread; they touch the tier, its segment, and the core
  * of the mailbox that the operation came through, never a handle.  So a request carries a copy of its
  * handle's rules.
@@ -87,6 +87,7 @@ void tier_free(struct tier *tier);
 void tier_done(void *context, struct redis_op *op);
 int64_t tier_tick(void *context, int64_t now_ms);
 void tier_count(void *context, enum redis_counter counter, uint64_t n);
+void tier_took(void *context, int64_t ns);
 int64_t tier_may_try(void *context, int64_t since_ms, int64_t now_ms, uint32_t random);
 void tier_gone(void *context);
 

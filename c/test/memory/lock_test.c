@@ -3,6 +3,8 @@
 #include "base/clock.h"
 #include "check.h"
 
+static int64_t waited;
+
 static pthread_mutex_t *shared_lock(void)
 {
     pthread_mutex_t *lock =
@@ -23,7 +25,7 @@ static pid_t holder(pthread_mutex_t *lock)
     REQUIRE(pipe(ready) == 0);
     pid = fork();
     if (pid == 0) {
-        lock_acquire(lock, 1000);
+        lock_acquire(lock, 1000, &waited);
         (void)!write(ready[1], "x", 1);
         for (;;)
             pause();
@@ -36,9 +38,9 @@ TEST(is_held_by_one)
 {
     pthread_mutex_t *lock = shared_lock();
 
-    CHECK_INT(LOCK_HELD, lock_acquire(lock, 1000));
+    CHECK_INT(LOCK_HELD, lock_acquire(lock, 1000, &waited));
     lock_release(lock);
-    CHECK_INT(LOCK_HELD, lock_acquire(lock, 1000));
+    CHECK_INT(LOCK_HELD, lock_acquire(lock, 1000, &waited));
     lock_release(lock);
 }
 
@@ -50,7 +52,7 @@ TEST(waits_within_its_bound_for_a_stopped_owner)
 
     kill(pid, SIGSTOP);
     start = clock_now_us();
-    CHECK_INT(LOCK_BUSY, lock_acquire(lock, 2000));
+    CHECK_INT(LOCK_BUSY, lock_acquire(lock, 2000, &waited));
     CHECK(clock_now_us() - start >= 2000);
     CHECK(clock_now_us() - start < 5000000);
     kill(pid, SIGKILL);
@@ -63,10 +65,10 @@ TEST(tells_that_its_owner_died_until_mended)
 
     kill(pid, SIGKILL);
     waitpid(pid, NULL, 0);
-    CHECK_INT(LOCK_ORPHANED, lock_acquire(lock, 1000));
+    CHECK_INT(LOCK_ORPHANED, lock_acquire(lock, 1000, &waited));
     lock_mended(lock);
     lock_release(lock);
-    CHECK_INT(LOCK_HELD, lock_acquire(lock, 1000));
+    CHECK_INT(LOCK_HELD, lock_acquire(lock, 1000, &waited));
     lock_release(lock);
 }
 
@@ -77,9 +79,9 @@ TEST(released_without_mending_is_lost)
 
     kill(pid, SIGKILL);
     waitpid(pid, NULL, 0);
-    CHECK_INT(LOCK_ORPHANED, lock_acquire(lock, 1000));
+    CHECK_INT(LOCK_ORPHANED, lock_acquire(lock, 1000, &waited));
     lock_release(lock);
-    CHECK_INT(LOCK_BEYOND_REPAIR, lock_acquire(lock, 1000));
+    CHECK_INT(LOCK_BEYOND_REPAIR, lock_acquire(lock, 1000, &waited));
 }
 
 CHECK_MAIN()

@@ -21,10 +21,11 @@ static struct memory *open_with_redis(void)
 static pid_t stop_with_the_lock(struct memory *m)
 {
     pid_t pid = fork();
+    int64_t waited_ns;
     int status;
 
     if (pid == 0) {
-        lock_acquire(&m->header->replay_mutex, 1000000);
+        lock_acquire(&m->header->replay_mutex, 1000000, &waited_ns);
         raise(SIGSTOP);
         _exit(0);
     }

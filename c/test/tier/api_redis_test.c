@@ -1,4 +1,5 @@
 /* The public interface over both tiers, Redis being well. */
+#include <math.h>
 #include <pthread.h>
 
 #include "support/cache.h"
@@ -49,6 +50,44 @@ TEST(a_foreign_value_comes_from_redis_once_and_then_from_memory)
     CHECK_INT(1, tandem_redis_up(c));
     CHECK_STR("unavailable", tandem_tracking_state(c));
     CHECK_INT(0, tandem_pending(o.mailbox));
+    end(c, &o);
+}
+
+static int row_named(const char *name)
+{
+    tandem_metric row;
+    int i = 0;
+
+    while (tandem_metric_at(i, &row) == TANDEM_OK && strcmp(row.name, name) != 0)
+        i++;
+    return i;
+}
+
+TEST(each_answer_of_redis_is_a_round_trip)
+{
+    tandem_options o = options_here("trips");
+    tandem_cache *c = open_with(&o);
+    int row = row_named("round_trip"), buckets = 0;
+    double counts[64], sum, n = 0;
+
+    while (tandem_bucket_bound(buckets) != 0)
+        buckets++;
+    CHECK(buckets > 10 && isinf(tandem_bucket_bound(buckets - 1)));
+    CHECK_INT(0, tandem_metric_value(c, row));
+    get(c, &o, "absent");
+    set(c, &o, "key", "value", 0);
+    del(c, &o, "key");
+    del(c, &o, "key");
+    CHECK_INT(4, tandem_metric_value(c, row));
+    CHECK_INT(TANDEM_OK, tandem_metric_buckets(c, row, counts, 64, &sum));
+    for (int i = 0; i < buckets; i++)
+        n += counts[i];
+    CHECK_INT(4, n);
+    CHECK(sum > 0 && sum < 60);
+    CHECK_INT(TANDEM_EINVAL, tandem_metric_buckets(c, row, counts, buckets - 1, &sum));
+    CHECK_INT(TANDEM_EINVAL, tandem_metric_buckets(c, row_named("hits"), counts, 64, &sum));
+    CHECK_INT(TANDEM_EINVAL, tandem_metric_buckets(c, tandem_metric_count(), counts, 64, &sum));
+    CHECK_INT(0, tandem_bucket_bound(-1));
     end(c, &o);
 }
 

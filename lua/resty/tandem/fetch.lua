@@ -39,6 +39,7 @@ local MORE = C.TANDEM_MORE
 local NOWAIT = C.TANDEM_NOWAIT
 local STALE = C.TANDEM_STALE
 local ALONE = C.TANDEM_ALONE
+local AGAIN = C.TANDEM_AGAIN
 local IS_STALE = C.TANDEM_TIER_STALE
 local NEGATIVE = C.TANDEM_TIER_NEGATIVE
 local STORED = C.TANDEM_FLIGHT_STORED
@@ -149,7 +150,7 @@ local function load(self, key, settings, is_first, loader, ...)
             return run(self, key, settings, is_first, loader, ...)
         end
         if status == MORE then
-            local value, err, tier = look(self, key, flags + STALE)
+            local value, err, tier = look(self, key, flags + STALE + AGAIN)
             if is_fresh(value, tier) then
                 return value, nil, TIERS[tier]
             elseif err then
@@ -203,7 +204,7 @@ local function refresh_stale(self, key, settings, value, loader, ...)
        and not loads.is_paused(self.core, key) then
         local status = begin(self, key, 0, settings, soft)
         if status == PENDING and await(self, result.ticket, soft) == STORED or status == MORE then
-            local fresh, _, tier = look(self, key, (self.flags or 0) + STALE)
+            local fresh, _, tier = look(self, key, (self.flags or 0) + STALE + AGAIN)
             if is_fresh(fresh, tier) then
                 return fresh, nil, TIERS[tier]
             end

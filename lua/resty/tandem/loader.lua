@@ -38,6 +38,7 @@ local PENDING = C.TANDEM_PENDING
 local DEGRADED = C.TANDEM_DEGRADED
 local FROM_REDIS = C.TANDEM_TIER_REDIS
 local FIRST = C.TANDEM_FIRST
+local AGAIN = C.TANDEM_AGAIN
 local STORED = C.TANDEM_FLIGHT_STORED
 local ABSENT = C.TANDEM_FLIGHT_ABSENT
 local UNKEPT = C.TANDEM_FLIGHT_UNKEPT
@@ -159,7 +160,7 @@ end
 -- Another host has stored a value since this one asked Redis: that is the answer, unless it is past
 -- its TTL already or cannot be read.
 local function take_theirs(job)
-    local value, _, tier = look(job.cache, job.key, 0)
+    local value, _, tier = look(job.cache, job.key, AGAIN)
     if value ~= nil then
         job.value, job.tier = value, TIERS[tier]
         return true

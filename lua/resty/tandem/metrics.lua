@@ -5,14 +5,18 @@ local ffi = require "ffi"
 local C = require("resty.tandem.lib").C
 local tracking = require "resty.tandem.tracking"
 
+local huge = math.huge
 local ipairs = ipairs
 local str = ffi.string
+local tonumber = tonumber
+
+local OK = C.TANDEM_OK
 
 local _M = {}
 
 local rows
 
---- Every counter and gauge there is.
+--- Every counter, gauge and histogram there is.
 -- @return an array of { index=, tier=, name=, kind=, unit=, help= }
 function _M.rows()
     if rows then
@@ -31,9 +35,55 @@ function _M.rows()
     return rows
 end
 
+-- -- Histograms ---------------------------------------------------------------------------------
+
+local bounds, counts
+local sum = ffi.new "double[1]"
+
+-- The bounds of buckets, an array whose last one is infinite.
+local function find_bounds()
+    bounds = {}
+    repeat
+        bounds[#bounds + 1] = C.tandem_bucket_bound(#bounds)
+    until bounds[#bounds] == huge
+    counts = ffi.new("double[?]", #bounds)
+end
+
+-- The time that this fraction of all took at most: somewhere in its bucket, as if the bucket's were
+-- spread evenly.  nil: there are none, or it is in the last bucket.
+local function quantile(buckets, count, fraction)
+    local before, from = 0, 0
+    for _, bucket in ipairs(buckets) do
+        if count > 0 and bucket.count >= fraction * count then
+            local share = (fraction * count - before) / (bucket.count - before)
+            return bucket.le < huge and from + (bucket.le - from) * share or nil
+        end
+        before, from = bucket.count, bucket.le
+    end
+end
+
+local function histogram(handle, index)
+    if not bounds then
+        find_bounds()
+    end
+    if C.tandem_metric_buckets(handle, index, counts, #bounds, sum) ~= OK then
+        return nil
+    end
+    local buckets, count = {}, 0
+    for i, le in ipairs(bounds) do
+        count = count + counts[i - 1]
+        buckets[i] = { le = le, count = count }
+    end
+    return { count = count, sum = tonumber(sum[0]), buckets = buckets,
+             p50 = quantile(buckets, count, 0.5), p99 = quantile(buckets, count, 0.99) }
+end
+
+-- -- Values --------------------------------------------------------------------------------------
+
 --- The present values over all processes of the host.
--- @return a table: tier -> name -> number; each of "memory", "redis", "tracking", "fetch"
--- is there
+-- @return a table: tier -> name -> number, or of a histogram a table: count=, sum= (seconds),
+-- buckets= (an array of { le=, count= }, each with all that took `le` at most), p50=, p99=; each of
+-- "memory", "redis", "tracking", "fetch" is there
 function _M.values(handle)
     local values = { memory = {}, redis = {}, tracking = {}, fetch = {} }
     for _, row in ipairs(_M.rows()) do
@@ -42,7 +92,8 @@ function _M.values(handle)
             of_tier = {}
             values[row.tier] = of_tier
         end
-        of_tier[row.name] = C.tandem_metric_value(handle, row.index)
+        of_tier[row.name] = row.kind == "histogram" and histogram(handle, row.index)
+            or C.tandem_metric_value(handle, row.index)
     end
     return values
 end
@@ -60,14 +111,9 @@ function _M.stats(core)
     redis.server = server ~= nil and str(server) or nil
     tracking.stats(core, stats.tracking)
 
-    -- One lookup is one hit or one miss, whichever tier answered it.  Those answered by memory as
-    -- stale are also among the unanswered ones of Redis.
+    -- One lookup is one hit or one miss, whichever tier answered it.
     local hits = memory.near_hits + memory.hits + memory.stale + redis.hits + fetch.stale
-    local misses = memory.misses
-    if server ~= nil then
-        misses = redis.misses + math.max(0, redis.unanswered - memory.stale)
-    end
-    misses = misses + fetch.negative
+    local misses = memory.lookup_misses
 
     stats.hits, stats.hit_count = hits, hits
     stats.misses, stats.miss_count = misses, misses

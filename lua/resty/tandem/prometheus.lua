@@ -1,5 +1,6 @@
---- Numbers for Prometheus: every counter of every cache that is open in this Lua VM, in its text
--- format.  Each number is over all workers of the host, so any worker may be asked.
+--- Numbers for Prometheus: every counter, gauge and histogram of every cache that is open in this
+-- Lua VM, in its text format.  Each number is over all workers of the host, so any worker may be
+-- asked.
 --
 --     location = /metrics {
 --         allow 127.0.0.1;
@@ -17,9 +18,12 @@ local concat = table.concat
 local find = string.find
 local format = string.format
 local gsub = string.gsub
+local huge = math.huge
 local ipairs = ipairs
 local match = string.match
 local pairs = pairs
+local sub = string.sub
+local tonumber = tonumber
 
 local _M = {}
 
@@ -61,6 +65,12 @@ local function escape(text)
     return (gsub(text, '[\\\n"]', ESCAPES))
 end
 
+-- A number as people write it where that is exact: 1e-06 instead of 9.9999999999999995e-07.
+local function number(value)
+    local short = format("%.6g", value)
+    return tonumber(short) == value and short or format("%.17g", value)
+end
+
 local function append(lines, name, kind, help, samples)
     if #samples == 0 then
         return
@@ -70,6 +80,18 @@ local function append(lines, name, kind, help, samples)
     for _, sample in ipairs(samples) do
         lines[#lines + 1] = sample
     end
+end
+
+-- A histogram's samples: label is what all of them have, in braces.
+local function add_histogram(samples, name, label, histogram)
+    local open = sub(label, 1, -2)
+    for _, bucket in ipairs(histogram.buckets) do
+        local le = bucket.le == huge and "+Inf" or number(bucket.le)
+        samples[#samples + 1] = format('%s_bucket%s,le="%s"} %s', name, open, le,
+                                       number(bucket.count))
+    end
+    samples[#samples + 1] = format("%s_sum%s %s", name, label, number(histogram.sum))
+    samples[#samples + 1] = format("%s_count%s %s", name, label, number(histogram.count))
 end
 
 --- The text.
@@ -94,8 +116,10 @@ function _M.collect(labels)
         local samples = {}
         for _, cache in ipairs(caches) do
             local value = value_of(cache.stats)
-            if value then
-                samples[#samples + 1] = format("%s%s %.17g", name, cache.label, value)
+            if kind == "histogram" then
+                add_histogram(samples, name, cache.label, value)
+            elseif value then
+                samples[#samples + 1] = format("%s%s %s", name, cache.label, number(value))
             end
         end
         append(lines, name, kind, help, samples)
