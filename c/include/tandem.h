@@ -180,7 +180,8 @@ const char *tandem_abi_id(void);
 const char *tandem_version(void);
 
 /* sizeof of a public struct in the library as built: 0 tandem_options, 1 tandem_result,
- * 2 tandem_metric, 3 tandem_near, 4 tandem_near_entry; 0 for any other number. */
+ * 2 tandem_metric, 3 tandem_near, 4 tandem_near_entry, 5 tandem_description, 6 tandem_findings; 0 for any
+ * other number. */
 size_t tandem_sizeof(int which);
 
 /* Milliseconds of the monotonic clock that all expiry goes by. */
@@ -454,6 +455,76 @@ int tandem_metric_buckets(tandem_cache *cache, int i, double *counts, int room, 
 /* The longest time, in seconds, that the bucket of this number has, of any histogram: infinite for the last
  * one, 0 beyond that. */
 double tandem_bucket_bound(int bucket);
+
+/* -- Looking into a segment from outside -------------------------------------------------------- */
+
+/* For tools.  A segment is mapped read-only, so that it cannot be harmed, and nothing in it is trusted. */
+typedef struct tandem_segment tandem_segment;
+
+/* What a segment says of itself.  Text is printable, with '?' for what was not. */
+typedef struct tandem_description {
+    double bytes;
+    double slots;       /* numbered from 0 */
+    double shards;      /* likewise */
+    int32_t with_redis; /* its cache has a Redis */
+    char name[64];
+    char identity[1024]; /* as tandem_identity */
+} tandem_description;
+
+/* What tandem_segment_verify has found in a shard. */
+typedef struct tandem_findings {
+    double slots, entries, expired, absences;
+    double bytes;           /* of keys and values */
+    double unsettled;       /* slots that were in change whenever they were looked at */
+    double busy_shards;     /* 1: so was the shard, and its sums were not compared */
+    double orphaned_shards; /* 1: its writer died in it, and the next one will empty it */
+    double damaged;         /* what makes no sense */
+    char first[160];        /* the first of that, as a sentence */
+} tandem_findings;
+
+/* Opens the segment in a file that others have made.  TANDEM_OK; TANDEM_ESYS with the reason in error: there is
+ * none, it may not be read, or it is of another build or boot. */
+int tandem_segment_open(const char *path, tandem_segment **segment, tandem_description *description,
+                        char *error, size_t error_size);
+void tandem_segment_close(tandem_segment *segment);
+
+/* As tandem_metric_value and tandem_metric_buckets. */
+double tandem_segment_value(tandem_segment *segment, int i);
+int tandem_segment_buckets(tandem_segment *segment, int i, double *counts, int room, double *sum);
+
+/* As tandem_peek with TANDEM_STALE, but for who writes all the time: TANDEM_EBUSY. */
+int tandem_segment_peek(tandem_segment *segment, const char *key, size_t key_length, void *buffer,
+                        size_t size, tandem_result *result);
+
+/* As tandem_keys. */
+int tandem_segment_keys(tandem_segment *segment, double *cursor, const char *glob,
+                        size_t glob_length, void *buffer, size_t size, tandem_result *result);
+
+/* The key of the entry in a slot; key has room for tandem_key_limit's bytes (4096).  TANDEM_OK: result.length
+ * says its length and result.count that of its value; TANDEM_MISS: there is none. */
+int tandem_segment_slot(tandem_segment *segment, double slot, void *key, tandem_result *result);
+
+/* Looks at everything in a shard.  TANDEM_OK; TANDEM_MISS: there is no such shard. */
+int tandem_segment_verify(tandem_segment *segment, double shard, tandem_findings *findings);
+
+/* Opens the cache whose segment is in a file that others have made.  Of options all that belongs to the
+ * segment is ignored, and Redis must be that of the cache, or NULL: then the handle is one of its memory
+ * alone.  Otherwise as tandem_open; TANDEM_EINVAL: the cache has another Redis, or none. */
+int tandem_attach(const char *path, const tandem_options *options, tandem_cache **cache,
+                  char *error, size_t error_size);
+
+/* Writes in memory that Redis is still to be told of. */
+double tandem_untold(const tandem_cache *cache);
+
+/* Is Redis still to be told of a write of this key? TANDEM_OK: it is; TANDEM_MISS; TANDEM_EINVAL. */
+int tandem_is_untold(tandem_cache *cache, const char *key, size_t key_length,
+                     tandem_result *result);
+
+/* Of n slots from one on, adds 1 (up to 255) to times for each that was read since it was last asked this, by
+ * whomever.  When that is over, tandem_marks_give with all that was counted has the segment as it was: else what
+ * is read may be evicted a little earlier. */
+void tandem_marks_take(tandem_cache *cache, double from, double n, uint8_t *times);
+void tandem_marks_give(tandem_cache *cache, double from, double n, const uint8_t *times);
 
 /* ffi: end */
 

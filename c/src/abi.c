@@ -31,6 +31,10 @@ size_t tandem_sizeof(int which)
         return sizeof(tandem_near);
     case 4:
         return sizeof(tandem_near_entry);
+    case 5:
+        return sizeof(tandem_description);
+    case 6:
+        return sizeof(tandem_findings);
     default:
         return 0;
     }

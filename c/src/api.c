@@ -124,7 +124,9 @@ static tandem_cache *make_handle(const tandem_options *options)
     return cache;
 }
 
-int tandem_open(const tandem_options *options, tandem_cache **cache, char *error, size_t error_size)
+/* path NULL: the segment is found, or made, by the options. */
+static int open_or_attach(const char *path, const tandem_options *options, tandem_cache **cache,
+                          char *error, size_t error_size)
 {
     struct registry_config config;
     tandem_cache *handle;
@@ -139,7 +141,8 @@ int tandem_open(const tandem_options *options, tandem_cache **cache, char *error
         snprintf(error, error_size, "no memory");
         return TANDEM_ESYS;
     }
-    status = registry_join(&config, &handle->tier, error, error_size);
+    status = path ? registry_attach(path, &config, &handle->tier, error, error_size)
+                  : registry_join(&config, &handle->tier, error, error_size);
     if (status) {
         mailbox_release(handle->mailbox);
         alloc_free(handle);
@@ -149,6 +152,21 @@ int tandem_open(const tandem_options *options, tandem_cache **cache, char *error
         tracking_want(handle->tier, handle->rules.max_stale_ms);
     *cache = handle;
     return TANDEM_OK;
+}
+
+int tandem_open(const tandem_options *options, tandem_cache **cache, char *error, size_t error_size)
+{
+    return open_or_attach(NULL, options, cache, error, error_size);
+}
+
+int tandem_attach(const char *path, const tandem_options *options, tandem_cache **cache,
+                  char *error, size_t error_size)
+{
+    if (!path || !path[0]) {
+        snprintf(error, error_size, "the path is missing");
+        return TANDEM_EINVAL;
+    }
+    return open_or_attach(path, options, cache, error, error_size);
 }
 
 void tandem_uncork(tandem_cache *cache)

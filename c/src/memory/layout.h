@@ -73,7 +73,7 @@
 #endif
 
 enum {
-    LAYOUT_VERSION = 1,
+    LAYOUT_VERSION = 2,
     LAYOUT_PAGE = 4096,
     LAYOUT_SLOTS = 4,            /* per bucket */
     LAYOUT_GROUP = 2,            /* buckets side by side that a key may be in */
@@ -202,6 +202,7 @@ struct layout_header {
     uint64_t bytes; /* everything below follows from it */
     uint64_t seed;  /* of the hash */
     uint64_t identity_hash;
+    uint64_t with_redis; /* 0 or 1: of that the layout depends, too */
     char name[64];
     char identity[1024];
 

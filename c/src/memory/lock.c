@@ -40,6 +40,24 @@ bool lock_is_sound(const pthread_mutex_t *mutex)
 #endif
 }
 
+#ifdef __GLIBC__
+enum { FUTEX_OWNER_HAS_DIED = 0x40000000 }; /* the kernel's word for it */
+#endif
+
+enum lock_sight lock_look(const pthread_mutex_t *mutex)
+{
+#ifdef __GLIBC__
+    int word = __atomic_load_n(&mutex->__data.__lock, __ATOMIC_ACQUIRE);
+
+    if (word & FUTEX_OWNER_HAS_DIED)
+        return LOCK_SEEN_ORPHANED;
+    return word ? LOCK_SEEN_HELD : LOCK_SEEN_FREE;
+#else
+    (void)mutex;
+    return LOCK_SEEN_HELD;
+#endif
+}
+
 static void relax(void)
 {
 #if defined(__x86_64__)

@@ -24,6 +24,14 @@ int lock_init(pthread_mutex_t *mutex);
 /* Could these bytes, from a file, be such a lock?  The C library aborts when it is given others. */
 bool lock_is_sound(const pthread_mutex_t *mutex);
 
+/* What can be seen of a lock without taking it. */
+enum lock_sight {
+    LOCK_SEEN_FREE,
+    LOCK_SEEN_HELD,    /* or it cannot be seen, where the C library does not show its locks */
+    LOCK_SEEN_ORPHANED /* its owner died with it, and nobody has had it since */
+};
+enum lock_sight lock_look(const pthread_mutex_t *mutex);
+
 /* Tries for wait_us microseconds at most, plus what the scheduler adds.  waited_ns: how long that took; 0
  * if the first try told. */
 enum lock_status lock_acquire(pthread_mutex_t *mutex, int64_t wait_us, int64_t *waited_ns);

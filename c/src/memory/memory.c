@@ -42,6 +42,8 @@ static void in_child(void)
     pthread_mutex_unlock(&registry_lock);
 }
 
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+
 static void watch_forks(void)
 {
     pthread_atfork(before_fork, after_fork, in_child);
@@ -111,7 +113,7 @@ static struct layout_header *meet(struct memory *m, const struct memory_config *
         m->meeting_fd = take_part(path);
         if (m->meeting_fd >= 0)
             return header;
-        segment_unmap(header);
+        segment_unmap(header, segment->bytes);
         nanosleep(&nap, NULL);
     }
     snprintf(error, error_size, "cannot take part in %s: %s", path, strerror(errno));
@@ -134,7 +136,7 @@ static void free_view(struct memory *m)
 {
     leave(m);
     if (m->header)
-        segment_unmap(m->header);
+        segment_unmap(m->header, m->bytes);
     alloc_free(m->meeting_path);
     alloc_free(m->identity);
     alloc_free(m);
@@ -151,6 +153,7 @@ static struct memory *make_view(const struct memory_config *config, char *error,
         return NULL;
     }
     m->meeting_fd = -1;
+    m->bytes = config->bytes;
     if (config->path)
         m->header = segment_meet(&segment, config->path, error, error_size);
     else if (config->rendezvous)
@@ -192,7 +195,6 @@ static struct memory *find_or_make(const struct memory_config *config, char *ide
 int memory_open(const struct memory_config *config, struct memory **memory, char *error,
                 size_t error_size)
 {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
     char *identity;
 
     if (strlen(config->identity) >= sizeof(((struct layout_header *)0)->identity)) {
@@ -213,12 +215,68 @@ int memory_open(const struct memory_config *config, struct memory **memory, char
     return *memory ? MEMORY_OK : MEMORY_SYSTEM;
 }
 
+static int attached(struct memory *m, bool read_only, struct memory **memory, char *error,
+                    size_t error_size)
+{
+    char identity[64];
+
+    m->references = 1;
+    if (!read_only) { /* nobody else's: no configuration has such an identity */
+        snprintf(identity, sizeof(identity), "\nattached %p", (void *)m);
+        m->identity = alloc_copy(identity, strlen(identity));
+    }
+    if (!read_only && !m->identity) {
+        free_view(m);
+        snprintf(error, error_size, "no memory");
+        return MEMORY_SYSTEM;
+    }
+    if (!read_only) {
+        pthread_mutex_lock(&registry_lock);
+        m->next = registry;
+        registry = m;
+        pthread_mutex_unlock(&registry_lock);
+    }
+    *memory = m;
+    return MEMORY_OK;
+}
+
+int memory_attach(const char *path, bool read_only, struct memory **memory,
+                  struct memory_description *description, char *error, size_t error_size)
+{
+    struct memory *m = alloc_zeroed(sizeof(*m));
+
+    if (!m) {
+        snprintf(error, error_size, "no memory");
+        return MEMORY_SYSTEM;
+    }
+    m->meeting_fd = -1;
+    m->header = segment_find(path, read_only, description, error, error_size);
+    if (!m->header) {
+        free_view(m);
+        return MEMORY_SYSTEM;
+    }
+    m->bytes = description->bytes;
+    m->read_only = read_only;
+    pthread_once(&once, watch_forks);
+    view_init(m, m->header, description->bytes, description->with_redis);
+    if (!read_only && !view_is_sound(m)) {
+        free_view(m);
+        snprintf(error, error_size, "%s is damaged: its locks are none", path);
+        return MEMORY_SYSTEM;
+    }
+    return attached(m, read_only, memory, error, error_size);
+}
+
 void memory_close(struct memory *memory)
 {
     struct memory **link = &registry;
 
     if (!memory)
         return;
+    if (memory->read_only) {
+        free_view(memory);
+        return;
+    }
     pthread_mutex_lock(&registry_lock);
     if (--memory->references == 0) {
         while (*link != memory)

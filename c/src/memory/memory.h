@@ -55,6 +55,21 @@ int memory_open(const struct memory_config *config, struct memory **memory, char
                 size_t error_size);
 void memory_close(struct memory *memory);
 
+/* What a segment says of itself. */
+struct memory_description {
+    uint64_t bytes;
+    bool with_redis;
+    char name[64];
+    char identity[1024];
+};
+
+/* A view of the segment in a file that others have made, whatever its identity; nothing is made, removed or
+ * replaced.  With read_only it is mapped so, and only memory_get with peek, memory_keys, memory_slot,
+ * memory_verify, memory_metric and memory_histogram may be called.  To be matched by memory_close.
+ * MEMORY_OK; MEMORY_SYSTEM with a sentence in error. */
+int memory_attach(const char *path, bool read_only, struct memory **memory,
+                  struct memory_description *description, char *error, size_t error_size);
+
 size_t memory_value_limit(const struct memory *memory);
 
 /* -- Entries ------------------------------------------------------------------------------------ */
@@ -380,6 +395,35 @@ int memory_near_claim(struct memory *memory, struct memory_near *near);
 
 /* Gives back what this process claimed.  NULL is fine. */
 void memory_near_release(struct memory *memory, double *hits);
+
+/* -- For tools ------------------------------------------------------------------------------------ */
+
+/* Slots that entries may be in, numbered from 0. */
+uint32_t memory_slots(const struct memory *memory);
+
+/* The key of the entry in a slot; key has room for MEMORY_KEY_MAX bytes.  False: there is none. */
+bool memory_slot(const struct memory *memory, uint32_t slot, int64_t now_ms, void *key,
+                 size_t *key_length, size_t *value_length);
+
+/* Of n slots, which were read since marks were last taken: counted in times (255 at most).  To be given back
+ * in the end: times of whatever was taken, and they are marked as before. */
+void memory_marks_take(struct memory *memory, uint32_t from, uint32_t n, uint8_t *times);
+void memory_marks_give(struct memory *memory, uint32_t from, uint32_t n, const uint8_t *times);
+
+/* What was found in a shard. */
+struct memory_findings {
+    double slots, entries, expired, absences;
+    double bytes;           /* of keys and values */
+    double unsettled;       /* slots that were in change whenever they were looked at */
+    double busy_shards;     /* 1: so were the shard's sums, which were not compared */
+    double orphaned_shards; /* 1: its writer died in it; the next one will empty it */
+    double damaged;
+    char first[160]; /* the first damage, as a sentence */
+};
+
+/* Looks at everything in a shard.  False: there is no such shard. */
+bool memory_verify(const struct memory *memory, uint32_t shard, int64_t now_ms,
+                   struct memory_findings *findings);
 
 /* -- Numbers ------------------------------------------------------------------------------------ */
 

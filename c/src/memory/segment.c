@@ -43,6 +43,7 @@ static int initialise(struct layout_header *header, const struct segment_config 
     header->bytes = config->bytes;
     header->seed = draw();
     header->identity_hash = hash_bytes(config->identity, strlen(config->identity), 0);
+    header->with_redis = config->with_redis;
     snprintf(header->name, sizeof(header->name), "%s", config->name);
     snprintf(header->identity, sizeof(header->identity), "%s", config->identity);
     atomic_init(&header->epoch, start);
@@ -94,9 +95,9 @@ struct layout_header *segment_make(const struct segment_config *config, char *er
     return NULL;
 }
 
-void segment_unmap(struct layout_header *header)
+void segment_unmap(struct layout_header *header, uint64_t bytes)
 {
-    munmap(header, header->bytes);
+    munmap(header, bytes);
 }
 
 /* -- Files --------------------------------------------------------------------------------------- */
@@ -231,19 +232,12 @@ static int replace(const struct segment_config *config, const char *path, int ol
     return 0;
 }
 
-/* What else is wrong in a file is found out shard by shard; a lock has to be one before that. */
 static bool locks_are_sound(struct layout_header *header, const struct segment_config *config)
 {
     struct memory view = {0};
-    bool sound;
 
     view_init(&view, header, config->bytes, config->with_redis);
-    sound = lock_is_sound(&header->replay_mutex);
-    for (int i = 0; sound && i < LAYOUT_FLIGHT_LOCKS; i++)
-        sound = lock_is_sound(header->flight_mutex + i);
-    for (uint32_t shard = 0; sound && shard < view.layout.shards; shard++)
-        sound = lock_is_sound(&view_shard(&view, shard)->mutex);
-    return sound;
+    return view_is_sound(&view);
 }
 
 /* 1: attached (*header); 0: look again; -1: error. */

@@ -33,6 +33,13 @@ struct layout_header *segment_make(const struct segment_config *config, char *er
 struct layout_header *segment_meet(const struct segment_config *config, const char *path,
                                    char *error, size_t error_size);
 
-void segment_unmap(struct layout_header *header);
+/* The segment in a file that somebody else has made, for whatever cache, if it is of this boot, build and
+ * size rules.  Nothing in it is believed but what has been checked; description says what that is. */
+struct memory_description;
+struct layout_header *segment_find(const char *path, bool read_only,
+                                   struct memory_description *description, char *error,
+                                   size_t error_size);
+
+void segment_unmap(struct layout_header *header, uint64_t bytes);
 
 #endif

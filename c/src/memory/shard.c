@@ -10,6 +10,8 @@ bool shard_hold(struct memory *m, uint32_t shard, int64_t wait_us)
 {
     struct layout_shard *s = view_shard(m, shard);
 
+    if (m->read_only)
+        return false;
     switch (view_lock(m, &s->mutex, wait_us)) {
     case LOCK_HELD:
         FAULT_POINT(LOCK_TAKEN);

@@ -22,7 +22,9 @@ struct memory {
     struct layout_flight *flights;
     unsigned char *pages;
     struct layout layout;
+    uint64_t bytes; /* of the mapping */
     uint64_t seed;
+    bool read_only; /* mapped so: no locks, no marks, and what is counted goes nowhere */
     struct layout_counters *counters;     /* this process's block */
     struct layout_histograms *histograms; /* and this */
 
@@ -35,6 +37,10 @@ struct memory {
 
 /* Fills in where everything is in a mapping of that size. */
 void view_init(struct memory *m, struct layout_header *header, uint64_t bytes, bool with_redis);
+
+/* Are the locks in there locks?  What else is wrong in a file is found out shard by shard; a lock has to be
+ * one before that. */
+bool view_is_sound(const struct memory *m);
 
 /* This process's blocks of counters; again after a fork. */
 void view_choose_counters(struct memory *m);

@@ -46,6 +46,15 @@ static void add_field(struct text *text, const char *label, const char *value)
     add_quoted(text, value, strlen(value));
 }
 
+static void add_redis(struct text *text, const struct identity *id)
+{
+    if (!id->server)
+        return;
+    add_field(text, " server=", id->server);
+    add(text, " prefix=");
+    add_quoted(text, id->prefix, id->prefix_length);
+}
+
 static size_t room_for(const char *value)
 {
     return value ? 4 * strlen(value) : 0;
@@ -64,11 +73,22 @@ char *identity_text(const struct identity *id)
     snprintf(number, sizeof(number), " memory=%llu", (unsigned long long)id->memory_bytes);
     add(&text, number);
     add_field(&text, " path=", id->path);
-    add_field(&text, " server=", id->server);
-    if (id->server) {
-        add(&text, " prefix=");
-        add_quoted(&text, id->prefix, id->prefix_length);
-    }
+    add_redis(&text, id);
     add_field(&text, " codec=", id->codec);
     return text.bytes;
+}
+
+/* No other field can have these words in it: what is in quotes has no quotes. */
+bool identity_has_redis(const char *text, const struct identity *id)
+{
+    struct text part = {alloc_bytes(64 + room_for(id->server) + 4 * id->prefix_length), 0};
+    bool has;
+
+    if (!part.bytes)
+        return false;
+    part.bytes[0] = '\0';
+    add_redis(&part, id);
+    has = part.length > 0 && strstr(text, part.bytes) != NULL;
+    alloc_free(part.bytes);
+    return has;
 }

@@ -4,6 +4,7 @@
 #ifndef TANDEM_TIER_IDENTITY_H
 #define TANDEM_TIER_IDENTITY_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -20,5 +21,8 @@ struct identity {
 /* One line, different for different identities; what is not printable is escaped.  To be freed with
  * alloc_free.  NULL: no memory. */
 char *identity_text(const struct identity *identity);
+
+/* Is this the text of a cache with the server and the prefix of this identity? */
+bool identity_has_redis(const char *text, const struct identity *identity);
 
 #endif

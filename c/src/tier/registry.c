@@ -136,8 +136,9 @@ static int make(const struct registry_config *config, struct tier **made, char *
 static struct tier *join_locked(const struct tier *like)
 {
     for (struct tier *t = tiers; t; t = t->next) {
-        if (strcmp(t->identity, like->identity) == 0 && !t->client == !like->client &&
-            t->connection[0] == like->connection[0] && t->connection[1] == like->connection[1]) {
+        if (!t->attached && strcmp(t->identity, like->identity) == 0 &&
+            !t->client == !like->client && t->connection[0] == like->connection[0] &&
+            t->connection[1] == like->connection[1]) {
             t->handles++;
             return t;
         }
@@ -176,10 +177,16 @@ static void start_sweeping(void)
     redis_set_periodic(MAILBOX_SWEEP_MS, mailbox_sweep);
 }
 
+static void sweep_from_now_on(void)
+{
+    static pthread_once_t sweeping = PTHREAD_ONCE_INIT;
+
+    pthread_once(&sweeping, start_sweeping);
+}
+
 int registry_join(const struct registry_config *config, struct tier **joined, char *error,
                   size_t error_size)
 {
-    static pthread_once_t sweeping = PTHREAD_ONCE_INIT;
     struct memory_config memory = config->memory;
     struct tier *mine;
     int status = TANDEM_ESYS;
@@ -200,11 +207,67 @@ int registry_join(const struct registry_config *config, struct tier **joined, ch
             return TANDEM_ESYS;
         }
         if (mine->client)
-            pthread_once(&sweeping, start_sweeping);
+            sweep_from_now_on();
         *joined = join_or_enter(mine);
     }
     if (*joined != mine)
         discard(mine);
+    return TANDEM_OK;
+}
+
+/* Its memory is the segment in the file; its identity becomes what that says. */
+static int attach(struct tier *tier, const char *path, const struct registry_config *config,
+                  char *error, size_t error_size)
+{
+    const struct identity theirs = {
+        .server = tier->client ? redis_client_server(tier->client) : NULL,
+        .prefix = config->redis.prefix,
+        .prefix_length = config->redis.prefix_length,
+    };
+    struct memory_description d;
+
+    if (memory_attach(path, false, &tier->memory, &d, error, error_size) != MEMORY_OK)
+        return TANDEM_ESYS;
+    if (tier->client && !identity_has_redis(d.identity, &theirs)) {
+        snprintf(error, error_size, "the cache of %s has another Redis or prefix than %s: it is %s",
+                 path, theirs.server, d.identity);
+        return TANDEM_EINVAL;
+    }
+    alloc_free(tier->identity);
+    tier->identity = alloc_copy(d.identity, strlen(d.identity));
+    if (tier->identity)
+        return TANDEM_OK;
+    snprintf(error, error_size, "no memory");
+    return TANDEM_ESYS;
+}
+
+int registry_attach(const char *path, const struct registry_config *config, struct tier **attached,
+                    char *error, size_t error_size)
+{
+    struct tier *tier;
+    int status = TANDEM_ESYS;
+
+    if (!process_watch_forks()) {
+        snprintf(error, error_size, "no memory");
+        return status;
+    }
+    status = make(config, &tier, error, error_size);
+    if (status)
+        return status;
+    status = attach(tier, path, config, error, error_size);
+    if (status) {
+        discard(tier);
+        return status;
+    }
+    if (tier->client)
+        sweep_from_now_on();
+    tier->attached = true;
+    tier->handles = 1;
+    process_lock();
+    tier->next = tiers;
+    tiers = tier;
+    process_unlock();
+    *attached = tier;
     return TANDEM_OK;
 }
 

@@ -20,6 +20,11 @@ struct registry_config {
 int registry_join(const struct registry_config *config, struct tier **tier, char *error,
                   size_t error_size);
 
+/* A tier of its own on the segment in a file that others have made.  TANDEM_EINVAL also when that belongs to a
+ * cache with another Redis. */
+int registry_attach(const char *path, const struct registry_config *config, struct tier **tier,
+                    char *error, size_t error_size);
+
 /* Does not wait: what is under way still ends, and the last of it frees the tier. */
 void registry_leave(struct tier *tier);
 

@@ -28,6 +28,7 @@
 struct tier {
     struct tier *next; /* the registry's; process lock */
     unsigned handles;  /* process lock */
+    bool attached;     /* to a segment that was found by its file: nobody joins this one */
     struct memory *memory;
     struct redis_client *client; /* NULL: memory only */
     char *identity;

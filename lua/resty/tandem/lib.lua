@@ -24,7 +24,8 @@ local THIS_FILE = sub(debug.getinfo(1, "S").source, 2)
 
 -- What tandem_sizeof() calls the structs that Lua touches.
 local STRUCTS = { [0] = "tandem_options", [1] = "tandem_result", [2] = "tandem_metric",
-                  [3] = "tandem_near", [4] = "tandem_near_entry" }
+                  [3] = "tandem_near", [4] = "tandem_near_entry",
+                  [5] = "tandem_description", [6] = "tandem_findings" }
 
 local function fail(...)
     error("resty.tandem: " .. format(...), 0)
