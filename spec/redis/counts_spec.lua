@@ -10,7 +10,7 @@ local PROCESSES, KILLS = 4, 24
 describe("the counters", function()
     teardown(run.cleanup)
 
-    -- Runs processes, and kills one of them KILLS times while they work, and in the end all of them.
+    -- Runs processes, and kills one of them KILLS times while they work, and all in the end.
     -- Returns what they say, and stats().
     local function let_work(name, server)
         local folder = run.temp_dir()
