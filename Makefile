@@ -18,6 +18,7 @@ DESTDIR ?=
 
 # With LUA_LIB_DIR (OpenResty's lualib, say) the Lua files and the library go to that one folder.
 lua_dir = $(or $(INST_LUADIR),$(LUA_LIB_DIR),$(PREFIX)/share/lua/5.1)
+bin_dir = $(or $(INST_BINDIR),$(PREFIX)/bin)
 lib_dir = $(or $(INST_LIBDIR),$(LUA_LIB_DIR),$(PREFIX)/lib/lua/5.1)
 
 # An OpenResty that is installed is used instead of the system's LuaJIT and nginx.
@@ -220,17 +221,25 @@ install: install-lua ## install below PREFIX (/usr/local), or below DESTDIR for 
 	sed -e 's|@PREFIX@|$(PREFIX)|' \
 	    -e "s|@VERSION@|$$(sed -n 's/^#define TANDEM_VERSION "\(.*\)"/\1/p' $(header))|" \
 	    tools/tandem.pc.in >$(DESTDIR)$(PREFIX)/lib/pkgconfig/tandem.pc
-	if [ -f bin/tandem ]; then \
-	    install -d $(DESTDIR)$(PREFIX)/bin && install bin/tandem $(DESTDIR)$(PREFIX)/bin/; fi
+	install -d $(DESTDIR)$(PREFIX)/share/man/man1 \
+	    $(DESTDIR)$(PREFIX)/share/bash-completion/completions
+	install -m 644 docs/tandem.1 $(DESTDIR)$(PREFIX)/share/man/man1/
+	install -m 644 tools/tandem.bash-completion \
+	    $(DESTDIR)$(PREFIX)/share/bash-completion/completions/tandem
 
 # What require "resty.tandem" needs.
 .PHONY: install-lua
 install-lua: all
-	install -d $(DESTDIR)$(lib_dir) $(DESTDIR)$(lua_dir)/resty/tandem/host
+	install -d $(DESTDIR)$(bin_dir) $(DESTDIR)$(lib_dir) $(DESTDIR)$(lua_dir)/resty/tandem/host \
+	    $(DESTDIR)$(lua_dir)/resty/tandem/tool
 	install -m 755 $(library) $(DESTDIR)$(lib_dir)/
 	install -m 644 lua/resty/*.lua $(DESTDIR)$(lua_dir)/resty/
 	install -m 644 lua/resty/tandem/*.lua $(DESTDIR)$(lua_dir)/resty/tandem/
 	install -m 644 lua/resty/tandem/host/*.lua $(DESTDIR)$(lua_dir)/resty/tandem/host/
+	install -m 644 lua/resty/tandem/tool/*.lua $(DESTDIR)$(lua_dir)/resty/tandem/tool/
+	sed -e 's|@LUA_DIR@|$(lua_dir)|' -e 's|@LIB_DIR@|$(lib_dir)|' bin/tandem \
+	    >$(DESTDIR)$(bin_dir)/tandem
+	chmod 755 $(DESTDIR)$(bin_dir)/tandem
 
 .PHONY: clean
 clean: ## remove what was built

@@ -1,3 +1,4 @@
+rockspec_format = "1.1"
 package = "lua-resty-tandem"
 version = "scm-1"
 
@@ -41,5 +42,11 @@ build = {
       LDFLAGS = "-L$(HIREDIS_LIBDIR)",
       INST_LUADIR = "$(LUADIR)",
       INST_LIBDIR = "$(LIBDIR)",
+      INST_BINDIR = "$(BINDIR)",
    },
+}
+
+-- The tool finds LuaJIT, and its files, by itself.
+deploy = {
+   wrap_bin_scripts = false,
 }

@@ -120,14 +120,25 @@ describe("an installed tree", function()
         end
     end
 
+    -- By itself: without LUA_PATH, from an empty folder, by a link.
+    local function check_tool(place)
+        shell.must("ln -s %s/bin/tandem %s/link", place, folder)
+        local output = shell.must("cd %s/empty && env -i PATH=\"$PATH\" ../link --version", folder)
+        local version = require("resty.tandem")._VERSION
+        assert.equal("tandem " .. version .. "\n", output)
+        shell.must("rm %s/link", folder)
+    end
+
     it("works after make install, in LuaJIT and in nginx", function()
         shell.must("%s make install PREFIX=%s", MAKE, prefix)
+        check_tool(prefix)
         check_luajit(prefix .. "/share/lua/5.1", prefix .. "/lib/lua/5.1")
         check_nginx(prefix .. "/share/lua/5.1", prefix .. "/lib/lua/5.1")
     end)
 
     it("works after make install with LUA_LIB_DIR, all in one folder", function()
         shell.must("%s make install PREFIX=%s LUA_LIB_DIR=%s/lualib", MAKE, prefix, prefix)
+        check_tool(prefix)
         check_luajit(prefix .. "/lualib", prefix .. "/lualib")
     end)
 
@@ -137,6 +148,7 @@ describe("an installed tree", function()
             .. " tar -xf - -C %s", copy, "./lua/resty/tandem/cdef.lua", copy)
         shell.must("cd %s && %s luarocks --lua-version 5.1 make --tree=%s", copy, MAKE, prefix)
         shell.remove_folder(copy)
+        check_tool(prefix)
         check_luajit(prefix .. "/share/lua/5.1", prefix .. "/lib/lua/5.1")
         check_nginx(prefix .. "/share/lua/5.1", prefix .. "/lib/lua/5.1")
     end)
@@ -151,6 +163,10 @@ describe("an installed tree", function()
         local version = shell.must("PKG_CONFIG_PATH=%s/lib/pkgconfig"
             .. " pkg-config --modversion tandem", prefix):gsub("%s+$", "")
         assert.truthy(require("resty.tandem.lib").id:find(version .. "-", 1, true))
+    end)
+
+    it("is not needed by the tool in the source tree", function()
+        check_tool(shell.must("pwd"):gsub("%s+$", ""))
     end)
 
     it("can be made below DESTDIR for a package", function()

@@ -146,7 +146,9 @@ local function open_handle(checked)
     local rendezvous = host.rendezvous()
     local out, err = ffi.new "tandem_cache *[1]", ffi.new("char[?]", ERROR_BYTES)
     local o = options_struct(checked, mailbox, rendezvous)
-    local status = C.tandem_open(o, out, err, ERROR_BYTES)
+    -- attach: the file of a segment that others have made, for the tool.
+    local status = checked.attach and C.tandem_attach(checked.attach, o, out, err, ERROR_BYTES)
+        or C.tandem_open(o, out, err, ERROR_BYTES)
     if status ~= OK then
         -- A URL is malformed: the option is what the caller knows it by.
         return nil, (gsub(str(err), "^redis URL:", "opts.redis:")), status == EINVAL

@@ -62,11 +62,11 @@ local function quantile(buckets, count, fraction)
     end
 end
 
-local function histogram(handle, index)
+local function histogram(read_buckets, handle, index)
     if not bounds then
         find_bounds()
     end
-    if C.tandem_metric_buckets(handle, index, counts, #bounds, sum) ~= OK then
+    if read_buckets(handle, index, counts, #bounds, sum) ~= OK then
         return nil
     end
     local buckets, count = {}, 0
@@ -84,7 +84,11 @@ end
 -- @return a table: tier -> name -> number, or of a histogram a table: count=, sum= (seconds),
 -- buckets= (an array of { le=, count= }, each with all that took `le` at most), p50=, p99=; each of
 -- "memory", "redis", "tracking", "fetch" is there
-function _M.values(handle)
+-- @param handle what the next two read: a tandem_cache, or something else
+-- @tparam[opt] function read_value, read_buckets as tandem_metric_value and tandem_metric_buckets
+function _M.values(handle, read_value, read_buckets)
+    read_value = read_value or C.tandem_metric_value
+    read_buckets = read_buckets or C.tandem_metric_buckets
     local values = { memory = {}, redis = {}, tracking = {}, fetch = {} }
     for _, row in ipairs(_M.rows()) do
         local of_tier = values[row.tier]
@@ -92,27 +96,18 @@ function _M.values(handle)
             of_tier = {}
             values[row.tier] = of_tier
         end
-        of_tier[row.name] = row.kind == "histogram" and histogram(handle, row.index)
-            or C.tandem_metric_value(handle, row.index)
+        of_tier[row.name] = row.kind == "histogram" and histogram(read_buckets, handle, row.index)
+            or read_value(handle, row.index)
     end
     return values
 end
 
-local UP = { [-1] = "none", [0] = "down", [1] = "up" }
-
---- stats() of a cache: what a lookup is to a user comes first, then every counter by tier.
-function _M.stats(core)
-    local handle = core.handle
-    local stats = _M.values(handle)
-    local memory, redis, fetch = stats.memory, stats.redis, stats.fetch
-    local server = C.tandem_server(handle)
-
-    redis.state = UP[C.tandem_redis_up(handle)]
-    redis.server = server ~= nil and str(server) or nil
-    tracking.stats(core, stats.tracking)
-
+--- Adds, to a table of values, what a lookup is to a user.
+function _M.sum_up(stats)
+    local memory = stats.memory
     -- One lookup is one hit or one miss, whichever tier answered it.
-    local hits = memory.near_hits + memory.hits + memory.stale + redis.hits + fetch.stale
+    local hits = memory.near_hits + memory.hits + memory.stale + stats.redis.hits
+        + stats.fetch.stale
     local misses = memory.lookup_misses
 
     stats.hits, stats.hit_count = hits, hits
@@ -122,6 +117,20 @@ function _M.stats(core)
     stats.memory_usage_bytes = memory.live_bytes
     stats.eviction_count = memory.evictions
     return stats
+end
+
+local UP = { [-1] = "none", [0] = "down", [1] = "up" }
+
+--- stats() of a cache: what a lookup is to a user comes first, then every counter by tier.
+function _M.stats(core)
+    local handle = core.handle
+    local stats = _M.values(handle)
+    local server = C.tandem_server(handle)
+
+    stats.redis.state = UP[C.tandem_redis_up(handle)]
+    stats.redis.server = server ~= nil and str(server) or nil
+    tracking.stats(core, stats.tracking)
+    return _M.sum_up(stats)
 end
 
 return _M
