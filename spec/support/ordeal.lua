@@ -76,8 +76,13 @@ local function answer(began, first, second, third)
     return { first = first, second = second, third = third, seconds = run.now() - began }
 end
 
+-- blocked: a lock of the shared memory was not to be had in time, some time, as when the machine stops
+-- whoever has it.
 local function call(operation, policy, key)
-    return answer(run.now(), CALLS[operation](caches[operation][policy], key))
+    local cache = caches[operation][policy]
+    local got = answer(run.now(), CALLS[operation](cache, key))
+    got.blocked = cache:stats().memory.lock_timeouts > 0
+    return got
 end
 
 local FIRST_KEYS = { get = "absent", set = "fresh", delete = "kept" }

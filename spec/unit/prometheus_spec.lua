@@ -1,6 +1,7 @@
 -- The text for Prometheus.
 
 local caches = require "spec.support.caches"
+local json = require "cjson"
 local prometheus = require "resty.tandem.prometheus"
 local redis = require "spec.support.redis"
 local run = require "spec.support.run"
@@ -155,5 +156,30 @@ describe("the text for Prometheus", function()
         local ok, err = pcall(prometheus.serve)
         assert.is_false(ok)
         assert.is_truthy(err:find("there is no request to answer here", 1, true), err)
+    end)
+
+    it("has every name that the dashboard, the alerts and docs/operations.md go by", function()
+        local server = redis.start()
+        caches.on(server, { max_stale = 5 }, "named")
+        local families = parse((prometheus.collect()))
+        for _, file in ipairs { "prometheus/dashboard.json", "prometheus/alerts.yml",
+                                "operations.md" } do
+            local text, count = run.read_file(run.root .. "/docs/" .. file), 0
+            for name in text:gmatch("tandem_[%l_]+%l") do
+                count = count + 1
+                local base, part = name:match("^(.*)_(%l+)$")
+                local is_part = part == "bucket" or part == "sum" or part == "count"
+                assert.is_truthy(families[name] or is_part and families[base],
+                                 name .. " in " .. file)
+            end
+            assert.is_true(count > 5, file)
+        end
+        local dashboard = json.decode(run.read_file(run.root .. "/docs/prometheus/dashboard.json"))
+        local ids = {}
+        for _, panel in ipairs(dashboard.panels) do
+            assert.is_nil(ids[panel.id])
+            ids[panel.id] = true
+            assert.is_true(panel.gridPos.x + panel.gridPos.w <= 24, panel.title)
+        end
     end)
 end)

@@ -77,6 +77,10 @@ static const char *missing_because(int memory_status)
 
 /* -- On the handle's thread ---------------------------------------------------------------------- */
 
+/* What a thread that serves requests waits to have a write remembered: longer than for anything else, as
+ * what is not remembered Redis never gets. */
+enum { REMEMBER_LOCK_US = 10000 };
+
 /* What became of a write in memory alone. */
 static const char *remember(struct tier *tier, const struct change *c, bool deletes,
                             int64_t lock_us)
@@ -101,7 +105,7 @@ static int not_queued(tandem_cache *cache, const struct change *c, int status,
     if (missing)
         return result_say(result, status, "%.*s%s", (int)sizeof(why) - 64, why, missing);
     return result_say(result, TANDEM_DEGRADED, "%s: %s",
-                      remember(cache->tier, c, cache->replay_deletes, MEMORY_LOCK_US), why);
+                      remember(cache->tier, c, cache->replay_deletes, REMEMBER_LOCK_US), why);
 }
 
 static struct request *request_of(tandem_cache *cache, const struct change *c)

@@ -14,6 +14,7 @@ local ffi = require "ffi"
 local C = require("resty.tandem.lib").C
 local arguments = require "resty.tandem.arguments"
 local atomic = require "resty.tandem.atomic"
+local events = require "resty.tandem.events"
 local fetch = require "resty.tandem.fetch"
 local freeze = require "resty.tandem.freeze"
 local handles = require "resty.tandem.handles"
@@ -262,6 +263,24 @@ function _M.stats(self)
     return metrics.stats(self.core)
 end
 
+--- Has fn called when something happens to this cache, whichever object of this Lua VM did it; see
+-- the README for what each event tells.  fn runs in the call that caused it and must not wait; what
+-- it raises is logged.
+-- @tparam string event "hit", "miss", "set", "delete", "clear", "cleanup", "eviction",
+-- "invalidate", "degraded", "recovered" or "loader_error"
+-- @tparam function fn
+-- @return true
+function _M.on(self, event, fn)
+    if not self.handle then
+        error(not_open(self), 2)
+    end
+    local ok, problem = events.add(self, _M, event, fn)
+    if not ok then
+        error(problem, 2)
+    end
+    return true
+end
+
 --- Gives the cache up; later calls raise.  Calls of other light threads that are waiting for Redis
 -- still end.  The segment goes when its last user does.
 -- @return true
@@ -310,6 +329,7 @@ function _M.open(checked)
         settings = fetch.settings(checked),
     }, mt)
     core.objects[object] = true
+    events.watch(object, _M)
     return object
 end
 

@@ -24,7 +24,15 @@
 --   rendezvous()               the word under which the processes of this host program meet, or nil
 --   use_runtime_dir(directory) where private sockets go, once someone has said so
 --   respond(type, body)        answers the request that is being handled
---   log(level, message)        level: "error", "warn" or "notice"
+--   after(seconds, fn, arg)    has fn(arg) called then: true; or nil, as always in plain LuaJIT,
+--                              when that is not possible here.  Not at all when the worker exits
+--   log(level, message, topic) level: "error", "warn" or "notice".  With a topic, any text, at most
+--                              one line a second of that
+
+local C = require("resty.tandem.lib").C
+
+local PAUSE_MS = 1000
+local MOST_TOPICS = 1000
 
 local ngx_api = package.loaded.ngx
 
@@ -40,7 +48,32 @@ function host.set_logger(fn)
     logger = fn
 end
 
-function host.log(level, message)
+-- topic -> when a line of it was last logged, and how many were left out since
+local last_of, topics = {}, 0
+
+-- May a line of this topic be logged now?  And how many were not, since the last one.
+local function may_log(topic)
+    local now, last = C.tandem_now_ms(), last_of[topic]
+    if last and now - last.ms < PAUSE_MS then
+        last.left_out = last.left_out + 1
+        return false
+    elseif not last and topics >= MOST_TOPICS then
+        last_of, topics = {}, 0
+    end
+    topics = topics + (last and 0 or 1)
+    last_of[topic] = { ms = now, left_out = 0 }
+    return true, last and last.left_out or 0
+end
+
+function host.log(level, message, topic)
+    if topic then
+        local may, left_out = may_log(topic)
+        if not may then
+            return
+        elseif left_out > 0 then
+            message = message .. " (and " .. left_out .. " more such lines were left out)"
+        end
+    end
     if logger then
         logger(level, message)
     else

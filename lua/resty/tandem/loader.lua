@@ -8,6 +8,7 @@ local ffi = require "ffi"
 
 local C = require("resty.tandem.lib").C
 local codec = require "resty.tandem.codec"
+local events = require "resty.tandem.events"
 local handles = require "resty.tandem.handles"
 local host = require "resty.tandem.host"
 local options = require "resty.tandem.options"
@@ -99,6 +100,9 @@ end
 local function fail(job, err)
     job.value, job.err, job.tier = nil, err, nil
     finish(job, FAILED, err)
+    if job.core.listeners then
+        events.tell(job.core, "loader_error", job.key, err)
+    end
 end
 
 local function gone(job)
@@ -269,7 +273,8 @@ local function run_later(job)
         end
         core.paused[job.key] = C.tandem_now_ms() + PAUSE_MS
         core.paused_count = core.paused_count + 1
-        host.log("warn", format('cache "%s": a refresh has failed: %s', job.cache.name, err))
+        host.log("warn", format('cache "%s": a refresh has failed: %s', job.cache.name, err),
+                 job.cache.name .. "refresh")
     end
 end
 

@@ -352,6 +352,18 @@ function _M.wait(tickets, n, ms)
     return done, err
 end
 
+function _M.after(seconds, fn, argument)
+    local phase = get_phase()
+    if phase == "init" then
+        return nil -- the master: it has no event loop
+    end
+    return timer_at(seconds, function(premature)
+        if not premature then
+            fn(argument)
+        end
+    end) and true or nil
+end
+
 function _M.breathe(since)
     local now = C.tandem_now_ms()
 

@@ -45,6 +45,10 @@ function _M.later()
     return nil
 end
 
+function _M.after()
+    return nil
+end
+
 function _M.breathe(since)
     return since
 end
