@@ -249,6 +249,10 @@ describe("the tool, on a cache with a Redis,", function()
         assert.are.equal(lookups, cache:stats().hits + cache:stats().misses)
         local _, _, tier = cache:get(NASTY)
         assert.are.equal("memory", tier)
+
+        text = on_terminal(79, "warm " .. path .. " --redis @" .. path .. ".url")
+        assert.truthy(text:find("[########################] 100 %", 1, true), text)
+        assert.truthy(text:find("ETA", 1, true), text)
     end)
 
     it("refuses another Redis, and one that does not answer is an error", function()

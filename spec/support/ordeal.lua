@@ -76,8 +76,8 @@ local function answer(began, first, second, third)
     return { first = first, second = second, third = third, seconds = run.now() - began }
 end
 
--- blocked: a lock of the shared memory was not to be had in time, some time, as when the machine stops
--- whoever has it.
+-- blocked: a lock of the shared memory was not to be had in time, some time, as when the machine
+-- stops whoever has it.
 local function call(operation, policy, key)
     local cache = caches[operation][policy]
     local got = answer(run.now(), CALLS[operation](cache, key))

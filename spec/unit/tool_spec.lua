@@ -65,6 +65,16 @@ describe("the tool's manual, completion and README", function()
         end
     end)
 
+    it("complete in bash", function()
+        local function complete(...)
+            local script = "source " .. run.root .. "/tools/tandem.bash-completion; "
+                .. "COMP_WORDS=(tandem \"$@\"); COMP_CWORD=$#; _tandem; echo \"${COMPREPLY[*]}\""
+            return (run.run({ "bash", "-c", script, "-", ... }))
+        end
+        assert.are.equal("verify\n", complete("ve"))
+        assert.are.equal("--runtime-dir\n", complete("keys", "pages", "--ru"))
+    end)
+
     it("are what --help says, too", function()
         local commands = help.names()
         for _, name in ipairs(commands) do
