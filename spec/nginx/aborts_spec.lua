@@ -41,6 +41,7 @@ describe("what ends while it waits", function()
             server:call("SET", "p:key" .. i, "value" .. i, "PX", "1")
         end
     end)
+    after_each(function() server:mend() end)
     teardown(function()
         assert.are.same({ worker }, web:workers())
         web:quit()

@@ -10,6 +10,7 @@ describe("in nginx", function()
 
     setup(function() server = redis.start() end)
     teardown(run.cleanup)
+    after_each(function() server:mend() end)
     before_each(function() server:call("FLUSHALL") end)
 
     -- Lua that opens the global `cache`.

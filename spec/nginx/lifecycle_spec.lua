@@ -17,6 +17,7 @@ describe("the life of an nginx", function()
     setup(function() server = redis.start() end)
     teardown(run.cleanup)
     after_each(function()
+        server:mend()
         for _, web in ipairs(started) do
             web:stop()
         end
@@ -207,9 +208,15 @@ describe("the life of an nginx", function()
             end)
             run.nap(100)
             web.process:signal(ending)
+            -- One that got none of the requests is gone already.
             run.wait_until("workers are shutting down", function()
-                local name = run.read_file("/proc/" .. old[1] .. "/cmdline")
-                return name and name:find("shutting down", 1, true)
+                for _, pid in ipairs(old) do
+                    local name = run.read_file("/proc/" .. pid .. "/cmdline")
+                    if name and name ~= "" and not name:find("shutting down", 1, true) then
+                        return false
+                    end
+                end
+                return true
             end)
             local began = run.now()
             server:thaw()

@@ -40,6 +40,7 @@ describe("while Redis is stopped", function()
         assert.are.equal("true", web:eval("return cache:set('hot', 'value')"))
     end)
     teardown(run.cleanup)
+    after_each(function() server:mend() end)
 
     -- n requests one after the other, alternately to both; each sees the loop's delays.
     local function measure(n)
