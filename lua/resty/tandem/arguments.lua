@@ -1,12 +1,12 @@
 --- What the arguments of a cache's methods must be.  Each function answers nil, or a sentence that
 -- names the argument and what was given, for the method to raise at its caller's line.
 
+local each = require "resty.tandem.each"
 local options = require "resty.tandem.options"
 local text = require "resty.tandem.text"
 
 local floor = math.floor
 local format = string.format
-local pairs = pairs
 local show = text.show
 local sub = string.sub
 local type = type
@@ -44,7 +44,7 @@ function _M.keys(self, keys)
         return "keys must be an array of strings, got " .. show(keys)
     end
     local n = #keys
-    for index in pairs(keys) do
+    for index in each(keys) do
         if type(index) ~= "number" or index < 1 or index > n or index ~= floor(index) then
             return "keys must be an array of strings, got a table with the index " .. show(index)
         end
@@ -82,7 +82,7 @@ function _M.flags(given, names)
     elseif type(given) ~= "table" then
         return "opts must be a table, got " .. show(given)
     end
-    for name, value in pairs(given) do
+    for name, value in each(given) do
         if not names[name] then
             return "unknown option opts." .. (type(name) == "string" and text.shorten(name)
                                               or show(name))

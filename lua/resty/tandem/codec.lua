@@ -10,6 +10,7 @@
 -- refuses it, and one that another program stored decodes to nil.  Nulls inside a table are left
 -- as the codec has them: cjson.null, which in nginx is ngx.null.
 
+local each = require "resty.tandem.each"
 local text = require "resty.tandem.text"
 
 local abs = math.abs
@@ -76,7 +77,7 @@ local function json_problem(value, digits, depth)
     if depth > DEEPEST then
         return "it is nested too deeply"
     end
-    for key, inner in pairs(value) do
+    for key, inner in each(value) do
         if type(key) == "string" then
             has_string = true
         elseif type(key) == "number" then

@@ -5,6 +5,7 @@
 -- in C or in other processes, is found out by looking at counters once a second.
 
 local C = require("resty.tandem.lib").C
+local each = require "resty.tandem.each"
 local host = require "resty.tandem.host"
 local metrics = require "resty.tandem.metrics"
 
@@ -159,7 +160,7 @@ local function after_write(event)
 end
 
 local function after_set_multi(core, pairs_given, ok, ...)
-    for key in pairs(ok and pairs_given or {}) do
+    for key in each(ok and pairs_given or {}) do
         _M.tell(core, "set", key)
     end
     return ok, ...

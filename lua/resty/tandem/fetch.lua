@@ -25,8 +25,8 @@ local byte = string.byte
 local error = error
 local find = near_table.find
 local format = string.format
+local ipairs = ipairs
 local look = reading.look
-local pairs = pairs
 local select = select
 local read_flags = host.read_flags
 local sub = string.sub
@@ -67,7 +67,7 @@ local NAMES = { "ttl", "neg_ttl", "stale_ttl", "jitter", "refresh_ahead", "lock_
 -- @param checked what options.check returned
 function _M.settings(checked)
     local settings = {}
-    for _, name in pairs(NAMES) do
+    for _, name in ipairs(NAMES) do
         settings[name] = checked[name]
     end
     return settings
@@ -86,7 +86,7 @@ local function settings_of(self, opts)
         return nil, format("opts.stale_ttl must not be more than the cache's, %.14g, got %s",
                            ours.stale_ttl / 1000, text.show(opts.stale_ttl))
     end
-    for _, name in pairs(NAMES) do
+    for _, name in ipairs(NAMES) do
         if settings[name] == nil then
             settings[name] = ours[name]
         end

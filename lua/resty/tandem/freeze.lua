@@ -6,9 +6,10 @@
 -- looks into a table directly (next, rawget, table.concat, unpack, an encoder) sees the empty one,
 -- for which there is thaw.
 
+local each = require "resty.tandem.each"
+
 local error = error
 local next = next
-local pairs = pairs
 local setmetatable = setmetatable
 local type = type
 
@@ -60,7 +61,7 @@ local function freeze(value, seen)
         return value
     elseif not seen[value] then
         seen[value] = freeze_table(value)
-        for key, inner in pairs(value) do
+        for key, inner in each(value) do
             if type(inner) == "table" then
                 value[key] = freeze(inner, seen)
             end
@@ -80,7 +81,7 @@ local function thaw(value, seen)
     elseif not seen[value] then
         local copy = {}
         seen[value] = copy
-        for key, inner in pairs(content[value] or value) do
+        for key, inner in each(content[value] or value) do
             copy[key] = thaw(inner, seen)
         end
     end
@@ -98,7 +99,7 @@ local function has_frozen(value, seen)
         return true
     end
     seen[value] = true
-    for _, inner in pairs(value) do
+    for _, inner in each(value) do
         if type(inner) == "table" and not seen[inner] and has_frozen(inner, seen) then
             return true
         end

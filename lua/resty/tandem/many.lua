@@ -8,6 +8,7 @@ local ffi = require "ffi"
 
 local C = require("resty.tandem.lib").C
 local arguments = require "resty.tandem.arguments"
+local each = require "resty.tandem.each"
 local handles = require "resty.tandem.handles"
 local host = require "resty.tandem.host"
 local near_table = require "resty.tandem.near"
@@ -20,7 +21,6 @@ local error = error
 local format = string.format
 local gsub = string.gsub
 local min = math.min
-local pairs = pairs
 local str = ffi.string
 local type = type
 
@@ -263,7 +263,7 @@ local function encoded(self, tbl)
         return nil, "tbl must be a table of keys and values, got " .. text.show(tbl), true
     end
     local list, bytes, n = {}, {}, 0
-    for key, value in pairs(tbl) do
+    for key, value in each(tbl) do
         local problem = arguments.key(self, key, "each key of tbl")
         if problem then
             return nil, problem, true

@@ -5,6 +5,7 @@
 -- has been through here, and nothing here knows of nginx, of C or of Redis.
 
 local codec = require "resty.tandem.codec"
+local each = require "resty.tandem.each"
 local text = require "resty.tandem.text"
 
 local ceil = math.ceil
@@ -14,7 +15,6 @@ local format = string.format
 local lower = string.lower
 local match = string.match
 local min = math.min
-local pairs = pairs
 local sort = table.sort
 local sub = string.sub
 local tonumber = tonumber
@@ -324,7 +324,7 @@ local function unknown_option(opts, rows, label)
     for _, row in ipairs(rows) do
         known[row.name] = true
     end
-    for name in pairs(opts) do
+    for name in each(opts) do
         if type(name) ~= "string" then
             return format("%s must have names as keys, got %s", sub(label, 1, -2), show(name))
         elseif not known[name] then
