@@ -1,6 +1,6 @@
 --- A cache object: its methods on one key.  Those that depend on what is there are in atomic.lua,
--- those on many keys in many.lua, walks over all keys in walk.lua and scan.lua; this file puts them
--- together.
+-- those on many keys in many.lua and fetch_multi.lua, walks over all keys in walk.lua and scan.lua;
+-- this file puts them together.
 --
 -- Where a method may be called : everything that memory answers, everywhere.  What needs Redis
 -- waits without blocking where the code may yield; elsewhere reads return nil, err and writes are
@@ -16,6 +16,7 @@ local arguments = require "resty.tandem.arguments"
 local atomic = require "resty.tandem.atomic"
 local events = require "resty.tandem.events"
 local fetch = require "resty.tandem.fetch"
+local fetch_multi = require "resty.tandem.fetch_multi"
 local freeze = require "resty.tandem.freeze"
 local handles = require "resty.tandem.handles"
 local host = require "resty.tandem.host"
@@ -244,6 +245,7 @@ _M.touch = atomic.touch
 _M.peek = peek
 _M.scan = scan
 _M.fetch = fetch.fetch
+_M.fetch_multi = fetch_multi.fetch_multi
 _M.get_multi = many.get_multi
 _M.exists_multi = many.exists_multi
 _M.set_multi = many.set_multi

@@ -73,7 +73,8 @@ function _M.settings(checked)
     return settings
 end
 
--- Returns the settings; or nil and what is wrong with opts.
+--- Those of a call.
+-- @return the settings; or nil and what is wrong with opts
 local function settings_of(self, opts)
     local ours = self.settings
     if opts == nil then
@@ -96,10 +97,13 @@ end
 
 -- -- Flights -------------------------------------------------------------------------------------
 
--- Returns a status; the flight or ticket is in result.
-local function begin(self, key, flags, settings, wait_ms)
+--- Begins a flight.
+-- @param into a tandem_result: that of fetch, if nil
+-- @return a status; the flight or ticket is in the result
+local function begin(self, key, flags, settings, wait_ms, into)
     return C.tandem_flight_begin(self.core.handle, key, #key, flags,
-                                 settings.hard_timeout + self.wait_ms + GRACE_MS, wait_ms, result)
+                                 settings.hard_timeout + self.wait_ms + GRACE_MS, wait_ms,
+                                 into or result)
 end
 
 -- Waits for another's flight.  Returns its outcome, nil when that was not to be had in time, and
@@ -162,6 +166,9 @@ local function load(self, key, settings, is_first, loader, ...)
     return run(self, key, settings, is_first, loader, ...)
 end
 
+--- What neither tier has: made by the loader, or by who runs it already.
+-- @param is_first Redis has said that it has no such key
+-- @return as fetch
 local function load_or_say_why(self, key, settings, is_first, loader, ...)
     local itself = loads.asks_itself(self.core, key)
     if itself then
@@ -173,6 +180,8 @@ local function load_or_say_why(self, key, settings, is_first, loader, ...)
     handles.leave(core)
     return value, err, tier
 end
+
+_M.settings_of, _M.begin, _M.load = settings_of, begin, load_or_say_why
 
 -- -- Refreshing ----------------------------------------------------------------------------------
 

@@ -1,8 +1,9 @@
 --- Running the user's loader, and what becomes of what it returns: bytes in both tiers, a
 -- remembered absence, or an error.
 --
--- A job is one run for one flight.  Whatever becomes of it, its flight is ended, once, so that
--- those who wait for it go on.  In the end it has value, err and tier, as fetch returns them.
+-- A job is one run for one flight; a batch (batch.lua) is one run for many.  Whatever becomes of a
+-- job, its flight is ended, once, so that those who wait for it go on.  In the end it has value,
+-- err and tier, as fetch returns them.
 
 local ffi = require "ffi"
 
@@ -71,7 +72,7 @@ local loading = setmetatable({}, { __mode = "k" })
 function _M.asks_itself(core, key)
     local job = loading[running() or MAIN]
     while job do
-        if job.core == core and job.key == key then
+        if job.core == core and (job.key == key or job.keys and job.keys[key]) then
             return format('the loader of key "%s" fetches that key itself', text.shorten(key))
         end
         job = job.outer
@@ -150,10 +151,15 @@ local function absent(job, ms)
     finish(job, ABSENT)
 end
 
+-- Begins to store what was prepared.  Returns a status.
+local function start_store(job, flags, into)
+    local bytes = job.bytes
+    return C.tandem_flight_store(job.core.handle, job.flight, bytes, #bytes, job.ms, flags, into)
+end
+
 -- Returns a status and what it is about.
-local function store(job, bytes, ms, flags)
-    local status = C.tandem_flight_store(job.core.handle, job.flight, bytes, #bytes, ms, flags,
-                                         result)
+local function store(job, flags)
+    local status = start_store(job, flags, result)
     if status == PENDING then
         local done = pending.finish(job.cache, result.ticket)
         return done.status, done.tier
@@ -171,7 +177,8 @@ local function take_theirs(job)
     end
 end
 
-local function keep(job, value, ms)
+-- What is to be stored of a value: job.bytes and .ms.  Nothing, if the job has ended.
+local function prepare(job, value, ms)
     local cache, settings = job.cache, job.settings
     local bytes, err = cache.encode(value)
     if not bytes then
@@ -188,13 +195,16 @@ local function keep(job, value, ms)
         return finish(job, UNKEPT)
     end
 
-    ms = timing.jitter(ms, settings.jitter, random())
-    local status, tier = store(job, bytes, ms, job.is_first and FIRST or 0)
+    job.bytes, job.ms = bytes, timing.jitter(ms, settings.jitter, random())
+end
+
+-- The end of a job whose value was to be stored, and of which that came.
+local function settle(job, status, tier)
     if status == MISS and tier == FROM_REDIS then
         if take_theirs(job) then
             return finish(job, STORED)
         end
-        status = store(job, bytes, ms, 0)
+        status = store(job, 0)
     end
     if status == OK or status == DEGRADED then
         return finish(job, STORED)
@@ -203,6 +213,7 @@ local function keep(job, value, ms)
     return finish(job, status == MISS and GONE or UNKEPT)
 end
 
+-- What the loader returned of the job's key.  Ends the job, or prepares it.
 local function take(job, ok, value, err, ttl)
     if not ok then
         return fail(job, format('the loader of key "%s" raised: %s', text.shorten(job.key), value))
@@ -216,26 +227,46 @@ local function take(job, ok, value, err, ttl)
     if value == nil or codec.is_null(value) then
         return absent(job, ms)
     end
-    return keep(job, value, ms)
+    return prepare(job, value, ms)
 end
 
--- Does not raise.
-local function work(job)
+--- The same, and does not raise: what does, codecs say, is the job's error.
+function _M.take(job, ...)
+    local ok, problem = pcall(take, job, ...)
+    if not ok then
+        fail(job, sentence(problem))
+    end
+end
+
+-- Calls the loader of a job, or of a batch.
+local function call_loader(job)
     local me, core = running() or MAIN, job.core
     local outer = loading[me]
     loading[me] = job
     local began = C.tandem_now_ms()
     local ok, value, err, ttl = xpcall(job.loader, explain, unpack(job.arguments, 1, job.n))
     loading[me] = outer
-    if job.ended then
-        return
-    end
-    if ok and not err then
+    if ok and not err and not job.ended then
         core.load_ms = timing.average(core.load_ms, C.tandem_now_ms() - began)
     end
-    local taken, problem = pcall(take, job, ok, value, err, ttl)
-    if not taken then
-        fail(job, sentence(problem))
+    return ok, value, err, ttl
+end
+
+local function take_and_store(job, ...)
+    take(job, ...)
+    if not job.ended then
+        settle(job, store(job, job.is_first and FIRST or 0))
+    end
+end
+
+-- Does not raise.
+local function work(job)
+    local ok, value, err, ttl = call_loader(job)
+    if not job.ended then
+        local taken, problem = pcall(take_and_store, job, ok, value, err, ttl)
+        if not taken then
+            fail(job, sentence(problem))
+        end
     end
 end
 
@@ -264,17 +295,22 @@ function _M.run(job)
     return job.value, job.err, job.tier
 end
 
-local function run_later(job)
+--- A refresh has failed: no other is tried for a while.
+function _M.pause(job, err)
     local core = job.core
+    if core.paused_count >= MOST_PAUSED then
+        core.paused, core.paused_count = {}, 0
+    end
+    core.paused[job.key] = C.tandem_now_ms() + PAUSE_MS
+    core.paused_count = core.paused_count + 1
+    host.log("warn", format('cache "%s": a refresh has failed: %s', job.cache.name, err),
+             job.cache.name .. "refresh")
+end
+
+local function run_later(job)
     local _, err = _M.run(job)
     if err then
-        if core.paused_count >= MOST_PAUSED then
-            core.paused, core.paused_count = {}, 0
-        end
-        core.paused[job.key] = C.tandem_now_ms() + PAUSE_MS
-        core.paused_count = core.paused_count + 1
-        host.log("warn", format('cache "%s": a refresh has failed: %s', job.cache.name, err),
-                 job.cache.name .. "refresh")
+        _M.pause(job, err)
     end
 end
 
@@ -291,6 +327,15 @@ end
 
 --- Ends a job that was not run.
 _M.give_up = gone
+
+-- What a batch (batch.lua) does with many jobs.
+_M.call, _M.start_store, _M.settle, _M.fail, _M.sentence = call_loader, start_store, settle, fail,
+    sentence
+
+--- The job whose loader asks, of a batch or a job that is about to begin.
+function _M.outer()
+    return loading[running() or MAIN]
+end
 
 --- Has a refresh of this key failed just now?
 function _M.is_paused(core, key)

@@ -43,13 +43,14 @@ local buffer, size = pending.room_for(65536)
 
 -- -- Running -------------------------------------------------------------------------------------
 
--- Flags for reads; false where a cache with Redis must not be used.
+--- Flags for reads; false where a cache with Redis must not be used.
 local function read_flags(self)
     if self.flags then
         return self.flags
     end
     return host.may_wait() and 0 or host.read_flags() and NOWAIT
 end
+_M.read_flags = read_flags
 
 -- What an operation that did not have to wait has said.
 local function immediate(status)
@@ -59,7 +60,7 @@ local function immediate(status)
     elseif status ~= OK and status ~= MISS then
         message = outcome.read_error(status, result)
     end
-    return { status = status, error = message }
+    return { status = status, error = message, tier = result.tier }
 end
 
 local function run_chunk(self, first, last, submit, outcomes)
@@ -83,9 +84,10 @@ local function run_chunk(self, first, last, submit, outcomes)
     end
 end
 
--- Calls submit(i, cork) for 1 to n: it starts the operation and returns its status, and the outcome
--- if that is there and more than the status.  It must neither yield nor raise, or what is corked
--- would not be sent.  Returns the outcomes, an array.
+--- Calls submit(i, cork) for 1 to n, of this package's modules: it starts the operation, with
+-- many.result, and returns its status, and the outcome if that is there and more than the status.
+-- It must neither yield nor raise, or what is corked would not be sent.
+-- @return the outcomes, an array of what pending.take returns
 local function run(self, n, submit)
     local core, outcomes = self.core, {}
 
@@ -98,12 +100,14 @@ local function run(self, n, submit)
     return outcomes
 end
 
+_M.run, _M.result = run, result
+
 -- One sentence for those that failed; first: the first one's.
 local function some_failed(failed, n, verb, first)
     return format("%d of %d keys %s: %s", failed, n, verb, first)
 end
 
--- The keys of an array, each once.
+--- The keys of an array, each once.
 local function distinct(keys)
     local list, seen = {}, {}
     for i = 1, #keys do
@@ -115,6 +119,7 @@ local function distinct(keys)
     end
     return list
 end
+_M.distinct = distinct
 
 -- -- Reading -------------------------------------------------------------------------------------
 
@@ -161,13 +166,14 @@ local function take_near(near, keys, values)
     return rest
 end
 
--- The value in an outcome; or nil, err.
+-- The value in an outcome; or nil, err, and whether it is there and cannot be decoded.
 local function value_of(self, key, done)
     local value, err = done.bytes, done.status ~= MISS and done.error or nil
     if value and self.decode then
         value, err = self.decode(value)
         if err then
-            return nil, format('cannot decode the value of key "%s": %s', text.shorten(key), err)
+            err = format('cannot decode the value of key "%s": %s', text.shorten(key), err)
+            return nil, err, true
         end
     end
     if self.near and value ~= nil and done.fresh_until then
@@ -177,13 +183,48 @@ local function value_of(self, key, done)
     return value, err
 end
 
+--- What the tiers have of keys, each of which comes once.
+-- @param flags of tandem_get
+-- @return a table: key -> value; and nil, or one: key -> what is wrong, and one: key -> true where
+-- the value is there and cannot be decoded
+function _M.look(self, keys, flags)
+    local handle, values = self.handle, {}
+    local list = self.near and take_near(self.near, keys, values) or keys
+    local outcomes = run(self, #list, function(i, cork)
+        return start_get(handle, list[i], flags + cork)
+    end)
+
+    local errors, undecodable
+    for i = 1, #list do
+        local key = list[i]
+        local value, err, there = value_of(self, key, outcomes[i])
+        values[key] = value
+        if err then
+            errors, undecodable = errors or {}, undecodable or {}
+            errors[key], undecodable[key] = err, there
+        end
+    end
+    return values, errors, undecodable
+end
+
+--- One sentence for the errors of some of keys; nil when there are none.
+function _M.sum_up(keys, errors, verb)
+    local failed, first = 0, nil
+    for i = 1, errors and #keys or 0 do
+        local err = errors[keys[i]]
+        if err then
+            failed, first = failed + 1, first or err
+        end
+    end
+    return first and some_failed(failed, #keys, verb, first)
+end
+
 --- Looks many keys up, with one round trip to Redis for all that memory lacks.
 -- @tparam table keys an array of strings; a key may come twice
 -- @return a table: key -> value, without the keys that do not exist; and err when some could not be
 -- asked or decoded, the table then holding what is known.  nil, err in init_by_lua* with Redis
 function _M.get_multi(self, keys)
-    local handle = self.handle
-    if not handle then
+    if not self.handle then
         error(not_open(self), 2)
     end
     local problem = arguments.keys(self, keys)
@@ -195,22 +236,10 @@ function _M.get_multi(self, keys)
         return nil, outcome.no_wait()
     end
 
-    local values, all = {}, distinct(keys)
-    local list = self.near and take_near(self.near, all, values) or all
-    local outcomes = run(self, #list, function(i, cork)
-        return start_get(handle, list[i], flags + cork)
-    end)
-
-    local failed, first = 0, nil
-    for i = 1, #list do
-        local value, err = value_of(self, list[i], outcomes[i])
-        values[list[i]] = value
-        if err then
-            failed, first = failed + 1, first or err
-        end
-    end
-    if failed > 0 then
-        return values, some_failed(failed, #all, "could not be read", first)
+    local all = distinct(keys)
+    local values, errors = _M.look(self, all, flags)
+    if errors then
+        return values, _M.sum_up(all, errors, "could not be read")
     end
     return values
 end

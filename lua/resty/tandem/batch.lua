@@ -1,0 +1,126 @@
+--- One run of a loader for many keys: a job for each of them, and their values stored in one
+-- pipeline.
+--
+-- Whatever becomes of it, every job's flight is ended, once.
+
+local C = require("resty.tandem.lib").C
+local host = require "resty.tandem.host"
+local loads = require "resty.tandem.loader"
+local many = require "resty.tandem.many"
+local text = require "resty.tandem.text"
+
+local format = string.format
+local pcall = pcall
+local select = select
+local type = type
+
+local FIRST = C.TANDEM_FIRST
+
+local _M = {}
+
+local function fail_all(batch, err)
+    for _, job in ipairs(batch.jobs) do
+        if not job.ended then
+            loads.fail(job, err)
+        end
+    end
+end
+
+local function give_up(batch)
+    batch.ended = true
+    for _, job in ipairs(batch.jobs) do
+        loads.give_up(job)
+    end
+end
+
+-- -- Running -------------------------------------------------------------------------------------
+
+local function store_all(batch)
+    local ready = {}
+    for _, job in ipairs(batch.jobs) do
+        if not job.ended then
+            ready[#ready + 1] = job
+        end
+    end
+    local outcomes = many.run(batch.cache, #ready, function(i, cork)
+        local job = ready[i]
+        return loads.start_store(job, cork + (job.is_first and FIRST or 0), many.result)
+    end)
+    for i, job in ipairs(ready) do
+        loads.settle(job, outcomes[i].status, outcomes[i].tier)
+    end
+end
+
+local function take_all(batch, ok, values, err, ttl)
+    if ok and not err and values ~= nil and type(values) ~= "table" then
+        err = "the loader must return a table of keys and values, got " .. text.show(values)
+    end
+    for _, job in ipairs(batch.jobs) do
+        local value = values
+        if ok then
+            value = not err and values and values[job.key]
+        end
+        loads.take(job, ok, value, err, ttl)
+    end
+    store_all(batch)
+end
+
+-- Does not raise.
+local function work(batch)
+    local ok, values, err, ttl = loads.call(batch)
+    if not batch.ended then
+        local taken, problem = pcall(take_all, batch, ok, values, err, ttl)
+        if not taken then
+            fail_all(batch, loads.sentence(problem))
+        end
+    end
+end
+
+--- Runs it, and waits for it: then each of its jobs has value, err and tier.
+function _M.run(batch)
+    local settings = batch.settings
+    if not host.call(batch, work, settings.hard_timeout) then
+        batch.ended = true
+        fail_all(batch, format("the loader of %d keys took longer than hard_timeout, %.14g s",
+                               #batch.jobs, settings.hard_timeout / 1000))
+    end
+end
+
+local function run_later(batch)
+    _M.run(batch)
+    for _, job in ipairs(batch.jobs) do
+        if job.err then
+            loads.pause(job, job.err)
+        end
+    end
+end
+
+--- Has it run in the background.
+-- @return true; or nil when that is not possible: then it has been given up
+function _M.run_later(batch)
+    batch.begin, batch.outer = run_later, nil
+    if host.later(batch) then
+        return true
+    end
+    give_up(batch)
+    return nil
+end
+
+-- -- Batches -------------------------------------------------------------------------------------
+
+--- @param jobs of loader.lua, one at least, all of one cache
+-- @param ... what the loader is called with, after the keys
+function _M.new(jobs, settings, loader, ...)
+    local keys, of = {}, {}
+    for i, job in ipairs(jobs) do
+        keys[i], of[job.key] = job.key, true
+    end
+    local first = jobs[1]
+    return {
+        cache = first.cache, core = first.core, jobs = jobs, keys = of, settings = settings,
+        loader = loader, n = 1 + select("#", ...), arguments = { keys, ... },
+        outer = loads.outer(), gone = give_up, ended = false,
+    }
+end
+
+return _M
