@@ -277,8 +277,9 @@ static void damage(uint32_t log)
     struct pages_place tail = {SHARD, log, 0};
 
     fill_up();
-    tail.offset = vlog_tail(view_shard(m, SHARD), log);
-    atomic_store(pages_run_at(m, &tail).words + 1, UINT64_MAX);
+    CHECK(vlog_head(view_shard(m, SHARD), log) > vlog_tail(view_shard(m, SHARD), log));
+    tail.offset = vlog_tail(view_shard(m, SHARD), log) + 1; /* that may be in another page */
+    atomic_store(pages_run_at(m, &tail).words, UINT64_MAX);
 }
 
 static void damage_small(void)
