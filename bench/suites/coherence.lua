@@ -1,22 +1,8 @@
 --- What others change in Redis: how soon memory of a host has dropped it, and what it costs Redis
 -- and the host to be told.
 
-local nginx = require "lib.nginx"
 local report = require "lib.report"
-
-local function start_redis(folder)
-    os.execute(string.format("redis-server --port 0 --unixsocket %s/redis.sock --save '' "
-        .. "--appendonly no --daemonize yes --dir %s --pidfile %s/redis.pid "
-        .. "--logfile %s/redis.log >/dev/null", folder, folder, folder, folder))
-    for _ = 1, 200 do
-        local pid = tonumber(nginx.read_file(folder .. "/redis.pid") or "")
-        if pid and os.execute(string.format("test -S %s/redis.sock", folder)) == 0 then
-            return pid
-        end
-        os.execute("sleep 0.02")
-    end
-    error("redis-server does not come up")
-end
+local server = require "lib.server"
 
 local function numbers_of(text)
     local list = {}
@@ -61,14 +47,13 @@ local function run(context)
 end
 
 return function(context)
-    if os.execute("command -v redis-server >/dev/null") ~= 0 then
+    if not server.is_installed() then
         report.say("  redis-server is not installed: skipped (bench/deps)")
         return nil
     end
-    local pid = start_redis(context.scratch)
+    local pid = server.start(context.scratch)
     local ok, result = pcall(run, context)
-    os.execute("kill " .. pid)
-    os.remove(context.scratch .. "/redis.pid")
+    server.stop(context.scratch, pid)
     if not ok then
         error(result, 0)
     end

@@ -126,6 +126,7 @@ typedef struct tandem_options {
     int32_t
         replay_delete; /* what was written while Redis was away: 0: is sent to it when it is back;
                                 1: is deleted there */
+    int32_t tags;      /* 1: values may have tags; part of the identity */
     tandem_mailbox *mailbox; /* where this handle's operations complete; NULL: one of its own */
 } tandem_options;
 
@@ -157,6 +158,7 @@ typedef struct tandem_near {
     tandem_near_entry *entries; /* the caller's */
     const uint32_t *words;
     const uint32_t *epoch;
+    const uint32_t *tag_epoch; /* NULL: entries have no tags */
     uint8_t *marks;
     double *hits;
     uint32_t generation;
@@ -286,6 +288,19 @@ int tandem_ttl(tandem_cache *cache, const char *key, size_t key_length, int flag
 int tandem_set(tandem_cache *cache, const char *key, size_t key_length, const void *value,
                size_t value_length, int64_t ttl_ms, int flags, tandem_result *result);
 
+/* As tandem_set, with tags: 1 to 1000, for each a byte with its length and 1 to 200 bytes.  In a cache with
+ * the option tags: TANDEM_EINVAL otherwise.  The value exists as long as none of its tags is invalidated. */
+int tandem_set_tagged(tandem_cache *cache, const char *key, size_t key_length, const void *value,
+                      size_t value_length, int64_t ttl_ms, const char *tags, size_t tags_length,
+                      int flags, tandem_result *result);
+
+/* From now on no value that has this tag exists, in either tier, on any host.  What it costs does not depend on
+ * how many there are.
+ * TANDEM_OK: done, or queued (TANDEM_NOWAIT, write_behind); TANDEM_PENDING; TANDEM_DEGRADED: in memory only,
+ * Redis will be told when it is back; TANDEM_EINVAL; other errors: in memory only, other hosts do not know. */
+int tandem_invalidate_tag(tandem_cache *cache, const char *tag, size_t tag_length, int flags,
+                          tandem_result *result);
+
 /* Deletes a key from both tiers.  TANDEM_OK: one of them had it; TANDEM_MISS: none; otherwise as
  * tandem_set. */
 int tandem_delete(tandem_cache *cache, const char *key, size_t key_length, int flags,
@@ -385,17 +400,20 @@ int tandem_scan_unlink(tandem_cache *cache, const char *cursor, size_t cursor_le
 int tandem_flight_begin(tandem_cache *cache, const char *key, size_t key_length, int flags,
                         double keep_ms, double wait_ms, tandem_result *result);
 
-/* Stores a value as tandem_set does, but only if nothing else has changed the key since the flight began,
+/* Stores a value as tandem_set_tagged does (no tags are fine), but only if nothing else has changed the key,
+ * and none of its tags has been invalidated, since the flight began,
  * and with TANDEM_FIRST only if Redis has none yet.  Waits for Redis also with write_behind.
  * As tandem_set; TANDEM_MISS: it was not stored, because of a change (tier TANDEM_TIER_NONE), or because
  * Redis has got another value meanwhile (TANDEM_TIER_REDIS); or the number is of no flight of this
  * handle's process.  tandem_take answers the same. */
 int tandem_flight_store(tandem_cache *cache, double flight, const void *value, size_t value_length,
-                        int64_t ttl_ms, int flags, tandem_result *result);
+                        int64_t ttl_ms, const char *tags, size_t tags_length, int flags,
+                        tandem_result *result);
 
 /* Notes, on this host, that there is no such key, for ttl_ms (> 0), under the same condition.
  * TANDEM_OK; TANDEM_MISS: as tandem_flight_store; TANDEM_EBUSY. */
-int tandem_flight_absent(tandem_cache *cache, double flight, int64_t ttl_ms, tandem_result *result);
+int tandem_flight_absent(tandem_cache *cache, double flight, int64_t ttl_ms, const char *tags,
+                         size_t tags_length, tandem_result *result);
 
 /* Ends a flight and tells all who wait for it.  error: with TANDEM_FLIGHT_FAILED, its first bytes are
  * told.  A number of none is fine. */
@@ -467,6 +485,7 @@ typedef struct tandem_description {
     double slots;       /* numbered from 0 */
     double shards;      /* likewise */
     int32_t with_redis; /* its cache has a Redis */
+    int32_t with_tags;  /* its values may have tags */
     char name[64];
     char identity[1024]; /* as tandem_identity */
 } tandem_description;
@@ -508,8 +527,9 @@ int tandem_segment_slot(tandem_segment *segment, double slot, void *key, tandem_
 int tandem_segment_verify(tandem_segment *segment, double shard, tandem_findings *findings);
 
 /* Opens the cache whose segment is in a file that others have made.  Of options all that belongs to the
- * segment is ignored, and Redis must be that of the cache, or NULL: then the handle is one of its memory
- * alone.  Otherwise as tandem_open; TANDEM_EINVAL: the cache has another Redis, or none. */
+ * segment is ignored but tags, which must be right, and Redis must be that of the cache, or NULL: then the
+ * handle is one of its memory alone.  Otherwise as tandem_open; TANDEM_EINVAL: the cache has another Redis, or
+ * none, or has tags, or none. */
 int tandem_attach(const char *path, const tandem_options *options, tandem_cache **cache,
                   char *error, size_t error_size);
 

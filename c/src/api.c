@@ -239,6 +239,20 @@ int api_check_write(const tandem_cache *cache, const char *key, size_t key_lengt
     return TANDEM_OK;
 }
 
+int api_check_tags(const tandem_cache *cache, const char *tags, size_t tags_length,
+                   tandem_result *result)
+{
+    if (tags_length == 0)
+        return TANDEM_OK;
+    if (!cache->tier->tags)
+        return result_say(result, TANDEM_EINVAL, "this cache has no tags");
+    if (!tags || !tags_are_names(tags, tags_length))
+        return result_say(result, TANDEM_EINVAL,
+                          "tags must be 1 to %d, each a byte with its length and 1 to %d bytes",
+                          MEMORY_TAGS_MAX, REDIS_TAG_MAX);
+    return TANDEM_OK;
+}
+
 int tandem_get(tandem_cache *cache, const char *key, size_t key_length, int flags, void *buffer,
                size_t size, tandem_result *result)
 {
@@ -276,6 +290,38 @@ int tandem_set(tandem_cache *cache, const char *key, size_t key_length, const vo
 
     if (!status)
         status = tier_set(cache, key, key_length, value, value_length, ttl_ms, flags, result);
+    return api_done(cache, flags, status);
+}
+
+int tandem_set_tagged(tandem_cache *cache, const char *key, size_t key_length, const void *value,
+                      size_t value_length, int64_t ttl_ms, const char *tags, size_t tags_length,
+                      int flags, tandem_result *result)
+{
+    int status = api_check_write(cache, key, key_length, value, value_length, ttl_ms, result);
+
+    if (!status)
+        status = api_check_tags(cache, tags, tags_length, result);
+    if (!status)
+        status = tier_set_tagged(cache, key, key_length, value, value_length, ttl_ms, tags,
+                                 tags_length, flags, result);
+    return api_done(cache, flags, status);
+}
+
+int tandem_invalidate_tag(tandem_cache *cache, const char *tag, size_t tag_length, int flags,
+                          tandem_result *result)
+{
+    int status = TANDEM_OK;
+
+    result_clear(result);
+    if (!cache)
+        status = result_say(result, TANDEM_EINVAL, "the cache is NULL");
+    else if (!cache->tier->tags)
+        status = result_say(result, TANDEM_EINVAL, "this cache has no tags");
+    else if (!tag || tag_length == 0 || tag_length > REDIS_TAG_MAX)
+        status = result_say(result, TANDEM_EINVAL, "the tag has %zu bytes, and must have 1 to %d",
+                            tag ? tag_length : 0, REDIS_TAG_MAX);
+    else
+        status = tags_invalidate(cache, tag, tag_length, flags, result);
     return api_done(cache, flags, status);
 }
 

@@ -30,6 +30,10 @@ static inline int api_check_key(const tandem_cache *cache, const char *key, size
 int api_check_write(const tandem_cache *cache, const char *key, size_t key_length,
                     const void *value, size_t value_length, int64_t ttl_ms, tandem_result *result);
 
+/* Tags as tandem_set_tagged has them; none are fine. */
+int api_check_tags(const tandem_cache *cache, const char *tags, size_t tags_length,
+                   tandem_result *result);
+
 /* Whatever came of a call without TANDEM_CORK, what was queued before it goes now. */
 static inline int api_done(tandem_cache *cache, int flags, int status)
 {

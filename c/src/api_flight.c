@@ -31,22 +31,31 @@ static int check(const tandem_cache *cache, int64_t ttl_ms, int64_t least_ms, ta
 }
 
 int tandem_flight_store(tandem_cache *cache, double flight, const void *value, size_t value_length,
-                        int64_t ttl_ms, int flags, tandem_result *result)
+                        int64_t ttl_ms, const char *tags, size_t tags_length, int flags,
+                        tandem_result *result)
 {
     int status = check(cache, ttl_ms, 0, result);
 
     if (!status && !value && value_length)
         status = result_say(result, TANDEM_EINVAL, "the value is missing");
     if (!status)
-        status = flights_store(cache, flight, value, value_length, ttl_ms, flags, result);
+        status = api_check_tags(cache, tags, tags_length, result);
+    if (!status)
+        status = flights_store(cache, flight, value, value_length, ttl_ms, tags, tags_length, flags,
+                               result);
     return api_done(cache, flags, status);
 }
 
-int tandem_flight_absent(tandem_cache *cache, double flight, int64_t ttl_ms, tandem_result *result)
+int tandem_flight_absent(tandem_cache *cache, double flight, int64_t ttl_ms, const char *tags,
+                         size_t tags_length, tandem_result *result)
 {
     int status = check(cache, ttl_ms, 1, result);
 
-    return status ? status : flights_absent(cache, flight, ttl_ms, result);
+    if (!status)
+        status = api_check_tags(cache, tags, tags_length, result);
+    if (!status)
+        status = flights_absent(cache, flight, ttl_ms, tags, tags_length, result);
+    return status;
 }
 
 void tandem_flight_end(tandem_cache *cache, double flight, int outcome, const char *error,

@@ -255,6 +255,25 @@ describe("the tool, on a cache with a Redis,", function()
         assert.truthy(text:find("ETA", 1, true), text)
     end)
 
+    it("keeps the tags of what it warms", function()
+        local file = run.temp_dir() .. "/segment"
+        local tagged = caches.on(server, { path = file, prefix = "t:", max_stale = 5, tags = true },
+                                 "tagged")
+        for i = 1, 20 do
+            tagged:set("key" .. i, "value " .. i, 100, { tags = { "a" } })
+        end
+        assert.are.equal(0, (select(2, tandem("clear", file, "--yes"))))
+        local text, status = tandem("warm", file, "key*", "--redis", server:url())
+        assert.are.equal("0 20 of 20 keys read\n", status .. " " .. text)
+        assert.are.equal("memory", (select(3, tagged:get("key20"))))
+        assert.is_true(tagged:invalidate_tag("a"))
+        assert.is_nil((tagged:get("key20")))
+        text, status = tandem("verify", file)
+        assert.are.equal(0, status, text)
+        text, status = tandem("delete", file, "key1", "--redis", server:url())
+        assert.are.equal(0, status, text)
+    end)
+
     it("refuses another Redis, and one that does not answer is an error", function()
         local text, status = tandem("warm", path, "--redis", server:url() .. "/3")
         assert.are.equal(3, status, text)

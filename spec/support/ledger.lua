@@ -46,6 +46,11 @@ function Ledger:begin(key)
     return version, version % DELETES == 0
 end
 
+--- The newest version of a key that has begun.
+function Ledger:begun(key)
+    return self.numbers[key * PER_KEY]
+end
+
 --- Redis has acknowledged it.
 function Ledger:acknowledge(key, version)
     local at = key * PER_KEY

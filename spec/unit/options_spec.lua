@@ -265,8 +265,6 @@ end)
 
 describe("what this version has not got", function()
     it("is refused, not ignored", function()
-        assert.are.equal("opts.tags = true is not available in this version",
-                         problem({ tags = true }))
         assert.are.equal('opts.lock = "redis" is not available in this version',
                          problem({ lock = "redis" }))
     end)

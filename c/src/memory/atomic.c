@@ -64,6 +64,8 @@ struct incr {
     struct memory_addition *addition;
     struct memory_attributes attributes;
     char text[NUMBER_BYTES];
+    struct memory_tags tags; /* the entry keeps them */
+    uint32_t hashes[MEMORY_TAGS_MAX];
 };
 
 static bool read_number_locked(struct memory *m, const struct write *w, uint32_t slot,
@@ -78,6 +80,16 @@ static bool read_number_locked(struct memory *m, const struct write *w, uint32_t
            number_read(text, record.value_length, number);
 }
 
+static void keep_tags_locked(struct memory *m, struct incr *incr, uint32_t slot,
+                             const struct record *old)
+{
+    struct index_word word = index_word_load(m, slot);
+
+    record_copy_tags(m, &word.place, old, incr->hashes);
+    incr->tags = (struct memory_tags){old->tag_number, old->tag_count, incr->hashes};
+    incr->attributes.tags = &incr->tags;
+}
+
 static int add_up_locked(struct memory *m, struct write *w, uint32_t slot, const struct record *old)
 {
     struct incr *incr = (struct incr *)(void *)w;
@@ -88,6 +100,8 @@ static int add_up_locked(struct memory *m, struct write *w, uint32_t slot, const
         if (!read_number_locked(m, w, slot, &number))
             return MEMORY_NOT_A_NUMBER;
         incr->attributes = old->attributes;
+        if (old->attributes.flags & MEMORY_TAGGED)
+            keep_tags_locked(m, incr, slot, old);
     } else if (a->with_init) {
         incr->attributes = a->attributes;
     } else {

@@ -37,7 +37,6 @@ int memory_get(struct memory *m, const void *key, size_t key_length, int64_t now
 {
     struct memory_place place = index_place(m, key, key_length);
     enum index_status status = index_read(m, &place, key, key_length, buffer, size, entry);
-    struct record record;
 
     if (status == INDEX_DISTURBED) {
         for (int i = 1; status == INDEX_DISTURBED && i < READ_ATTEMPTS; i++)
@@ -50,8 +49,7 @@ int memory_get(struct memory *m, const void *key, size_t key_length, int64_t now
     }
     if (status == INDEX_ABSENT)
         return MEMORY_ABSENT;
-    record.attributes = entry->attributes;
-    if (!shard_exists(m, &record, now_ms))
+    if (!shard_is_current(m, &entry->attributes, now_ms))
         return MEMORY_ABSENT;
     entry->epoch_holds =
         entry->attributes.epoch == atomic_load_explicit(&m->header->epoch, memory_order_acquire);
@@ -86,6 +84,7 @@ void memory_token_read(struct memory *m, const void *key, size_t key_length,
     token->epoch = atomic_load_explicit(&m->header->epoch, memory_order_acquire);
     token->inval = atomic_load_explicit(&bucket->inval, memory_order_acquire);
     token->wseq = atomic_load_explicit(&bucket->wseq, memory_order_acquire);
+    token->tags = memory_tag_number(m);
 }
 
 static bool token_holds_locked(struct memory *m, const struct write *w)
@@ -103,19 +102,22 @@ static bool token_holds_locked(struct memory *m, const struct write *w)
 
 static struct record record_of(struct memory *m, const struct write *w)
 {
-    struct record record = {*w->attributes,
-                            w->key_length,
-                            w->value_length,
-                            INDEX_NONE,
-                            policy_used_now_locked(m, w->place.shard),
-                            0};
+    struct record record = {.attributes = *w->attributes,
+                            .key_length = w->key_length,
+                            .value_length = w->value_length,
+                            .slot = INDEX_NONE,
+                            .used = policy_used_now_locked(m, w->place.shard)};
     struct memory_attributes *a = &record.attributes;
 
     if (a->expires_ms > LAYOUT_EXPIRES_MAX)
         a->expires_ms = LAYOUT_EXPIRES_MAX;
     a->epoch = w->kind == WRITE_PUT ? atomic_load_explicit(&m->header->epoch, memory_order_acquire)
                                     : w->token->epoch;
-    record.units = record_units(w->key_length, w->value_length, a->flags);
+    if (a->flags & MEMORY_TAGGED) {
+        record.tag_count = a->tags->count;
+        record.tag_number = a->tags->number;
+    }
+    record.units = record_units(w->key_length, w->value_length, a->flags, record.tag_count);
     return record;
 }
 

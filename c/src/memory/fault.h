@@ -54,7 +54,11 @@
     F(FLIGHT_CHANGED, false)   /* it has been */                                        \
     F(FLIGHT_SETTLED, false)   /* and it is known to be whole */                        \
     F(EPOCH_BUMPED, false)     /* to make all go, and the floor not raised yet */       \
-    F(FLOOR_RAISED, false)     /* it is */
+    F(FLOOR_RAISED, false)     /* it is */                                              \
+    F(TAG_NUMBERED, false)     /* an invalidation has its number, and nothing knows */  \
+    F(TAG_HALF, false)         /* one of the tag's two places has it */                 \
+    F(TAG_RAISED, false)       /* both, and near tables are not told yet */             \
+    F(TAG_DONE, false)         /* they are */
 
 #define FAULT_ID(name, locked) FAULT_##name,
 enum fault_point { FAULT_POINTS(FAULT_ID) FAULT_COUNT };

@@ -88,7 +88,7 @@ static inline enum index_status read_candidate(const struct memory *m, uint32_t 
                      : record_read(m, &w.place, w.units, key, key_length, buffer, size, &record);
     if (!seq_read_holds(version, seen))
         return INDEX_DISTURBED;
-    if (status == RECORD_OTHER)
+    if (status <= RECORD_VOID)
         return INDEX_ABSENT;
     entry->attributes = record.attributes;
     entry->length = record.value_length;

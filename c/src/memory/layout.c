@@ -70,6 +70,17 @@ static uint32_t flights_for(uint64_t bytes)
     return n < 512 ? (uint32_t)n / LAYOUT_FLIGHT_GROUP * LAYOUT_FLIGHT_GROUP : 512;
 }
 
+/* A 128th of the segment at most: two words for each tag, of which there are fewer than entries. */
+static uint32_t tags_for(uint64_t bytes)
+{
+    uint64_t n = bytes / 128 / sizeof(uint64_t);
+    uint32_t power = 1;
+
+    while ((uint64_t)power * 2 <= n && power < UINT32_C(1) << 24)
+        power *= 2;
+    return power;
+}
+
 static void place_parts(struct layout *l)
 {
     uint64_t shards = l->shards;
@@ -80,7 +91,8 @@ static void place_parts(struct layout *l)
     l->near_at =
         page_up(l->histograms_at + LAYOUT_HISTOGRAM_BLOCKS * sizeof(struct layout_histograms));
     l->flights_at = page_up(l->near_at + LAYOUT_NEAR * sizeof(struct layout_near));
-    l->shards_at = page_up(l->flights_at + l->flights * sizeof(struct layout_flight));
+    l->tags_at = page_up(l->flights_at + l->flights * sizeof(struct layout_flight));
+    l->shards_at = page_up(l->tags_at + l->tags * sizeof(uint64_t));
     l->buckets_at = page_up(l->shards_at + shards * sizeof(struct layout_shard));
     l->ghosts_at = page_up(l->buckets_at + shards * l->buckets * sizeof(struct layout_bucket));
     l->tables_at = page_up(l->ghosts_at + shards * l->ghosts * sizeof(uint32_t));
@@ -88,7 +100,7 @@ static void place_parts(struct layout *l)
     l->pages_at = page_up(l->replays_at + l->replays * sizeof(struct layout_replay));
 }
 
-void layout_compute(uint64_t bytes, bool with_redis, struct layout *layout)
+void layout_compute(uint64_t bytes, const struct layout_wants *wants, struct layout *layout)
 {
     uint64_t shard_bytes, page_bytes, slot_bytes;
 
@@ -96,7 +108,9 @@ void layout_compute(uint64_t bytes, bool with_redis, struct layout *layout)
     layout->bytes = bytes;
     layout->shards = shards_for(bytes);
     layout->flights = flights_for(bytes);
-    if (with_redis)
+    if (wants->tags)
+        layout->tags = tags_for(bytes);
+    if (wants->redis)
         layout->replays = (uint32_t)(bytes / 64 / sizeof(struct layout_replay)) /
                           LAYOUT_REPLAY_GROUP * LAYOUT_REPLAY_GROUP;
     place_parts(layout);

@@ -2,10 +2,10 @@
  * layout.h: every byte of a segment.  Whatever changes what another process would see changes here,
  * and the fingerprint (layout.c) with it.
  *
- *   +--------+----------+------------+------+---------+--------+---------+--------+--------+--------+
- *   | header | counters | histograms | near | flights | shards | buckets | ghosts | tables | pages  |
- *   +--------+----------+------------+------+---------+--------+---------+--------+--------+--------+
- *   0        page       page         page   page      page     page      page     page     page     bytes
+ *   +--------+----------+------------+------+---------+------+--------+---------+--------+--------+-------+
+ *   | header | counters | histograms | near | flights | tags | shards | buckets | ghosts | tables | pages |
+ *   +--------+----------+------------+------+---------+------+--------+---------+--------+--------+-------+
+ *   0        page       page         page   page      page   page     page      page     page     page    bytes
  *
  * and in each part but the first five what belongs to shard 0, then to shard 1, and so on.  A key's hash
  * chooses a shard, and in it two groups of two buckets of four slots.  A slot says where in which of
@@ -31,6 +31,8 @@
  *        word 1    [ value length (24) ][flags 8][ slot  (32) ]
  *        word 2    [ epoch     (32)    ][ slack / 8 (8) ][ used (24) ]
  *        word 3    [ fresh until, monotonic ms               ]        only with MEMORY_FROM_REDIS
+ *        and       [ tag number (48)             ][ tags (16) ]       only with MEMORY_TAGGED, and then
+ *                  [ hash of a tag    ][ hash of another      ]       as many as that says
  *        then the key's bytes, then the value's, then up to 7 bytes of nothing, then the slack
  *
  *   ghost          31           16    15    14            0
@@ -55,6 +57,7 @@
  *   - flights: only the holder of one of their locks, which is their group's number modulo the locks';
  *     number and state with atomic stores, because those who wait look without it.
  *   - flight_number, flight_word: anybody; they only grow.
+ *   - tag_number, tag_epoch, and the tags: anybody; they only grow.  tag_seen: anybody.
  *   - all else: whoever made the segment, before anyone else could see it.
  */
 #ifndef TANDEM_MEMORY_LAYOUT_H
@@ -73,7 +76,7 @@
 #endif
 
 enum {
-    LAYOUT_VERSION = 2,
+    LAYOUT_VERSION = 3,
     LAYOUT_PAGE = 4096,
     LAYOUT_SLOTS = 4,            /* per bucket */
     LAYOUT_GROUP = 2,            /* buckets side by side that a key may be in */
@@ -202,7 +205,7 @@ struct layout_header {
     uint64_t bytes; /* everything below follows from it */
     uint64_t seed;  /* of the hash */
     uint64_t identity_hash;
-    uint64_t with_redis; /* 0 or 1: of that the layout depends, too */
+    uint64_t with_redis, with_tags; /* 0 or 1: the layout depends on them, too */
     char name[64];
     char identity[1024];
 
@@ -211,6 +214,10 @@ struct layout_header {
     _Atomic uint32_t floor;             /* entries of an epoch before this one do not exist */
     _Atomic int64_t
         lease_ms; /* until then what Redis has changed has been dropped; 0: no link yet */
+    _Atomic uint32_t tag_epoch;  /* invalidations of tags that are done: tags.c */
+    _Atomic uint64_t tag_number; /* of the latest that has begun */
+    _Atomic uint64_t
+        tag_seen; /* the latest time that the server has told, in its own microseconds */
 
     alignas(64) struct layout_place places[LAYOUT_PLACES];
     _Atomic int64_t
@@ -250,7 +257,9 @@ struct layout {
     uint64_t capacity;     /* units that the records of a shard may take */
     uint32_t flights;      /* a multiple of LAYOUT_FLIGHT_GROUP */
     uint32_t replays;      /* entries, a multiple of LAYOUT_REPLAY_GROUP; 0 without Redis */
-    uint64_t counters_at, histograms_at, near_at, flights_at, shards_at, buckets_at, ghosts_at;
+    uint32_t tags;         /* a power of two; 0 without tags */
+    uint64_t counters_at, histograms_at, near_at, flights_at, tags_at, shards_at, buckets_at,
+        ghosts_at;
     uint64_t tables_at, replays_at;
     uint64_t pages_at;
     uint64_t value_limit;
@@ -269,9 +278,14 @@ static inline uint64_t layout_table_words(const struct layout *layout)
     return LOGS * (uint64_t)layout->table_length + layout->pages;
 }
 
-/* The layout of a segment of that size, which is 1 MiB at least.  With a Redis it has a table of writes to
- * be told to it later, a 64th of the segment. */
-void layout_compute(uint64_t bytes, bool with_redis, struct layout *layout);
+/* What a segment has beside entries. */
+struct layout_wants {
+    bool redis; /* a table of writes to be told to it later, a 64th of the segment */
+    bool tags;  /* a table of tags, a 128th of it at most */
+};
+
+/* The layout of a segment of that size, which is 1 MiB at least. */
+void layout_compute(uint64_t bytes, const struct layout_wants *wants, struct layout *layout);
 
 /* Text that differs whenever two builds or boots must not share a segment.  Not NUL-padded beyond its
  * end: compare as a string. */

@@ -144,8 +144,8 @@ static void free_view(struct memory *m)
 
 static struct memory *make_view(const struct memory_config *config, char *error, size_t error_size)
 {
-    struct segment_config segment = {config->name, config->identity, config->bytes,
-                                     config->with_redis};
+    struct segment_config segment = {
+        config->name, config->identity, config->bytes, {config->with_redis, config->with_tags}};
     struct memory *m = alloc_zeroed(sizeof(*m));
 
     if (!m) {
@@ -164,7 +164,7 @@ static struct memory *make_view(const struct memory_config *config, char *error,
         free_view(m);
         return NULL;
     }
-    view_init(m, m->header, config->bytes, config->with_redis);
+    view_init(m, m->header, config->bytes, &segment.wants);
     return m;
 }
 
@@ -258,7 +258,8 @@ int memory_attach(const char *path, bool read_only, struct memory **memory,
     m->bytes = description->bytes;
     m->read_only = read_only;
     pthread_once(&once, watch_forks);
-    view_init(m, m->header, description->bytes, description->with_redis);
+    view_init(m, m->header, description->bytes,
+              &(struct layout_wants){description->with_redis, description->with_tags});
     if (!read_only && !view_is_sound(m)) {
         free_view(m);
         snprintf(error, error_size, "%s is damaged: its locks are none", path);

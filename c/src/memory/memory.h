@@ -43,6 +43,7 @@ struct memory_config {
     const char *identity;    /* any text without secrets: equal text, same segment */
     uint64_t bytes;          /* size of the whole segment */
     bool with_redis;         /* there is a second tier */
+    bool with_tags;          /* entries may be tagged */
     const char *path;        /* file, or NULL */
     const char *rendezvous;  /* NULL, or the word under which processes meet in runtime_dir */
     const char *runtime_dir; /* NULL: $TMPDIR or /tmp */
@@ -58,7 +59,7 @@ void memory_close(struct memory *memory);
 /* What a segment says of itself. */
 struct memory_description {
     uint64_t bytes;
-    bool with_redis;
+    bool with_redis, with_tags;
     char name[64];
     char identity[1024];
 };
@@ -75,18 +76,22 @@ size_t memory_value_limit(const struct memory *memory);
 /* -- Entries ------------------------------------------------------------------------------------ */
 
 enum {
-    MEMORY_FROM_REDIS = 1,  /* has an epoch and a freshness; without it the entry is just there */
-    MEMORY_CAPPED = 2,      /* expires_ms is earlier than the key's own expiry in Redis */
-    MEMORY_NEGATIVE = 4,    /* remembered absence */
-    MEMORY_LEASED = 8,      /* fresh only while the lease runs */
-    MEMORY_PROVISIONAL = 16 /* a write that is still to be confirmed: invalidations leave it */
+    MEMORY_FROM_REDIS = 1,   /* has an epoch and a freshness; without it the entry is just there */
+    MEMORY_CAPPED = 2,       /* expires_ms is earlier than the key's own expiry in Redis */
+    MEMORY_NEGATIVE = 4,     /* remembered absence */
+    MEMORY_LEASED = 8,       /* fresh only while the lease runs */
+    MEMORY_PROVISIONAL = 16, /* a write that is still to be confirmed: invalidations leave it */
+    MEMORY_TAGGED = 32       /* is there as long as its tags hold, see below */
 };
+
+struct memory_tags;
 
 struct memory_attributes {
     int64_t expires_ms;     /* clock_now_ms() time from which there is no such entry; 0: never */
     int64_t fresh_until_ms; /* MEMORY_FROM_REDIS: past this it is stale; 0: never */
     uint32_t epoch;         /* set by memory; the epoch the entry was stored under */
     uint32_t flags;
+    const struct memory_tags *tags; /* MEMORY_TAGGED, of what is to be stored */
 };
 
 struct memory_entry {
@@ -150,6 +155,7 @@ struct memory_token {
     uint32_t epoch; /* bumped when anything may have been missed */
     uint32_t inval; /* + 1 for each invalidation of a key of the bucket */
     uint32_t wseq;  /* + 1 for each own write of a key of the bucket */
+    uint64_t tags; /* what memory_tag_number said; not compared, as tags are looked at one by one */
 };
 
 void memory_token_read(struct memory *memory, const void *key, size_t key_length,
@@ -250,6 +256,41 @@ void memory_attend(struct memory *memory, uint64_t owner, int64_t now_ms, int64_
 void memory_attend_no_more(struct memory *memory, uint64_t owner);
 bool memory_others_attend(const struct memory *memory, uint64_t owner, int64_t now_ms,
                           int64_t silent_ms);
+
+/* -- Tags ------------------------------------------------------------------------------------------ */
+
+/* Only in a segment with_tags.  Invalidations of tags are numbered.  A tagged entry is there as long as none
+ * of its tags has been invalidated by one with a greater number than the entry's, which was read before
+ * what is stored was asked for or made.  The segment knows the latest invalidations by hashes of tags, in
+ * two places each: where both are another tag's, an entry goes too early, and never too late. */
+
+enum { MEMORY_TAGS_MAX = 1000 }; /* of an entry */
+
+struct memory_tags {
+    uint64_t number;
+    uint32_t count; /* 1 to MEMORY_TAGS_MAX */
+    const uint32_t *hashes;
+};
+
+/* What stands for a tag, in this segment. */
+uint32_t memory_tag_hash(const struct memory *memory, const void *tag, size_t length);
+
+/* The number of the latest invalidation. */
+uint64_t memory_tag_number(const struct memory *memory);
+
+/* Has none of these tags been invalidated since? */
+bool memory_tags_hold(const struct memory *memory, const struct memory_tags *tags);
+
+/* From now on no entry exists that has this tag and was stored, or asked for, before.  Takes no lock. */
+void memory_tag_invalidate(struct memory *memory, uint32_t hash);
+
+/* A number that changes with each invalidation, once it is done: for a near table, who reads it before the
+ * entry.  0 in a segment without tags. */
+uint32_t memory_tag_epoch(const struct memory *memory);
+
+/* The server's clock, in microseconds, as it was last told, and what it has told now. */
+uint64_t memory_tag_seen(const struct memory *memory);
+void memory_tag_see(struct memory *memory, uint64_t time_us);
 
 /* -- Trying a Redis that is away --------------------------------------------------------------- */
 
@@ -382,6 +423,7 @@ int memory_cleanup(struct memory *memory, double *cursor, size_t max, int64_t no
 struct memory_near {
     const uint32_t *words;
     const uint32_t *epoch;
+    const uint32_t *tag_epoch; /* NULL in a segment without tags */
     uint8_t *marks;
     double *hits; /* a counter of whoever claimed it */
 };

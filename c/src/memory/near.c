@@ -87,6 +87,7 @@ int memory_near_claim(struct memory *m, struct memory_near *near)
     near->words = (const void *)m->buckets;
     near->marks = (void *)m->buckets;
     near->epoch = (const void *)&m->header->epoch;
+    near->tag_epoch = m->layout.tags ? (const void *)&m->header->tag_epoch : NULL;
     near->hits = (void *)&claimed->hits;
     return MEMORY_OK;
 }

@@ -1,8 +1,9 @@
 #include "memory/record.h"
 
-#include "memory/fault.h"
-
 #include <string.h>
+
+#include "memory/fault.h"
+#include "memory/tags.h"
 
 #if defined(__SANITIZE_THREAD__)
 #define MANY_WORDS SIZE_MAX
@@ -22,9 +23,19 @@ static size_t head_words(uint32_t flags)
     return LAYOUT_HEAD_WORDS + (flags & MEMORY_FROM_REDIS ? 1u : 0u);
 }
 
-uint64_t record_units(size_t key_length, size_t value_length, uint32_t flags)
+static size_t tag_words(uint32_t flags, uint32_t tag_count)
+{
+    return flags & MEMORY_TAGGED ? 1 + ((size_t)tag_count + 1) / 2 : 0;
+}
+
+static size_t untagged_units(size_t key_length, size_t value_length, uint32_t flags)
 {
     return head_words(flags) + (key_length + value_length + LAYOUT_UNIT - 1) / LAYOUT_UNIT;
+}
+
+uint64_t record_units(size_t key_length, size_t value_length, uint32_t flags, uint32_t tag_count)
+{
+    return untagged_units(key_length, value_length, flags) + tag_words(flags, tag_count);
 }
 
 /* So that what walks over a record is kept in registers. */
@@ -73,6 +84,30 @@ ALWAYS_INLINE void walk_store(struct walk *w, uint64_t value)
 
 /* -- Reading -------------------------------------------------------------------------------------- */
 
+static bool load_tag_count(struct walk *w, struct record *record)
+{
+    uint64_t word = walk_load(w);
+
+    record->tag_number = word >> 16;
+    record->tag_count = word & 0xffff;
+    record->units += tag_words(MEMORY_TAGGED, record->tag_count);
+    /* A torn read can say so where there are none. */
+    return record->tag_count <= MEMORY_TAGS_MAX && w->m->layout.tags;
+}
+
+/* Passes over its tags, looking at each.  Of a torn read the answer means nothing, as all else of it. */
+static void load_tags(struct walk *w, struct record *record)
+{
+    record->is_void = false;
+    for (uint32_t i = 0; i < record->tag_count; i += 2) {
+        uint64_t pair = walk_load(w);
+
+        record->is_void |= tags_number(w->m, (uint32_t)pair) > record->tag_number ||
+                           (i + 1 < record->tag_count &&
+                            tags_number(w->m, (uint32_t)(pair >> 32)) > record->tag_number);
+    }
+}
+
 static inline bool load_head(struct walk *w, struct record *record)
 {
     uint64_t w0 = walk_load(w), w1 = walk_load(w), w2 = walk_load(w);
@@ -85,11 +120,13 @@ static inline bool load_head(struct walk *w, struct record *record)
     record->attributes.epoch = (uint32_t)(w2 >> 32);
     record->used = (uint32_t)w2 & 0xffffff;
     record->units =
-        record_units(record->key_length, record->value_length, record->attributes.flags) +
+        untagged_units(record->key_length, record->value_length, record->attributes.flags) +
         ((w2 >> 24) & 0xff);
     record->attributes.fresh_until_ms = 0;
     if (record->attributes.flags & MEMORY_FROM_REDIS)
         record->attributes.fresh_until_ms = (int64_t)walk_load(w);
+    if ((record->attributes.flags & MEMORY_TAGGED) && !load_tag_count(w, record))
+        return false;
     return record->units < LAYOUT_LENGTH_UNITS;
 }
 
@@ -97,7 +134,11 @@ bool record_load(const struct memory *m, const struct pages_place *place, struct
 {
     struct walk w = walk_from(m, place, 0);
 
-    return load_head(&w, record);
+    if (!load_head(&w, record))
+        return false;
+    if (record->attributes.flags & MEMORY_TAGGED)
+        load_tags(&w, record);
+    return true;
 }
 
 /* Compares the key.  What its last word holds of the value goes to rest, in the low bits. */
@@ -185,9 +226,14 @@ enum record_status record_read(const struct memory *m, const struct pages_place 
     struct walk w = walk_from(m, place, 0);
     uint64_t rest = 0;
 
-    if (!load_head(&w, record) || record->units != units || record->key_length != key_length ||
-        !same_key(&w, key, key_length, &rest))
+    if (!load_head(&w, record) || record->units != units || record->key_length != key_length)
         return RECORD_OTHER;
+    if (record->attributes.flags & MEMORY_TAGGED)
+        load_tags(&w, record);
+    if (!same_key(&w, key, key_length, &rest))
+        return RECORD_OTHER;
+    if ((record->attributes.flags & MEMORY_TAGGED) && record->is_void)
+        return RECORD_VOID;
     if (!buffer)
         return RECORD_FOUND;
     if (record->value_length > size)
@@ -199,9 +245,18 @@ enum record_status record_read(const struct memory *m, const struct pages_place 
 void record_copy_key(const struct memory *m, const struct pages_place *place,
                      const struct record *record, void *key)
 {
-    struct walk w = walk_from(m, place, head_words(record->attributes.flags));
+    uint32_t flags = record->attributes.flags;
+    struct walk w = walk_from(m, place, head_words(flags) + tag_words(flags, record->tag_count));
 
     copy_value(&w, 0, 0, key, record->key_length);
+}
+
+void record_copy_tags(const struct memory *m, const struct pages_place *place,
+                      const struct record *record, uint32_t *hashes)
+{
+    struct walk w = walk_from(m, place, head_words(record->attributes.flags) + 1);
+
+    copy_value(&w, 0, 0, (void *)hashes, record->tag_count * sizeof(*hashes));
 }
 
 /* -- Writing -------------------------------------------------------------------------------------- */
@@ -289,9 +344,21 @@ static uint64_t first_word(const struct record *record)
 static uint64_t third_word(const struct record *record)
 {
     uint64_t slack = record->units - record_units(record->key_length, record->value_length,
-                                                  record->attributes.flags);
+                                                  record->attributes.flags, record->tag_count);
 
     return (uint64_t)record->attributes.epoch << 32 | slack << 24 | (record->used & 0xffffff);
+}
+
+static void store_tags(struct walk *w, const struct record *record)
+{
+    const uint32_t *hashes = record->attributes.tags->hashes;
+
+    walk_store(w, record->tag_number << 16 | record->tag_count);
+    for (uint32_t i = 0; i < record->tag_count; i += 2) {
+        uint64_t second = i + 1 < record->tag_count ? hashes[i + 1] : 0;
+
+        walk_store(w, second << 32 | hashes[i]);
+    }
 }
 
 void record_store(struct memory *m, const struct pages_place *place, const struct record *record,
@@ -306,6 +373,8 @@ void record_store(struct memory *m, const struct pages_place *place, const struc
     walk_store(&p.w, third_word(record));
     if (a->flags & MEMORY_FROM_REDIS)
         walk_store(&p.w, (uint64_t)a->fresh_until_ms);
+    if (a->flags & MEMORY_TAGGED)
+        store_tags(&p.w, record);
     FAULT_POINT(RECORD_HEAD);
     pack(&p, key, record->key_length);
     FAULT_POINT(RECORD_KEY);

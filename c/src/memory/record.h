@@ -16,21 +16,32 @@ struct record {
     uint32_t slot;
     uint32_t used;  /* the policy's: when it was last useful, 24 bits */
     uint64_t units; /* its length in the log, slack included */
+
+    /* With MEMORY_TAGGED. */
+    uint32_t tag_count;
+    uint64_t tag_number;
+    bool is_void; /* one of its tags does not hold any more */
 };
 
-/* Units that such a record needs. */
-uint64_t record_units(size_t key_length, size_t value_length, uint32_t flags);
+/* Units that such a record needs: tag_count tags, of which there are some with MEMORY_TAGGED. */
+uint64_t record_units(size_t key_length, size_t value_length, uint32_t flags, uint32_t tag_count);
 
 /* Reads a record's head.  False when it makes no sense, which a torn read can look like. */
 bool record_load(const struct memory *m, const struct pages_place *place, struct record *record);
 
-enum record_status { RECORD_OTHER, RECORD_FOUND, RECORD_SMALL };
+/* Not to be reordered: for a reader there is nothing up to RECORD_VOID, for a writer up to RECORD_OTHER. */
+enum record_status { RECORD_OTHER, RECORD_VOID, RECORD_FOUND, RECORD_SMALL };
 
 /* Is this a whole record of so many units and this key?  Then its head goes to record, and its value to
- * buffer unless that is NULL.  RECORD_SMALL: the value is longer than size.  One pass over the words. */
+ * buffer unless that is NULL.  RECORD_SMALL: the value is longer than size.  RECORD_VOID: it is, and does not
+ * exist any more, because of a tag.  One pass over the words. */
 enum record_status record_read(const struct memory *m, const struct pages_place *place,
                                uint64_t units, const void *key, size_t key_length, void *buffer,
                                size_t size, struct record *record);
+
+/* The hashes of its tags, record->tag_count of them. */
+void record_copy_tags(const struct memory *m, const struct pages_place *place,
+                      const struct record *record, uint32_t *hashes);
 
 void record_copy_key(const struct memory *m, const struct pages_place *place,
                      const struct record *record, void *key);

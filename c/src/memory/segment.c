@@ -43,12 +43,13 @@ static int initialise(struct layout_header *header, const struct segment_config 
     header->bytes = config->bytes;
     header->seed = draw();
     header->identity_hash = hash_bytes(config->identity, strlen(config->identity), 0);
-    header->with_redis = config->with_redis;
+    header->with_redis = config->wants.redis;
+    header->with_tags = config->wants.tags;
     snprintf(header->name, sizeof(header->name), "%s", config->name);
     snprintf(header->identity, sizeof(header->identity), "%s", config->identity);
     atomic_init(&header->epoch, start);
     atomic_init(&header->floor, start);
-    view_init(&view, header, config->bytes, config->with_redis);
+    view_init(&view, header, config->bytes, &config->wants);
     for (uint64_t i = 0; i < (uint64_t)view.layout.shards * view.layout.buckets; i++) {
         for (int slot = 0; slot < LAYOUT_SLOTS; slot++)
             atomic_init(view.buckets[i].version + slot, start);
@@ -236,7 +237,7 @@ static bool locks_are_sound(struct layout_header *header, const struct segment_c
 {
     struct memory view = {0};
 
-    view_init(&view, header, config->bytes, config->with_redis);
+    view_init(&view, header, config->bytes, &config->wants);
     return view_is_sound(&view);
 }
 

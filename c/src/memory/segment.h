@@ -18,13 +18,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
-struct layout_header;
+#include "memory/layout.h"
 
 struct segment_config {
     const char *name;
     const char *identity;
     uint64_t bytes;
-    bool with_redis;
+    struct layout_wants wants;
 };
 
 /* Each returns the mapping, or NULL with a sentence in error. */

@@ -68,14 +68,6 @@ bool shard_record_locked(const struct memory *m, uint32_t slot, struct record *r
     return index_record(m, &w, record);
 }
 
-bool shard_exists(const struct memory *m, const struct record *record, int64_t now_ms)
-{
-    uint32_t floor = atomic_load_explicit(&m->header->floor, memory_order_acquire);
-    const struct memory_attributes *a = &record->attributes;
-
-    return (a->expires_ms == 0 || now_ms < a->expires_ms) && (int32_t)(a->epoch - floor) >= 0;
-}
-
 void shard_forget_locked(struct memory *m, uint32_t slot)
 {
     struct layout_shard *s = view_shard(m, view_shard_of(m, slot));

@@ -19,8 +19,21 @@ void shard_reset_locked(struct memory *m, uint32_t shard);
 /* The record that a slot stands for.  False when there is none that makes sense. */
 bool shard_record_locked(const struct memory *m, uint32_t slot, struct record *record);
 
-/* Is this entry there at all, at that time?  Any thread. */
-bool shard_exists(const struct memory *m, const struct record *record, int64_t now_ms);
+/* Is this entry there at all, at that time, if its tags hold?  Any thread. */
+static inline bool shard_is_current(const struct memory *m, const struct memory_attributes *a,
+                                    int64_t now_ms)
+{
+    uint32_t floor = atomic_load_explicit(&m->header->floor, memory_order_acquire);
+
+    return (a->expires_ms == 0 || now_ms < a->expires_ms) && (int32_t)(a->epoch - floor) >= 0;
+}
+
+/* And with its tags, as they were when the record was loaded. */
+static inline bool shard_exists(const struct memory *m, const struct record *record, int64_t now_ms)
+{
+    return shard_is_current(m, &record->attributes, now_ms) &&
+           !((record->attributes.flags & MEMORY_TAGGED) && record->is_void);
+}
 
 /* Removes the entry of a slot; its bytes become dead. */
 void shard_forget_locked(struct memory *m, uint32_t slot);

@@ -32,6 +32,8 @@
       "lock waits given up at their bound")                                                        \
     M(MEMORY_RESETS, "memory", "resets", "counter", "", "shards emptied after their writer died")  \
     M(MEMORY_LOST, "memory", "lost_entries", "counter", "", "entries dropped by such resets")      \
+    M(MEMORY_TAG_INVALIDATIONS, "memory", "tag_invalidations", "counter", "",                      \
+      "invalidations of tags that were applied")                                                   \
     M(MEMORY_EPOCH_BUMPS, "memory", "epoch_bumps", "counter", "",                                  \
       "times all entries from Redis stopped being fresh at once")                                  \
     M(REDIS_HITS, "redis", "hits", "counter", "", "reads answered by Redis with a value")          \

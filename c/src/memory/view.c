@@ -2,11 +2,12 @@
 
 #include <unistd.h>
 
-void view_init(struct memory *m, struct layout_header *header, uint64_t bytes, bool with_redis)
+void view_init(struct memory *m, struct layout_header *header, uint64_t bytes,
+               const struct layout_wants *wants)
 {
     char *base = (char *)header;
 
-    layout_compute(bytes, with_redis, &m->layout);
+    layout_compute(bytes, wants, &m->layout);
     m->header = header;
     m->shards = (void *)(base + m->layout.shards_at);
     m->buckets = (void *)(base + m->layout.buckets_at);
@@ -14,6 +15,7 @@ void view_init(struct memory *m, struct layout_header *header, uint64_t bytes, b
     m->tables = (void *)(base + m->layout.tables_at);
     m->replays = (void *)(base + m->layout.replays_at);
     m->flights = (void *)(base + m->layout.flights_at);
+    m->tags = (void *)(base + m->layout.tags_at);
     m->pages = (unsigned char *)base + m->layout.pages_at;
     m->seed = header->seed;
     view_choose_counters(m);

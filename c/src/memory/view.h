@@ -20,6 +20,7 @@ struct memory {
     _Atomic uint16_t *tables;
     struct layout_replay *replays;
     struct layout_flight *flights;
+    _Atomic uint64_t *tags;
     unsigned char *pages;
     struct layout layout;
     uint64_t bytes; /* of the mapping */
@@ -36,7 +37,8 @@ struct memory {
 };
 
 /* Fills in where everything is in a mapping of that size. */
-void view_init(struct memory *m, struct layout_header *header, uint64_t bytes, bool with_redis);
+void view_init(struct memory *m, struct layout_header *header, uint64_t bytes,
+               const struct layout_wants *wants);
 
 /* Are the locks in there locks?  What else is wrong in a file is found out shard by shard; a lock has to be
  * one before that. */

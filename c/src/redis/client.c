@@ -91,6 +91,7 @@ static bool append_greeting(struct redis_client *c)
     const char *auth[] = {"AUTH", url->username[0] ? url->username : url->password, url->password};
     const char *name[] = {"CLIENT", "SETNAME", c->name};
     const char *info[] = {"INFO", "server"};
+    const char *script[] = {"SCRIPT", "LOAD", tagged_script};
     const char *ping[] = {"PING"};
     char db[16];
     const char *select[] = {"SELECT", db};
@@ -102,6 +103,7 @@ static bool append_greeting(struct redis_client *c)
            (!c->name || greet(c, GREETING_NAME, 3, name)) &&
            (!atomic_load_explicit(&c->identify, memory_order_relaxed) ||
             greet(c, GREETING_INFO, 2, info)) &&
+           (!c->command_prefix.script || greet(c, GREETING_SCRIPT, 3, script)) &&
            greet(c, GREETING_PING, 1, ping);
 }
 
@@ -116,6 +118,8 @@ static void dialled(struct redis_client *c, enum dial_status status, int64_t now
         c->forgiven = false;
         c->unsent = 0;
         c->server_id = 0;
+        c->script[0] = '\0';
+        c->script_lost = false;
         c->conn.output = true;
         if (append_greeting(c))
             send_more(c, now_ms);
@@ -159,6 +163,14 @@ static bool is_bearable(enum client_greeting greeting, const redisReply *reply)
     return greeting == GREETING_PING && is_alive(reply);
 }
 
+/* Without its name the script is sent whole each time. */
+static void take_script(struct redis_client *c, const redisReply *reply)
+{
+    c->script[0] = '\0';
+    if (reply->type == REDIS_REPLY_STRING && reply->len == TAGGED_SHA)
+        memcpy(c->script, reply->str, TAGGED_SHA + 1);
+}
+
 static bool take_greeting(struct redis_client *c, enum client_greeting greeting,
                           const redisReply *reply, char *reason, size_t size)
 {
@@ -193,7 +205,9 @@ static enum conn_status take_reply(struct redis_client *c, const redisReply *rep
     due = *conn_due_at(&c->conn, c->conn.due_first++);
     if (!due.handshake)
         return pipeline_take(c, &due, reply, reason, size);
-    if (due.handshake == GREETING_PROBE)
+    if (due.handshake == GREETING_SCRIPT)
+        take_script(c, reply);
+    if (due.handshake == GREETING_PROBE || due.handshake == GREETING_SCRIPT)
         return CONN_OK; /* whatever it says, it is there */
     if (!take_greeting(c, (enum client_greeting)due.handshake, reply, reason, size))
         return CONN_LOST;

@@ -22,6 +22,7 @@
 #include "redis/dial.h"
 #include "redis/link.h"
 #include "redis/op_list.h"
+#include "redis/tagged.h"
 
 enum client_phase { CLIENT_IDLE, CLIENT_DIALLING, CLIENT_GREETING, CLIENT_UP, CLIENT_RESTING };
 
@@ -30,7 +31,8 @@ enum client_greeting {
     GREETING_AUTH,
     GREETING_SELECT,
     GREETING_NAME,
-    GREETING_INFO, /* which server is it? */
+    GREETING_INFO,   /* which server is it? */
+    GREETING_SCRIPT, /* that of tagged.h; also later, when the server has lost it */
     GREETING_PING,
     GREETING_PROBE /* no greeting: a PING of an idle connection, to see whether it is answered */
 };
@@ -87,8 +89,10 @@ struct redis_client {
     /* The I/O thread's. */
     struct link_config link_config;
     struct link link;
-    _Atomic bool identify; /* asks it so; anybody's */
-    uint64_t server_id;    /* of the connection, as redis_op.server */
+    _Atomic bool identify;       /* asks it so; anybody's */
+    uint64_t server_id;          /* of the connection, as redis_op.server */
+    char script[TAGGED_SHA + 1]; /* how the server knows the script of tagged.h; "": not at all */
+    bool script_lost;            /* it is to be told again */
     bool link_wanted;
     bool probe_wanted;
     int64_t next_tick_ms;

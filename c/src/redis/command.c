@@ -6,57 +6,17 @@
 #include "base/alloc.h"
 #include "base/number.h"
 #include "redis/page.h"
+#include "redis/tagged.h"
+#include "redis/words.h"
 
 /* -- Encoding ------------------------------------------------------------------------------------ */
-
-/* "*3\r\n", "$5\r\n": how many words, or bytes, follow.  (Six of a read: printf was 2 % of it.) */
-static void add_count(struct bytes *to, char mark, size_t n)
-{
-    char text[32], *at = text + sizeof(text);
-
-    *--at = '\n';
-    *--at = '\r';
-    do
-        *--at = (char)('0' + n % 10);
-    while (n /= 10);
-    *--at = mark;
-    bytes_add(to, at, (size_t)(text + sizeof(text) - at));
-}
-
-/* A word in two parts. */
-static void add_joined(struct bytes *to, const char *a, size_t a_length, const char *b,
-                       size_t b_length)
-{
-    add_count(to, '$', a_length + b_length);
-    bytes_add(to, a, a_length);
-    bytes_add(to, b, b_length);
-    bytes_add(to, "\r\n", 2);
-}
-
-static void add_word(struct bytes *to, const char *word, size_t length)
-{
-    add_joined(to, word, length, NULL, 0);
-}
-
-static void add_text(struct bytes *to, const char *text)
-{
-    add_word(to, text, strlen(text));
-}
 
 static void add_key_command(struct bytes *to, const char *name, const struct command_prefix *prefix,
                             const struct redis_op *op)
 {
-    add_count(to, '*', 2);
-    add_text(to, name);
-    add_joined(to, prefix->text, prefix->length, op->key, op->key_length);
-}
-
-static void add_integer(struct bytes *to, int64_t n)
-{
-    char text[24];
-
-    snprintf(text, sizeof(text), "%lld", (long long)n);
-    add_text(to, text);
+    words_count(to, '*', 2);
+    words_text(to, name);
+    words_joined(to, prefix->text, prefix->length, op->key, op->key_length);
 }
 
 /* The word of a SET on a condition, or NULL. */
@@ -71,25 +31,25 @@ static const char *condition_of(const struct redis_op *op)
 static void add_set_options(struct bytes *to, const struct redis_op *op)
 {
     if (op->ttl_ms > 0) {
-        add_text(to, "PX");
-        add_integer(to, op->ttl_ms);
+        words_text(to, "PX");
+        words_integer(to, op->ttl_ms);
     }
     if (condition_of(op))
-        add_text(to, condition_of(op));
+        words_text(to, condition_of(op));
 }
 
 static void encode_set(struct command *c, const struct command_prefix *prefix,
                        const struct redis_op *op)
 {
-    add_count(&c->head, '*', (op->ttl_ms > 0 ? 5u : 3u) + (condition_of(op) ? 1u : 0u));
-    add_text(&c->head, "SET");
-    add_joined(&c->head, prefix->text, prefix->length, op->key, op->key_length);
+    words_count(&c->head, '*', (op->ttl_ms > 0 ? 5u : 3u) + (condition_of(op) ? 1u : 0u));
+    words_text(&c->head, "SET");
+    words_joined(&c->head, prefix->text, prefix->length, op->key, op->key_length);
     if (op->value_length < COMMAND_BODY_BYTES) {
-        add_word(&c->head, op->value, op->value_length);
+        words_word(&c->head, op->value, op->value_length);
         add_set_options(&c->head, op);
         return;
     }
-    add_count(&c->head, '$', op->value_length);
+    words_count(&c->head, '$', op->value_length);
     c->body = op->value;
     c->body_length = op->value_length;
     bytes_add(&c->tail, "\r\n", 2);
@@ -116,18 +76,18 @@ static void encode_incr(struct bytes *to, const struct command_prefix *prefix,
     size_t length = number_write_double(op->by, text);
     bool whole = !memchr(text, '.', length);
 
-    add_count(to, '*', 6u + (op->with_init ? (op->ttl_ms > 0 ? 2u : 1u) : 0u));
-    add_text(to, "EVAL");
-    add_word(to, incr_script, sizeof(incr_script) - 1);
-    add_text(to, "1");
-    add_joined(to, prefix->text, prefix->length, op->key, op->key_length);
-    add_text(to, whole ? "INCRBY" : "INCRBYFLOAT");
-    add_word(to, text, length);
+    words_count(to, '*', 6u + (op->with_init ? (op->ttl_ms > 0 ? 2u : 1u) : 0u));
+    words_text(to, "EVAL");
+    words_word(to, incr_script, sizeof(incr_script) - 1);
+    words_text(to, "1");
+    words_joined(to, prefix->text, prefix->length, op->key, op->key_length);
+    words_text(to, whole ? "INCRBY" : "INCRBYFLOAT");
+    words_word(to, text, length);
     if (!op->with_init)
         return;
-    add_word(to, text, number_write_double(op->init, text));
+    words_word(to, text, number_write_double(op->init, text));
     if (op->ttl_ms > 0)
-        add_integer(to, op->ttl_ms);
+        words_integer(to, op->ttl_ms);
 }
 
 /* PERSIST says nothing of a key that does not expire. */
@@ -140,10 +100,10 @@ static void encode_expire(struct command *c, const struct command_prefix *prefix
         c->replies = 2;
         return;
     }
-    add_count(&c->head, '*', 3);
-    add_text(&c->head, "PEXPIRE");
-    add_joined(&c->head, prefix->text, prefix->length, op->key, op->key_length);
-    add_integer(&c->head, op->ttl_ms);
+    words_count(&c->head, '*', 3);
+    words_text(&c->head, "PEXPIRE");
+    words_joined(&c->head, prefix->text, prefix->length, op->key, op->key_length);
+    words_integer(&c->head, op->ttl_ms);
 }
 
 static void encode_scan(struct bytes *to, const struct command_prefix *prefix,
@@ -152,19 +112,19 @@ static void encode_scan(struct bytes *to, const struct command_prefix *prefix,
     char count[16];
 
     snprintf(count, sizeof(count), "%d", COMMAND_SCAN_COUNT);
-    add_count(to, '*', 6);
-    add_text(to, "SCAN");
+    words_count(to, '*', 6);
+    words_text(to, "SCAN");
     if (op->value_length)
-        add_word(to, op->value, op->value_length);
+        words_word(to, op->value, op->value_length);
     else
-        add_text(to, "0");
-    add_text(to, "MATCH");
+        words_text(to, "0");
+    words_text(to, "MATCH");
     if (op->key)
-        add_joined(to, prefix->glob, prefix->glob_length, op->key, op->key_length);
+        words_joined(to, prefix->glob, prefix->glob_length, op->key, op->key_length);
     else
-        add_joined(to, prefix->glob, prefix->glob_length, "*", 1);
-    add_text(to, "COUNT");
-    add_text(to, count);
+        words_joined(to, prefix->glob, prefix->glob_length, "*", 1);
+    words_text(to, "COUNT");
+    words_text(to, count);
 }
 
 static void encode_unlink(struct bytes *to, const struct command_prefix *prefix,
@@ -173,19 +133,19 @@ static void encode_unlink(struct bytes *to, const struct command_prefix *prefix,
     struct page_item item;
     size_t at = page_next(op->reply, op->reply_length, 0, &item); /* behind the cursor */
 
-    add_count(to, '*', op->reply_count);
-    add_text(to, "UNLINK");
+    words_count(to, '*', op->reply_count);
+    words_text(to, "UNLINK");
     while ((at = page_next(op->reply, op->reply_length, at, &item)))
-        add_joined(to, prefix->text, prefix->length, item.bytes, item.length);
+        words_joined(to, prefix->text, prefix->length, item.bytes, item.length);
 }
 
 static void encode_publish(struct bytes *to, const struct command_prefix *prefix,
                            const struct redis_op *op)
 {
-    add_count(to, '*', 3);
-    add_text(to, "PUBLISH");
-    add_joined(to, prefix->text, prefix->length, COMMAND_CHANNEL, sizeof(COMMAND_CHANNEL) - 1);
-    add_word(to, op->key, op->key_length);
+    words_count(to, '*', 3);
+    words_text(to, "PUBLISH");
+    words_joined(to, prefix->text, prefix->length, COMMAND_CHANNEL, sizeof(COMMAND_CHANNEL) - 1);
+    words_word(to, op->key, op->key_length);
 }
 
 static void clear(struct command *c)
@@ -197,11 +157,24 @@ static void clear(struct command *c)
     c->body_length = c->taken = 0;
 }
 
+/* Was there memory for all of it? */
+static bool finish(struct command *c)
+{
+    if (!c->head.failed && !c->tail.failed)
+        return true;
+    clear(c);
+    return false;
+}
+
 bool command_encode(struct command *c, const struct command_prefix *prefix,
                     const struct redis_op *op)
 {
     clear(c);
     c->replies = 1;
+    if (prefix->script && tagged_is(op)) {
+        tagged_encode(c, prefix, op);
+        return finish(c);
+    }
     switch (op->kind) {
     case REDIS_GET:
         add_key_command(&c->head, "GET", prefix, op);
@@ -231,9 +204,13 @@ bool command_encode(struct command *c, const struct command_prefix *prefix,
     case REDIS_PUBLISH:
         encode_publish(&c->head, prefix, op);
         break;
+    case REDIS_INVALIDATE_TAG:
+        clear(c);
+        return false; /* there are no tags */
     case REDIS_SCAN_UNLINK:
         if (op->reply) {
             encode_unlink(&c->head, prefix, op);
+            c->replies += prefix->script && tagged_encode_unlink(&c->head, prefix, op);
             break;
         }
         encode_scan(&c->head, prefix, op);
@@ -242,10 +219,24 @@ bool command_encode(struct command *c, const struct command_prefix *prefix,
         encode_scan(&c->head, prefix, op);
         break;
     }
-    if (!c->head.failed && !c->tail.failed)
-        return true;
-    clear(c);
-    return false;
+    return finish(c);
+}
+
+enum reply_part command_part(const struct command_prefix *prefix, const struct redis_op *op,
+                             unsigned reply)
+{
+    switch (op->kind) {
+    case REDIS_SCAN_UNLINK:
+        return !op->reply ? REPLY_FIRST : reply ? REPLY_IGNORED : REPLY_UNLINK;
+    case REDIS_GET:
+        return prefix->script ? REPLY_TAGGED : reply ? REPLY_PTTL : REPLY_FIRST;
+    case REDIS_SET:
+    case REDIS_ADD:
+    case REDIS_REPLACE:
+        return prefix->script ? REPLY_TAGGED : REPLY_FIRST;
+    default:
+        return REPLY_FIRST;
+    }
 }
 
 /* -- Taking -------------------------------------------------------------------------------------- */

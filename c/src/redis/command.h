@@ -21,6 +21,7 @@ struct command_prefix {
     size_t length;
     const char *glob;
     size_t glob_length;
+    const char *script; /* NULL: no value has tags; else the SHA1 of tagged_script, or "" */
 };
 
 /* Head, body and tail, one after the other.  All zero: empty. */
@@ -34,10 +35,17 @@ struct command {
     unsigned replies; /* how many it gets */
 };
 
+/* Which of an operation's replies one is. */
+enum reply_part { REPLY_FIRST, REPLY_PTTL, REPLY_UNLINK, REPLY_TAGGED, REPLY_IGNORED };
+
 /* The commands of an operation; of a REDIS_SCAN_UNLINK that has its page already (in reply), the UNLINK of
  * these keys.  Replaces what was in command, reusing its memory.  False: no memory. */
 bool command_encode(struct command *command, const struct command_prefix *prefix,
                     const struct redis_op *op);
+
+/* Which of its replies the first, or the second, is; as it is encoded now. */
+enum reply_part command_part(const struct command_prefix *prefix, const struct redis_op *op,
+                             unsigned reply);
 
 size_t command_left(const struct command *command);
 

@@ -1,11 +1,13 @@
 #include "redis/pipeline.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "redis/patience.h"
 #include "redis/quote.h"
+#include "redis/words.h"
 
 enum {
     CHUNK_BYTES =
@@ -33,7 +35,7 @@ void pipeline_init(struct redis_client *c)
 
 size_t pipeline_op_bytes(const struct redis_op *op)
 {
-    return op->key_length + op->value_length + OP_BYTES;
+    return op->key_length + op->value_length + op->tags_length + OP_BYTES;
 }
 
 /* -- The end of an operation --------------------------------------------------------------------- */
@@ -52,8 +54,9 @@ static void finish(struct redis_client *c, struct redis_op *op)
         op->sent_ms = 0; /* of its submission, so far */
     if (op->status != REDIS_DONE) {
         alloc_free(op->reply);
-        op->reply = NULL;
-        op->reply_length = op->reply_count = 0;
+        alloc_free(op->list);
+        op->reply = op->list = NULL;
+        op->reply_length = op->reply_count = op->list_length = 0;
     }
     op->next = NULL;
     op->server = c->server_id;
@@ -100,11 +103,22 @@ void pipeline_take_queued(struct redis_client *c, int64_t now_ms)
     op_list_append_all(&c->waiting, &taken);
 }
 
-static enum reply_part part_of(const struct redis_op *op, unsigned reply)
+/* The server has forgotten the script: it is told once more, before anything else that waits. */
+static void tell_script(struct redis_client *c, int64_t now_ms)
 {
-    if (op->kind == REDIS_SCAN_UNLINK && op->reply)
-        return REPLY_UNLINK;
-    return reply && op->kind == REDIS_GET ? REPLY_PTTL : REPLY_FIRST;
+    static const char *const words[] = {"SCRIPT", "LOAD", tagged_script};
+    struct bytes command = {0};
+
+    c->script_lost = false;
+    if (pipeline_due(c) == 0)
+        client_listen(c, now_ms);
+    words_count(&command, '*', 3);
+    for (int i = 0; i < 3; i++)
+        words_text(&command, words[i]);
+    if (!command.failed && conn_reserve(&c->conn, 1) &&
+        conn_append(&c->conn, command.data, command.length))
+        conn_expect(&c->conn, (struct conn_due){NULL, 0, GREETING_SCRIPT});
+    bytes_free(&command);
 }
 
 /* Begins with the next operation that waits.  False: there is none. */
@@ -113,6 +127,8 @@ static bool start_next(struct redis_client *c, int64_t now_ms, int64_t now_ns)
     struct redis_op *op;
 
     while (c->phase == CLIENT_UP && (op = op_list_take(&c->waiting))) {
+        if (c->script_lost)
+            tell_script(c, now_ms);
         if (!conn_reserve(&c->conn, 2) || !command_encode(&c->command, &c->command_prefix, op)) {
             finish_as(c, op, REDIS_UNSENT, "no memory");
             continue;
@@ -120,7 +136,8 @@ static bool start_next(struct redis_client *c, int64_t now_ms, int64_t now_ns)
         op->first_reply = c->conn.due_end;
         op->replies_due = c->command.replies;
         for (unsigned i = 0; i < c->command.replies; i++)
-            conn_expect(&c->conn, (struct conn_due){op, (uint8_t)part_of(op, i), 0});
+            conn_expect(&c->conn,
+                        (struct conn_due){op, (uint8_t)command_part(&c->command_prefix, op, i), 0});
         op->sent_ms = now_ms;
         op->sent_ns = now_ns;
         op->may_have_run = true;
@@ -222,6 +239,29 @@ static void answered(struct redis_client *c, struct redis_op *op, enum reply_par
     }
 }
 
+static bool is_read(const struct redis_op *op)
+{
+    return op->kind == REDIS_GET || op->kind == REDIS_EXISTS || op->kind == REDIS_PTTL ||
+           op->kind == REDIS_SCAN;
+}
+
+/* The script is not there: nothing was done.  What was to be read is asked anew, with the whole script, and so is
+ * an invalidation; another write would come after those that were sent behind it, and ends so. */
+static bool is_to_be_asked_anew(struct redis_client *c, struct redis_op *op,
+                                const redisReply *reply)
+{
+    if (!c->command_prefix.script || reply->type != REDIS_REPLY_ERROR ||
+        strncmp(reply->str, "NOSCRIPT ", 9) != 0)
+        return false;
+    c->script_lost = c->script[0] != '\0';
+    c->script[0] = '\0';
+    if (!(is_read(op) || op->kind == REDIS_INVALIDATE_TAG) || op == c->writing)
+        return false;
+    op_list_remove(&c->sent, op);
+    op_list_prepend(&c->waiting, op);
+    return true;
+}
+
 enum conn_status pipeline_take(struct redis_client *c, const struct conn_due *due,
                                const redisReply *reply, char *reason, size_t size)
 {
@@ -234,6 +274,8 @@ enum conn_status pipeline_take(struct redis_client *c, const struct conn_due *du
         return CONN_OK;
     }
     op->replies_due--;
+    if (is_to_be_asked_anew(c, op, reply))
+        return CONN_OK;
     sane = reply_take(op, (enum reply_part)due->part, reply, &c->command_prefix, &source);
     if (sane && !early) {
         breaker_success(&c->breaker);
@@ -305,12 +347,6 @@ static void forgive(struct redis_client *c, int64_t now_ms)
                 op->deadline_ms = now_ms + PATIENCE_GRACE_MS;
                 op->forgiven = true;
             }
-}
-
-static bool is_read(const struct redis_op *op)
-{
-    return op->kind == REDIS_GET || op->kind == REDIS_EXISTS || op->kind == REDIS_PTTL ||
-           op->kind == REDIS_SCAN;
 }
 
 void pipeline_forsake_reads(struct redis_client *c, int64_t now_ms)

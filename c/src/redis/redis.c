@@ -26,6 +26,8 @@ void redis_op_free(struct redis_op *op)
     alloc_free(op->key);
     alloc_free(op->value);
     alloc_free(op->reply);
+    alloc_free(op->tags);
+    alloc_free(op->list);
     alloc_free(op);
 }
 
@@ -132,6 +134,7 @@ static bool fill_prefix(struct redis_client *c, const struct redis_config *confi
     c->prefix_glob = alloc_bytes(2 * length);
     if (!c->prefix || !c->prefix_glob)
         return false;
+    c->command_prefix.script = config->tags ? c->script : NULL;
     c->command_prefix.text = c->prefix;
     c->command_prefix.length = length;
     c->command_prefix.glob = c->prefix_glob;
@@ -288,10 +291,10 @@ enum redis_submit redis_submit(struct redis_client *client, struct redis_op *op,
     enum redis_submit rc;
 
     op->status = REDIS_DONE;
-    op->may_have_run = op->forgiven = false;
+    op->may_have_run = op->forgiven = op->overtaken = false;
     op->replies_due = 0;
-    op->reply = NULL;
-    op->reply_length = op->reply_count = 0;
+    op->reply = op->list = NULL;
+    op->reply_length = op->reply_count = op->list_length = 0;
     op->pttl_ms = op->integer = 0;
     op->server = 0;
     op->sent_ms = clock_now_ms(); /* of its submission, so far */

@@ -29,9 +29,16 @@ enum redis_kind {
     REDIS_INCR,    /* a script: number = the sum; REDIS_ABSENT: there is no such key, and no init */
     REDIS_EXPIRE,  /* PEXPIRE key ttl_ms; PERSIST if that is 0: integer = 0 or 1, is there a key */
     REDIS_SCAN, /* SCAN cursor MATCH prefix+glob COUNT n: items = next cursor, keys (prefix off) */
+    REDIS_INVALIDATE_TAG, /* the key is a tag: what has it does not exist any more */
     REDIS_PUBLISH, /* PUBLISH the key on the cache's own channel, which its tracking links hear */
     REDIS_SCAN_UNLINK /* as REDIS_SCAN, then one UNLINK of the page's keys: integer = keys that went */
 };
+
+enum { REDIS_TAG_MAX = 200, REDIS_TAG_GENERATION = 17 };
+
+/* What a key that holds a tag's generation, or the tags of a key, begins with, after the prefix. */
+#define REDIS_TAG_KEY "#tandem:tag:"
+#define REDIS_TAGS_KEY "#tandem:tags:"
 
 enum redis_status {
     REDIS_DONE = 0, /* answered; for REDIS_GET present */
@@ -60,6 +67,12 @@ struct redis_op {
     int64_t ttl_ms;  /* REDIS_SET, _ADD, _REPLACE, _EXPIRE; of the key that _INCR makes; 0: none */
     double by, init; /* REDIS_INCR */
     bool with_init;
+    char *tags; /* REDIS_SET, _ADD, with tags: for each a byte with its length, and its bytes */
+    size_t tags_length;
+    bool
+        loaded; /* what is written was made from what there was at time_us: not to be, if one of its tags
+                    has been invalidated since */
+    uint64_t time_us;    /* the server's clock, in microseconds; of the answer, with tags */
     int64_t deadline_ms; /* clock_now_ms() time after which it is given up */
     bool forgiven;       /* the room's: it has had a little longer already */
 
@@ -76,6 +89,9 @@ struct redis_op {
     int64_t pttl_ms;
     int64_t integer;
     double number; /* REDIS_INCR */
+    char *list; /* REDIS_GET with tags: as tags, but each followed by REDIS_TAG_GENERATION bytes */
+    size_t list_length;
+    bool overtaken; /* REDIS_ABSENT, since a tag has been invalidated */
     char error
         [256]; /* a sentence naming the server, without secrets, unless REDIS_DONE/REDIS_ABSENT */
 };
@@ -141,6 +157,7 @@ struct redis_config {
     size_t prefix_length;
     int64_t connect_timeout_ms;
     int64_t timeout_ms;
+    bool tags;                 /* values may have tags: tagged.h */
     size_t max_ops, max_bytes; /* bounds of what may be queued and unanswered; 0: the defaults */
 };
 

@@ -7,6 +7,7 @@
 #include "base/number.h"
 #include "redis/page.h"
 #include "redis/quote.h"
+#include "redis/tagged.h"
 
 #define RESERVED "#tandem:"
 
@@ -94,6 +95,16 @@ static bool take_number(struct redis_op *op, const redisReply *reply,
     return true;
 }
 
+static bool take_tagged(struct redis_op *op, const redisReply *reply,
+                        const struct reply_source *source)
+{
+    bool without_memory;
+
+    if (!tagged_take(op, reply, &without_memory))
+        return garbage(op, source);
+    return without_memory ? no_memory(op, source) : true;
+}
+
 /* -- Pages --------------------------------------------------------------------------------------- */
 
 bool reply_is_key(const redisReply *key, const struct command_prefix *prefix)
@@ -102,8 +113,8 @@ bool reply_is_key(const redisReply *key, const struct command_prefix *prefix)
            (prefix->length == 0 || memcmp(key->str, prefix->text, prefix->length) == 0);
 }
 
-/* The reserved names hold what the library keeps beside the values; they go with clear, and are nobody's
- * business else. */
+/* The reserved names hold what the library keeps beside the values; all of them go with clear, and a glob
+ * is none of their business. */
 static bool is_reserved(const char *key, size_t length)
 {
     return length >= sizeof(RESERVED) - 1 && memcmp(key, RESERVED, sizeof(RESERVED) - 1) == 0;
@@ -113,7 +124,7 @@ static bool is_listed(const struct redis_op *op, const struct command_prefix *pr
                       const redisReply *key)
 {
     return reply_is_key(key, prefix) &&
-           (op->kind == REDIS_SCAN_UNLINK ||
+           ((op->kind == REDIS_SCAN_UNLINK && !op->key) ||
             !is_reserved(key->str + prefix->length, (size_t)key->len - prefix->length));
 }
 
@@ -174,10 +185,12 @@ bool reply_take(struct redis_op *op, enum reply_part part, const redisReply *rep
                 const struct command_prefix *prefix, const struct reply_source *source)
 {
     /* Of two replies the first that says no has the last word. */
-    if (op->status == REDIS_REFUSED)
+    if (op->status == REDIS_REFUSED || part == REPLY_IGNORED)
         return true;
     if (reply->type == REDIS_REPLY_ERROR)
         return refused(op, reply, source);
+    if (part == REPLY_TAGGED)
+        return take_tagged(op, reply, source);
     if (part == REPLY_UNLINK)
         return take_integer(op, reply, &op->integer, 0, INT64_MAX, source);
     if (part == REPLY_PTTL)
@@ -191,6 +204,7 @@ bool reply_take(struct redis_op *op, enum reply_part part, const redisReply *rep
         return take_integer(op, reply, &op->integer, 0, 1, source);
     case REDIS_PTTL:
         return take_integer(op, reply, &op->pttl_ms, -2, INT64_MAX, source);
+    case REDIS_INVALIDATE_TAG:
     case REDIS_PUBLISH:
         return take_integer(op, reply, &op->integer, 0, INT64_MAX, source);
     case REDIS_SET:

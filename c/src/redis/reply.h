@@ -8,9 +8,6 @@
 
 #include "redis/command.h"
 
-/* Which of an operation's replies this is. */
-enum reply_part { REPLY_FIRST, REPLY_PTTL, REPLY_UNLINK };
-
 /* Whom the reply is from, for sentences: the server's name, and what must not be repeated. */
 struct reply_source {
     const char *server, *secret;

@@ -17,6 +17,7 @@ struct flights_own {
     bool alone; /* nothing of it is in the segment */
     bool timed; /* how long its loader took has been noted */
     struct memory_token token;
+    uint64_t seen_us; /* the server's clock, at the latest when it began */
     int64_t began_ms, began_ns;
     size_t key_length;
     char key[];
@@ -59,6 +60,7 @@ static struct flights_own *make(tandem_cache *cache, const char *key, size_t key
     own->key_length = key_length;
     memcpy(own->key, key, key_length);
     memory_token_read(cache->tier->memory, key, key_length, &own->token);
+    own->seen_us = memory_tag_seen(cache->tier->memory);
     return own;
 }
 
@@ -258,8 +260,9 @@ int flights_begin(tandem_cache *cache, const char *key, size_t key_length, int f
 /* -- Results ------------------------------------------------------------------------------------- */
 
 /* The loader has a result.  A copy of what is owned by that number, to be freed, if it still is and nothing
- * has changed its key since it began; else NULL. */
-static struct flights_own *still_holds(tandem_cache *cache, double number)
+ * has changed its key or invalidated one of these tags since it began; else NULL. */
+static struct flights_own *still_holds(tandem_cache *cache, double number, const char *tags,
+                                       size_t tags_length)
 {
     struct flights *f = &cache->tier->flights;
     struct memory_token now;
@@ -279,6 +282,7 @@ static struct flights_own *still_holds(tandem_cache *cache, double number)
     memory_token_read(cache->tier->memory, copy->key, copy->key_length, &now);
     if (now.epoch == copy->token.epoch && now.inval == copy->token.inval &&
         now.wseq == copy->token.wseq &&
+        tags_hold(cache->tier, TAGS_NAMES, tags, tags_length, copy->token.tags) &&
         (copy->alone || memory_flight_is_under_way(cache->tier->memory, &copy->flight)))
         return copy;
     alloc_free(copy);
@@ -286,25 +290,31 @@ static struct flights_own *still_holds(tandem_cache *cache, double number)
 }
 
 int flights_store(tandem_cache *cache, double number, const void *value, size_t value_length,
-                  int64_t ttl_ms, int flags, tandem_result *result)
+                  int64_t ttl_ms, const char *tags, size_t tags_length, int flags,
+                  tandem_result *result)
 {
-    struct flights_own *own = still_holds(cache, number);
+    struct flights_own *own = still_holds(cache, number, tags, tags_length);
+    struct loaded loaded;
     int status;
 
     if (!own)
         return TANDEM_MISS;
-    status = write_loaded(cache, own->key, own->key_length, value, value_length, ttl_ms,
-                          &own->token, (flags & TANDEM_FIRST) != 0, flags, result);
+    loaded =
+        (struct loaded){own->token, own->seen_us, (flags & TANDEM_FIRST) && cache->tier->client};
+    status = write_loaded(cache, own->key, own->key_length, value, value_length, ttl_ms, tags,
+                          tags_length, &loaded, flags, result);
     alloc_free(own);
     return status;
 }
 
-int flights_absent(tandem_cache *cache, double number, int64_t ttl_ms, tandem_result *result)
+int flights_absent(tandem_cache *cache, double number, int64_t ttl_ms, const char *tags,
+                   size_t tags_length, tandem_result *result)
 {
-    struct flights_own *own = still_holds(cache, number);
+    struct flights_own *own = still_holds(cache, number, tags, tags_length);
     struct tier *tier = cache->tier;
     int64_t now_ms = clock_now_ms();
     struct memory_attributes a;
+    struct tags marks;
     int status;
 
     if (!own)
@@ -317,6 +327,7 @@ int flights_absent(tandem_cache *cache, double number, int64_t ttl_ms, tandem_re
     if (a.expires_ms > now_ms + ttl_ms)
         a.expires_ms = now_ms + ttl_ms;
     a.flags |= MEMORY_NEGATIVE;
+    tags_attach(tier, TAGS_NAMES, tags, tags_length, own->token.tags, &marks, &a);
     status = memory_fill(tier->memory, own->key, own->key_length, "", 0, &a, &own->token,
                          MEMORY_LOCK_US);
     alloc_free(own);

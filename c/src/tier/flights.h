@@ -49,8 +49,10 @@ void flights_leave(tandem_cache *cache);
 int flights_begin(tandem_cache *cache, const char *key, size_t key_length, int flags,
                   double keep_ms, double wait_ms, tandem_result *result);
 int flights_store(tandem_cache *cache, double number, const void *value, size_t value_length,
-                  int64_t ttl_ms, int flags, tandem_result *result);
-int flights_absent(tandem_cache *cache, double number, int64_t ttl_ms, tandem_result *result);
+                  int64_t ttl_ms, const char *tags, size_t tags_length, int flags,
+                  tandem_result *result);
+int flights_absent(tandem_cache *cache, double number, int64_t ttl_ms, const char *tags,
+                   size_t tags_length, tandem_result *result);
 void flights_end(tandem_cache *cache, double number, int outcome, const char *error,
                  size_t error_length);
 

@@ -75,6 +75,8 @@ char *identity_text(const struct identity *id)
     add_field(&text, " path=", id->path);
     add_redis(&text, id);
     add_field(&text, " codec=", id->codec);
+    if (id->tags)
+        add(&text, " tags");
     return text.bytes;
 }
 

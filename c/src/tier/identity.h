@@ -16,6 +16,7 @@ struct identity {
     const char *prefix;
     size_t prefix_length;
     const char *codec;
+    bool tags;
 };
 
 /* One line, different for different identities; what is not printable is escaped.  To be freed with

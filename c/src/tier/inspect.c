@@ -29,6 +29,7 @@ int inspect_open(const char *path, tandem_segment **segment, tandem_description 
     description->slots = memory_slots(s->memory);
     description->shards = memory_metric(s->memory, COUNT_MEMORY_SHARDS);
     description->with_redis = d.with_redis;
+    description->with_tags = d.with_tags;
     snprintf(description->name, sizeof(description->name), "%s", d.name);
     snprintf(description->identity, sizeof(description->identity), "%s", d.identity);
     *segment = s;

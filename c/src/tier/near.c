@@ -7,6 +7,9 @@
 #include "tier/process.h"
 #include "tier/tier.h"
 
+/* In a near table's generation: its entries may have tags, and are never held against the epoch alone. */
+#define WITH_TAGS UINT32_C(0x80000000)
+
 /* To find all counters claimed takes a system call for each. */
 enum { RETRY_MS = 1000 };
 
@@ -31,15 +34,16 @@ int tandem_near_attach(tandem_cache *cache, tandem_near *near)
     }
     near->words = cache->near.words;
     near->epoch = cache->near.epoch;
+    near->tag_epoch = cache->near.tag_epoch;
     near->marks = cache->near.marks;
     near->hits = cache->near.hits;
-    near->generation = cache->near_generation;
+    near->generation = cache->near_generation | (near->tag_epoch ? WITH_TAGS : 0);
     return TANDEM_OK;
 }
 
 int tandem_near_attached(const tandem_near *near)
 {
-    return near->generation == process_generation();
+    return (near->generation & ~WITH_TAGS) == process_generation();
 }
 
 static inline uint32_t load(const uint32_t *word)
@@ -52,6 +56,14 @@ static inline _Atomic uint8_t *mark_of(const tandem_near *near, uint32_t slot)
     return (_Atomic uint8_t *)(near->marks + 4 * (size_t)slot + 16 - 3 * (slot % 4));
 }
 
+/* Where entries may have tags.  Both words only grow, so their sum is what it was as long as neither has. */
+static __attribute__((noinline, cold)) bool holds_with_tags(const tandem_near *near,
+                                                            const tandem_near_entry *e)
+{
+    return near->generation == (process_generation() | WITH_TAGS) &&
+           load(near->epoch) + load(near->tag_epoch) == e->epoch;
+}
+
 int tandem_near_hit(tandem_near *near, uint32_t i)
 {
     tandem_near_entry *e = near->entries + i;
@@ -59,8 +71,10 @@ int tandem_near_hit(tandem_near *near, uint32_t i)
 
     if (e->fresh_until != INFINITY && (double)clock_coarse_ms() >= e->fresh_until)
         return 0;
-    if (load(near->words + e->slot) != e->version || load(near->epoch) != e->epoch ||
-        near->generation != process_generation())
+    if (load(near->words + e->slot) != e->version)
+        return 0;
+    if ((load(near->epoch) != e->epoch || near->generation != process_generation()) &&
+        !holds_with_tags(near, e))
         return 0;
     if (!atomic_load_explicit(mark, memory_order_relaxed))
         atomic_store_explicit(mark, 1, memory_order_relaxed);

@@ -110,6 +110,8 @@ static int check_numbers(const tandem_options *o, const struct complaint *c)
         status = check_number("write_behind", o->write_behind, 0, 1, c);
     if (!status)
         status = check_number("replay_delete", o->replay_delete, 0, 1, c);
+    if (!status)
+        status = check_number("tags", o->tags, 0, 1, c);
     return status;
 }
 
@@ -171,9 +173,11 @@ void options_configure(const tandem_options *o, char *prefix_buffer, struct regi
     config->codec = o->codec ? o->codec : DEFAULT_CODEC;
     config->memory.name = o->name;
     config->memory.bytes = o->memory_bytes;
+    config->memory.with_tags = o->tags != 0;
     config->memory.path = o->path;
     config->memory.rendezvous = o->rendezvous;
     config->memory.runtime_dir = o->runtime_dir;
+    config->redis.tags = o->tags != 0;
     config->redis.url = o->redis_url;
     config->redis.username = o->redis_username;
     config->redis.password = o->redis_password;

@@ -27,7 +27,8 @@ static inline double sooner(double until, int64_t time_ms)
  * be dropped without any further sign.  Of the lease what is known now is enough: it only grows, and a
  * caller who asks again when that is over learns how far it goes then. */
 static inline void say_near(const struct memory_entry *entry, int32_t from, int64_t lease_ms,
-                            int64_t left_ms, int64_t now_ms, tandem_result *result)
+                            uint32_t tag_epoch, int64_t left_ms, int64_t now_ms,
+                            tandem_result *result)
 {
     const struct memory_attributes *a = &entry->attributes;
     double until = a->expires_ms ? (double)a->expires_ms : INFINITY;
@@ -43,7 +44,7 @@ static inline void say_near(const struct memory_entry *entry, int32_t from, int6
         until = sooner(until, lease_ms);
     result->fresh_until = until;
     result->version = entry->version;
-    result->epoch = a->epoch;
+    result->epoch = a->epoch + tag_epoch;
 }
 
 /* What tandem_result says of a TTL: 0 for ever, negative when it is over. */
@@ -57,7 +58,8 @@ static inline double ttl_left(int64_t left_ms)
 /* Answers with what memory has; found is MEMORY_OK or MEMORY_SMALL. */
 static inline int answer(struct tier *tier, enum redis_kind kind, int flags, int found,
                          const struct memory_entry *entry, int32_t from, int64_t now_ms,
-                         int64_t lease_ms, int64_t left_ms, tandem_result *result)
+                         int64_t lease_ms, uint32_t tag_epoch, int64_t left_ms,
+                         tandem_result *result)
 {
     result->tier = from;
     if ((entry->attributes.flags & MEMORY_LEASED) &&
@@ -65,7 +67,7 @@ static inline int answer(struct tier *tier, enum redis_kind kind, int flags, int
         tracking_attend(tier);
     if (kind == REDIS_GET) {
         result->length = (double)entry->length;
-        say_near(entry, from, lease_ms, left_ms, now_ms, result);
+        say_near(entry, from, lease_ms, tag_epoch, left_ms, now_ms, result);
     }
     if (found == MEMORY_SMALL)
         return TANDEM_TOO_SMALL;
@@ -134,8 +136,9 @@ static bool answer_alone(tandem_cache *cache, enum redis_kind kind, const char *
     if (kept == MEMORY_REPLAY_NONE)
         return false;
     *status = TANDEM_MISS;
-    if (kept == MEMORY_REPLAY_SET && have) {
-        *status = answer(tier, kind, flags, found, entry, TANDEM_TIER_STALE, now_ms, 0,
+    /* What has tags is to be deleted in Redis, but memory has it. */
+    if (have && (kept == MEMORY_REPLAY_SET || (entry->attributes.flags & MEMORY_TAGGED))) {
+        *status = answer(tier, kind, flags, found, entry, TANDEM_TIER_STALE, now_ms, 0, 0,
                          freshness_left(&cache->rules, &entry->attributes, now_ms), result);
     } else {
         memory_count(tier->memory, COUNT_MEMORY_MISSES, 1);
@@ -159,6 +162,7 @@ static inline int look_up(tandem_cache *cache, enum redis_kind kind, const char 
     struct tier *tier = cache->tier;
     struct memory_entry entry;
     int64_t now_ms = clock_coarse_ms(), lease_ms = memory_lease(tier->memory);
+    uint32_t tag_epoch = memory_tag_epoch(tier->memory); /* as the lease: before the entry */
     int found = MEMORY_ABSENT, status;
     int64_t left_ms = 0;
     bool have;
@@ -178,8 +182,8 @@ static inline int look_up(tandem_cache *cache, enum redis_kind kind, const char 
             return known_absence(tier, flags, result);
         if (!negative && wanted)
             return answer(tier, kind, flags, found, &entry,
-                          fresh ? TANDEM_TIER_MEMORY : TANDEM_TIER_STALE, now_ms, lease_ms, left_ms,
-                          result);
+                          fresh ? TANDEM_TIER_MEMORY : TANDEM_TIER_STALE, now_ms, lease_ms,
+                          tag_epoch, left_ms, result);
         have = !negative && left_ms > 0;
     }
     if (tier->client && answer_alone(cache, kind, key, key_length, flags, have, found, &entry,
@@ -189,7 +193,7 @@ static inline int look_up(tandem_cache *cache, enum redis_kind kind, const char 
     if (status < 0 && have && cache->degrade) {
         result_clear(result);
         return answer(tier, kind, flags, found, &entry, TANDEM_TIER_STALE, now_ms, lease_ms,
-                      left_ms, result);
+                      tag_epoch, left_ms, result);
     }
     memory_count(tier->memory, COUNT_MEMORY_MISSES, 1);
     if (status != TANDEM_PENDING)
@@ -242,7 +246,9 @@ static void take_value(struct tier *tier, struct request *r, struct outcome *out
     struct redis_op *op = &r->op;
     struct memory_attributes a = freshness_attributes(&r->rules, op->sent_ms, op->pttl_ms,
                                                       tracking_covers(tier, op->sent_ms));
+    struct tags tags;
 
+    tags_attach(tier, TAGS_LIST, op->list, op->list_length, r->token.tags, &tags, &a);
     /* It was there when GET ran and had gone, or was going, when PTTL did. */
     if (op->pttl_ms == -2 || op->pttl_ms == 0)
         forget(tier, r);
@@ -271,6 +277,11 @@ static void answered(struct tier *tier, struct request *r, struct outcome *outco
     bool present = op->status == REDIS_DONE, past;
     enum memory_counter row;
 
+    if (op->list_length && (tags_are_awaited(tier, op->list, op->list_length) ||
+                            !tags_hold(tier, TAGS_LIST, op->list, op->list_length, r->token.tags)))
+        present = false;
+    else if (op->status == REDIS_ABSENT && op->time_us)
+        memory_tag_see(tier->memory, op->time_us);
     if (present && op->kind == REDIS_EXISTS)
         present = op->integer != 0;
     else if (present && op->kind == REDIS_PTTL)

@@ -113,14 +113,17 @@ void readback_done(struct tier *tier, struct request *r)
     struct redis_op *op = &r->op;
     bool live = tracking_covers(tier, op->sent_ms);
     struct memory_attributes a = freshness_attributes(&r->rules, op->sent_ms, op->pttl_ms, live);
+    struct tags tags;
 
     if ((op->status != REDIS_DONE && op->status != REDIS_ABSENT) ||
         !tracking_trusts(tier, op->server))
         return; /* it expires by itself, very soon */
-    if (op->status == REDIS_ABSENT || op->pttl_ms == -2 || op->pttl_ms == 0) {
+    if (op->status == REDIS_ABSENT || op->pttl_ms == -2 || op->pttl_ms == 0 ||
+        tags_are_awaited(tier, op->list, op->list_length)) {
         overtaken(tier, r);
         return;
     }
+    tags_attach(tier, TAGS_LIST, op->list, op->list_length, r->token.tags, &tags, &a);
     if (memory_fill(tier->memory, op->key, op->key_length, op->reply ? op->reply : "",
                     op->reply_length, &a, &r->token, MEMORY_LOCK_IO_US) != MEMORY_REFUSED)
         return;

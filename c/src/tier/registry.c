@@ -48,6 +48,7 @@ static void add_all(struct settings *s, const struct redis_config *config)
     add(s, &config->timeout_ms, sizeof(config->timeout_ms));
     add(s, &config->max_ops, sizeof(config->max_ops));
     add(s, &config->max_bytes, sizeof(config->max_bytes));
+    add(s, &config->tags, sizeof(config->tags));
 }
 
 /* Two hashes of all settings, so that secrets need not be kept.  False: no memory. */
@@ -103,11 +104,13 @@ static int make(const struct registry_config *config, struct tier **made, char *
         .prefix = config->redis.prefix,
         .prefix_length = config->redis.url ? config->redis.prefix_length : 0,
         .codec = config->codec,
+        .tags = config->memory.with_tags,
     };
 
     snprintf(error, error_size, "no memory");
     if (!tier)
         return TANDEM_ESYS;
+    tier->tags = config->memory.with_tags;
     tracking_init(&tier->tracking);
     flights_init(&tier->flights);
     if (config->redis.url) {
@@ -231,6 +234,11 @@ static int attach(struct tier *tier, const char *path, const struct registry_con
     if (tier->client && !identity_has_redis(d.identity, &theirs)) {
         snprintf(error, error_size, "the cache of %s has another Redis or prefix than %s: it is %s",
                  path, theirs.server, d.identity);
+        return TANDEM_EINVAL;
+    }
+    if (tier->tags != d.with_tags) {
+        snprintf(error, error_size, "the values of the cache of %s have %s", path,
+                 d.with_tags ? "tags: the option is missing" : "no tags");
         return TANDEM_EINVAL;
     }
     alloc_free(tier->identity);

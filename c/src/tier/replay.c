@@ -60,7 +60,7 @@ static bool take_value(struct tier *tier, struct request *r)
                            r->op.value, size, &entry);
         if (found == MEMORY_OK) {
             r->op.value_length = entry.length;
-            return true;
+            return !(entry.attributes.flags & MEMORY_TAGGED); /* whose names are not known */
         }
         if (found == MEMORY_SMALL)
             found = MEMORY_OK; /* it has just grown: once more */
@@ -81,7 +81,10 @@ static bool is_set(struct tier *tier, struct request *r, int64_t now_ms)
 
 static bool tell(struct tier *tier, const struct memory_replay *w, int64_t now_ms)
 {
-    struct request *r = request_internal(FOR_REPLAY, REDIS_DELETE, w->key, w->key_length);
+    size_t length;
+    const char *tag = tags_of_key(w->key, w->key_length, &length);
+    struct request *r = tag ? request_internal(FOR_REPLAY, REDIS_INVALIDATE_TAG, tag, length)
+                            : request_internal(FOR_REPLAY, REDIS_DELETE, w->key, w->key_length);
 
     if (r) {
         r->replay = *w;
@@ -147,6 +150,9 @@ void replay_done(struct tier *tier, struct request *r)
 
     replay->flights--;
     replay->deletes -= r->replay.kind == MEMORY_REPLAY_DELETE;
+    if (told && r->op.kind == REDIS_INVALIDATE_TAG)
+        tags_apply(tier, r->op.key,
+                   r->op.key_length); /* what was asked before it, and is not handled yet */
     memory_replay_over(tier->memory, &r->replay, told, MEMORY_LOCK_IO_US);
     if (told)
         memory_count(tier->memory, COUNT_REDIS_REPLAYED, 1);

@@ -73,6 +73,15 @@ bool request_set_value(struct request *r, const void *value, size_t value_length
     return r->op.value != NULL;
 }
 
+bool request_set_tags(struct request *r, const char *names, size_t length)
+{
+    if (!length)
+        return true;
+    r->op.tags = alloc_copy(names, length);
+    r->op.tags_length = length;
+    return r->op.tags != NULL;
+}
+
 int request_possible(tandem_cache *cache, tandem_result *result)
 {
     char why[200];

@@ -45,6 +45,9 @@ uint64_t request_draw_owner(void);
 /* Gives it a copy of a value.  False: no memory. */
 bool request_set_value(struct request *request, const void *value, size_t value_length);
 
+/* And of what it is tagged with.  False: no memory. */
+bool request_set_tags(struct request *request, const char *names, size_t length);
+
 /* Submits it, with a ticket unless nobody is to wait for it.  TANDEM_PENDING: accepted, and
  * result.ticket says its ticket; an error: it was freed, result.error says why.  request NULL: the
  * error is that there was no memory for it. */
@@ -73,11 +76,18 @@ void request_degrade(const struct request *request, const char *what, struct out
 int write_submit_behind(tandem_cache *cache, struct request *request, const char *key,
                         size_t key_length, int flags, tandem_result *result);
 
-/* As tier_set, of what a loader made: if the key is still as the token says, and, with first, only if Redis
- * has none.  TANDEM_MISS, TANDEM_TIER_REDIS: it has. */
+/* What a loader made its value from. */
+struct loaded {
+    struct memory_token token;
+    uint64_t seen_us; /* the server's clock, at the latest */
+    bool first;       /* Redis had none: only if it has none yet */
+};
+
+/* As tier_set, of what a loader made: if the key and its tags are still as they were.  TANDEM_MISS, with
+ * TANDEM_TIER_REDIS: Redis has got one. */
 int write_loaded(tandem_cache *cache, const char *key, size_t key_length, const void *value,
-                 size_t value_length, int64_t ttl_ms, const struct memory_token *token, bool first,
-                 int flags, tandem_result *result);
+                 size_t value_length, int64_t ttl_ms, const char *tags, size_t tags_length,
+                 const struct loaded *loaded, int flags, tandem_result *result);
 
 /* Has Redis done it?  I/O thread. */
 enum write_verdict { WRITE_APPLIED, WRITE_NOT_APPLIED, WRITE_UNCERTAIN };

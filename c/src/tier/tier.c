@@ -43,6 +43,9 @@ void tier_done(void *context, struct redis_op *op)
         return;
     }
     switch (op->kind) {
+    case REDIS_INVALIDATE_TAG:
+        tags_done(tier, r);
+        break;
     case REDIS_SET:
     case REDIS_DELETE:
         write_done(tier, r);

@@ -20,6 +20,7 @@
 #include "tier/freshness.h"
 #include "tier/mailbox.h"
 #include "tier/replay.h"
+#include "tier/tags.h"
 #include "tier/tracking.h"
 
 /* Key names that begin so belong to the library. */
@@ -31,6 +32,7 @@ struct tier {
     bool attached;     /* to a segment that was found by its file: nobody joins this one */
     struct memory *memory;
     struct redis_client *client; /* NULL: memory only */
+    bool tags;                   /* values may have some */
     char *identity;
     uint64_t connection[2]; /* what hash the connection's settings have, secrets included */
     struct behind behind;
@@ -62,6 +64,9 @@ int tier_ttl(tandem_cache *cache, const char *key, size_t key_length, int flags,
              tandem_result *result);
 int tier_set(tandem_cache *cache, const char *key, size_t key_length, const void *value,
              size_t value_length, int64_t ttl_ms, int flags, tandem_result *result);
+int tier_set_tagged(tandem_cache *cache, const char *key, size_t key_length, const void *value,
+                    size_t value_length, int64_t ttl_ms, const char *tags, size_t tags_length,
+                    int flags, tandem_result *result);
 int tier_delete(tandem_cache *cache, const char *key, size_t key_length, int flags,
                 tandem_result *result);
 int tier_add(tandem_cache *cache, const char *key, size_t key_length, const void *value,

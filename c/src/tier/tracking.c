@@ -199,6 +199,10 @@ void tracking_invalidate(void *context, const char *key, size_t key_length)
         memory_count(tier->memory, COUNT_TRACKING_FLUSHES, 1);
         return;
     }
+    if (tier->tags && tags_hear(tier, key, key_length)) {
+        memory_count(tier->memory, COUNT_TRACKING_MESSAGES, 1);
+        return;
+    }
     if (key_length > MEMORY_KEY_MAX || key_length == 0 ||
         (key_length >= sizeof(TIER_RESERVED) - 1 &&
          memcmp(key, TIER_RESERVED, sizeof(TIER_RESERVED) - 1) == 0))

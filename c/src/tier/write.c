@@ -19,8 +19,10 @@ struct change {
     const void *value; /* NULL: it is deleted */
     size_t value_length;
     int64_t ttl_ms;
-    const struct memory_token *token; /* of a loader's value: what it was made for; else NULL */
-    bool first;                       /* only if Redis has none */
+    const char *tags; /* names: tags.h */
+    size_t tags_length;
+    const struct loaded *loaded;      /* a loader's value: what that was made from; else NULL */
+    const struct memory_token *token; /* since when its tags have to hold; NULL: now */
 };
 
 /* Does it in memory alone, as if Redis had said yes at this moment.  What memory answers. */
@@ -29,6 +31,7 @@ static int change_memory(struct tier *tier, const struct change *c,
 {
     int64_t now_ms = c->ttl_ms > 0 ? clock_now_ms() : clock_coarse_ms();
     struct memory_attributes a;
+    struct tags tags;
 
     if (!c->value)
         return memory_delete(tier->memory, c->key, c->key_length, now_ms, lock_us);
@@ -36,9 +39,14 @@ static int change_memory(struct tier *tier, const struct change *c,
         a = freshness_attributes(rules, now_ms, c->ttl_ms > 0 ? c->ttl_ms : -1, false);
     else
         a = freshness_memory_only(now_ms, c->ttl_ms);
-    if (c->token)
+    tags_attach(tier, TAGS_NAMES, c->tags, c->tags_length,
+                c->loaded  ? c->loaded->token.tags
+                : c->token ? c->token->tags
+                           : memory_tag_number(tier->memory),
+                &tags, &a);
+    if (c->loaded)
         return memory_fill(tier->memory, c->key, c->key_length, c->value, c->value_length, &a,
-                           c->token, lock_us);
+                           &c->loaded->token, lock_us);
     return memory_put(tier->memory, c->key, c->key_length, c->value, c->value_length, &a, lock_us);
 }
 
@@ -81,12 +89,14 @@ static const char *missing_because(int memory_status)
  * what is not remembered Redis never gets. */
 enum { REMEMBER_LOCK_US = 10000 };
 
-/* What became of a write in memory alone. */
+/* What became of a write in memory alone.  Memory does not know the names of tags: what has some is only deleted
+ * in Redis, later. */
 static const char *remember(struct tier *tier, const struct change *c, bool deletes,
                             int64_t lock_us)
 {
     memory_count(tier->memory, COUNT_REDIS_DEGRADED, 1);
-    return replay_remember(tier, c->key, c->key_length, deletes || !c->value, c->ttl_ms, lock_us)
+    return replay_remember(tier, c->key, c->key_length, deletes || !c->value || c->tags_length,
+                           c->ttl_ms, lock_us)
                ? "queued"
                : "not in Redis";
 }
@@ -110,14 +120,19 @@ static int not_queued(tandem_cache *cache, const struct change *c, int status,
 
 static struct request *request_of(tandem_cache *cache, const struct change *c)
 {
-    enum redis_kind kind = c->first ? REDIS_ADD : c->value ? REDIS_SET : REDIS_DELETE;
+    enum redis_kind kind = c->loaded && c->loaded->first ? REDIS_ADD
+                           : c->value                    ? REDIS_SET
+                                                         : REDIS_DELETE;
     struct request *r = request_create(cache, kind, c->key, c->key_length);
 
     if (!r)
         return NULL;
     r->op.ttl_ms = c->ttl_ms;
-    r->loaded = c->token != NULL;
-    if (c->value && !request_set_value(r, c->value, c->value_length)) {
+    r->loaded = r->op.loaded = c->loaded != NULL;
+    if (c->loaded)
+        r->op.time_us = c->loaded->seen_us;
+    if (c->value && !(request_set_value(r, c->value, c->value_length) &&
+                      request_set_tags(r, c->tags, c->tags_length))) {
         redis_op_free(&r->op);
         return NULL;
     }
@@ -164,11 +179,11 @@ static int change(tandem_cache *cache, const struct change *c, int flags, tandem
                                      redis_client_server(tier->client)),
                           result);
     r = request_of(cache, c);
-    if (!c->token && (cache->write_behind || (flags & TANDEM_NOWAIT))) {
+    if (!c->loaded && (cache->write_behind || (flags & TANDEM_NOWAIT))) {
         status = write_submit_behind(cache, r, c->key, c->key_length, flags, result);
     } else {
-        if (r && c->token)
-            r->token = *c->token;
+        if (r && c->loaded)
+            r->token = c->loaded->token;
         else if (r)
             memory_token_read(tier->memory, c->key, c->key_length, &r->token);
         status = request_submit(cache, r, true, flags, result);
@@ -179,26 +194,37 @@ static int change(tandem_cache *cache, const struct change *c, int flags, tandem
 int tier_set(tandem_cache *cache, const char *key, size_t key_length, const void *value,
              size_t value_length, int64_t ttl_ms, int flags, tandem_result *result)
 {
-    struct change c = {.key = key,
-                       .key_length = key_length,
-                       .value = value ? value : "",
-                       .value_length = value_length,
-                       .ttl_ms = freshness_kept_ms(&cache->rules, ttl_ms)};
-
-    return change(cache, &c, flags, result);
+    return tier_set_tagged(cache, key, key_length, value, value_length, ttl_ms, NULL, 0, flags,
+                           result);
 }
 
-int write_loaded(tandem_cache *cache, const char *key, size_t key_length, const void *value,
-                 size_t value_length, int64_t ttl_ms, const struct memory_token *token, bool first,
-                 int flags, tandem_result *result)
+int tier_set_tagged(tandem_cache *cache, const char *key, size_t key_length, const void *value,
+                    size_t value_length, int64_t ttl_ms, const char *tags, size_t tags_length,
+                    int flags, tandem_result *result)
 {
     struct change c = {.key = key,
                        .key_length = key_length,
                        .value = value ? value : "",
                        .value_length = value_length,
                        .ttl_ms = freshness_kept_ms(&cache->rules, ttl_ms),
-                       .token = token,
-                       .first = first && cache->tier->client};
+                       .tags = tags,
+                       .tags_length = tags_length};
+
+    return change(cache, &c, flags, result);
+}
+
+int write_loaded(tandem_cache *cache, const char *key, size_t key_length, const void *value,
+                 size_t value_length, int64_t ttl_ms, const char *tags, size_t tags_length,
+                 const struct loaded *loaded, int flags, tandem_result *result)
+{
+    struct change c = {.key = key,
+                       .key_length = key_length,
+                       .value = value ? value : "",
+                       .value_length = value_length,
+                       .ttl_ms = freshness_kept_ms(&cache->rules, ttl_ms),
+                       .tags = tags,
+                       .tags_length = tags_length,
+                       .loaded = loaded};
     int status = change(cache, &c, flags, result);
 
     if (status == TANDEM_OK)
@@ -261,12 +287,14 @@ static void stored(struct tier *tier, struct request *r)
         confirm
             ? freshness_provisional(&r->rules, op->sent_ms, ttl_ms, leased, r->rules.provisional_ms)
             : freshness_attributes(&r->rules, op->sent_ms, ttl_ms, false);
+    struct tags tags;
 
     if (r->rules.tracking && !tracking_trusts(tier, op->server)) {
         memory_count(tier->memory, COUNT_TRACKING_STRANGERS, 1);
         drop(tier, op);
         return;
     }
+    tags_attach(tier, TAGS_NAMES, op->tags, op->tags_length, r->token.tags, &tags, &a);
     /* Refused, or too large: then memory has dropped it and Redis will be asked. */
     if (memory_commit(tier->memory, op->key, op->key_length, op->value, op->value_length, &a,
                       &r->token, MEMORY_LOCK_IO_US) == MEMORY_OK &&
@@ -280,9 +308,9 @@ static void applied(struct tier *tier, struct request *r, struct outcome *outcom
     outcome->tier = r->loaded ? TANDEM_TIER_LOADER : TANDEM_TIER_NONE;
     if (r->op.kind == REDIS_DELETE) {
         deleted(tier, r, outcome);
-    } else if (r->op.kind == REDIS_ADD && r->op.status == REDIS_ABSENT) {
+    } else if (r->op.status == REDIS_ABSENT) {
         outcome->status = TANDEM_MISS;
-        outcome->tier = TANDEM_TIER_REDIS;
+        outcome->tier = r->op.overtaken ? TANDEM_TIER_NONE : TANDEM_TIER_REDIS;
     } else {
         stored(tier, r);
     }
@@ -291,12 +319,16 @@ static void applied(struct tier *tier, struct request *r, struct outcome *outcom
 static void not_applied(struct tier *tier, struct request *r, struct outcome *outcome)
 {
     struct redis_op *op = &r->op;
+    struct loaded loaded = {.token = r->token};
     struct change c = {.key = op->key,
                        .key_length = op->key_length,
                        .value = op->value,
                        .value_length = op->value_length,
                        .ttl_ms = op->ttl_ms,
-                       .token = r->loaded ? &r->token : NULL};
+                       .tags = op->tags,
+                       .tags_length = op->tags_length,
+                       .loaded = r->loaded ? &loaded : NULL,
+                       .token = &r->token};
     const char *missing = NULL;
 
     if (r->degrade)
@@ -311,6 +343,8 @@ void write_done(struct tier *tier, struct request *r)
 {
     struct outcome outcome = {0};
 
+    if (tier->tags && (r->op.status == REDIS_DONE || r->op.status == REDIS_ABSENT))
+        memory_tag_see(tier->memory, r->op.time_us);
     switch (write_judge(&r->op)) {
     case WRITE_APPLIED:
         applied(tier, r, &outcome);

@@ -99,6 +99,12 @@ struct near {
     uint32_t slot, version, epoch;
 };
 
+/* It does not come again while either grows. */
+CHECK_UNUSED uint32_t near_epoch(void)
+{
+    return atomic_load(&m->header->epoch) + memory_tag_epoch(m);
+}
+
 struct before {
     struct near near[KEYS];
     uint32_t *versions;
@@ -110,7 +116,7 @@ struct before {
 CHECK_UNUSED void remember(struct before *b)
 {
     struct memory_entry entry;
-    uint32_t epoch = atomic_load(&m->header->epoch);
+    uint32_t epoch = near_epoch();
 
     for (uint32_t slot = 0; slot < slots(); slot++)
         b->versions[slot] = version_of(slot);
@@ -134,8 +140,7 @@ CHECK_UNUSED void check_near(const struct before *b)
     for (uint32_t key = 0; key < KEYS; key++) {
         const struct near *n = b->near + key;
 
-        if (n->serial > 0 && n->epoch == atomic_load(&m->header->epoch) &&
-            version_of(n->slot) == n->version)
+        if (n->serial > 0 && n->epoch == near_epoch() && version_of(n->slot) == n->version)
             CHECK(may_be(key, n->serial));
     }
 }

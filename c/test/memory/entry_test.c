@@ -190,8 +190,9 @@ TEST(all_is_dropped_at_once)
 
 static struct memory_attributes from_redis(void)
 {
-    struct memory_attributes a = {clock_now_ms() + 60000, clock_now_ms() + 2000, 0,
-                                  MEMORY_FROM_REDIS};
+    struct memory_attributes a = {.expires_ms = clock_now_ms() + 60000,
+                                  .fresh_until_ms = clock_now_ms() + 2000,
+                                  .flags = MEMORY_FROM_REDIS};
 
     return a;
 }

@@ -253,6 +253,22 @@ static void fly(void)
     }
 }
 
+static void put_first_tagged(void)
+{
+    put_tagged(0);
+}
+
+static void put_some_and_tag_first(void)
+{
+    put_some();
+    put_tagged(0);
+}
+
+static void invalidate_tag_of_first(void)
+{
+    invalidate_tag_of(0);
+}
+
 /* A child dies with the lock, in a record. */
 static void orphan(void)
 {
@@ -328,6 +344,9 @@ static void damage_main(void)
     X(remove_by_glob, put_some, remove_some)                                   \
     X(fly_for_a_key, put_some, fly)                                            \
     X(clear, put_some, remove_all)                                             \
+    X(tag_an_entry, put_some, put_first_tagged)                                \
+    X(overwrite_what_is_tagged, put_some_and_tag_first, put_first)             \
+    X(invalidate_a_tag, put_some_and_tag_first, invalidate_tag_of_first)       \
     X(clean_up_what_expired, put_some_that_expire, clean_up)                   \
     X(all_sorts, fill_up, churn_on)                                            \
     X(put_after_a_death, orphan, put_last)                                     \

@@ -8,16 +8,30 @@
 #include "check.h"
 #include "memory/memory.h"
 
-CHECK_UNUSED struct memory *open_bytes(uint64_t bytes)
+CHECK_UNUSED struct memory *open_config(const struct memory_config *config)
 {
-    struct memory_config config = {.name = "test", .identity = "test", .bytes = bytes};
     struct memory *m = NULL;
     char error[256] = "";
 
-    if (memory_open(&config, &m, error, sizeof(error)) != MEMORY_OK)
+    if (memory_open(config, &m, error, sizeof(error)) != MEMORY_OK)
         printf("%s\n", error);
     REQUIRE(m != NULL);
     return m;
+}
+
+CHECK_UNUSED struct memory *open_bytes(uint64_t bytes)
+{
+    struct memory_config config = {.name = "test", .identity = "test", .bytes = bytes};
+
+    return open_config(&config);
+}
+
+CHECK_UNUSED struct memory *open_tagged(uint64_t bytes)
+{
+    struct memory_config config = {
+        .name = "test", .identity = "tagged", .bytes = bytes, .with_tags = true};
+
+    return open_config(&config);
 }
 
 CHECK_UNUSED struct memory *open_small(void)

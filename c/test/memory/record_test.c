@@ -30,13 +30,19 @@ static void round_trip(uint64_t offset, size_t key_length, size_t value_length, 
 {
     static unsigned char key[64], value[5000], got[5001];
     struct pages_place place = {0, LOG_SMALL, offset};
-    struct record in = {
-        {123456789, 987654321, 0xdeadbeef, flags}, key_length, value_length, 77, 0xabcdef, 0};
+    struct record in = {.attributes = {.expires_ms = 123456789,
+                                       .fresh_until_ms = 987654321,
+                                       .epoch = 0xdeadbeef,
+                                       .flags = flags},
+                        .key_length = key_length,
+                        .value_length = value_length,
+                        .slot = 77,
+                        .used = 0xabcdef};
     struct record out;
 
     fill(key, sizeof(key), 1);
     fill(value, sizeof(value), 99);
-    in.units = record_units(key_length, value_length, flags) + 3;
+    in.units = record_units(key_length, value_length, flags, 0) + 3;
     *word_at(place, in.units - 3) = 0x5a5a5a5a5a5a5a5a;
     record_store(m, &place, &in, key, value);
     CHECK(*word_at(place, in.units - 3) == 0x5a5a5a5a5a5a5a5a);

@@ -48,7 +48,7 @@ CHECK_UNUSED uint32_t draw(uint32_t below)
 
 CHECK_UNUSED void scene_open(void)
 {
-    m = open_small();
+    m = open_tagged(1 << 20);
     scene = shared(sizeof(*scene));
     scene->pending = -1;
     for (int key = 0, n = 0; key < KEYS; n++) {
@@ -132,6 +132,27 @@ CHECK_UNUSED void delete_key(uint32_t key)
 {
     announce(key, true);
     acknowledge(memory_delete(m, keys[key], strlen(keys[key]), clock_now_ms(), MEMORY_LOCK_US));
+}
+
+CHECK_UNUSED void put_tagged(uint32_t key)
+{
+    uint32_t hashes[3] = {memory_tag_hash(m, "a", 1), memory_tag_hash(m, "b", 1),
+                          memory_tag_hash(m, "c", 1)};
+    struct memory_tags tags = {memory_tag_number(m), 3, hashes};
+    struct memory_attributes a = {.flags = MEMORY_TAGGED, .tags = &tags};
+    struct value v;
+
+    announce(key, false);
+    acknowledge(memory_put(m, keys[key], strlen(keys[key]), &v,
+                           value_make(&v, key, scene->serial, USUAL), &a, MEMORY_LOCK_US));
+}
+
+/* The only key that is tagged. */
+CHECK_UNUSED void invalidate_tag_of(uint32_t key)
+{
+    announce(key, true);
+    memory_tag_invalidate(m, memory_tag_hash(m, "b", 1));
+    acknowledge(MEMORY_OK);
 }
 
 static const struct memory_attributes redis = {.flags = MEMORY_FROM_REDIS};

@@ -58,7 +58,9 @@ TEST(layouts_fit_their_size)
     for (uint64_t bytes = 1 << 20; bytes <= UINT64_C(1) << 37; bytes += bytes / 3 + 4097) {
         struct layout l;
 
-        layout_compute(bytes, bytes % 2, &l);
+        struct layout_wants wants = {bytes % 2, bytes % 3 == 0};
+
+        layout_compute(bytes, &wants, &l);
         CHECK(l.pages_at + ((uint64_t)l.shards * l.pages * LAYOUT_UNIT << l.page_shift) <= bytes);
         CHECK(l.pages_at + ((uint64_t)l.shards * (l.pages + 2) * LAYOUT_UNIT << l.page_shift) >
               bytes);

@@ -4,7 +4,8 @@
 #include "check.h"
 #include "redis/page.h"
 
-static const struct command_prefix prefix = {"p*:", 3, "p\\*:", 4};
+static const struct command_prefix prefix = {
+    .text = "p*:", .length = 3, .glob = "p\\*:", .glob_length = 4};
 static struct command command;
 
 static struct redis_op op_of(enum redis_kind kind, const char *key, const char *bytes)

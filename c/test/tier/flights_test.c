@@ -55,7 +55,7 @@ static int outcome_of(double ticket)
 
 static int store(double flight, const char *text, int flags)
 {
-    return finish(&o, tandem_flight_store(c, flight, text, strlen(text), 0, flags, &said));
+    return finish(&o, tandem_flight_store(c, flight, text, strlen(text), 0, NULL, 0, flags, &said));
 }
 
 TEST(others_are_told_what_it_came_to)
@@ -148,7 +148,7 @@ TEST(what_was_written_meanwhile_is_not_overwritten)
     flight = begun("key");
     CHECK_INT(TANDEM_OK, set(c, &o, "key", "newer", 0));
     CHECK_INT(TANDEM_MISS, store(flight, "loaded", 0));
-    CHECK_INT(TANDEM_MISS, tandem_flight_absent(c, flight, 1000, &said));
+    CHECK_INT(TANDEM_MISS, tandem_flight_absent(c, flight, 1000, NULL, 0, &said));
     CHECK_INT(TANDEM_OK, get(c, &o, "key"));
     CHECK_STR("newer", value);
     ended(flight, TANDEM_FLIGHT_GONE, NULL);

@@ -5,6 +5,8 @@ local each = require "resty.tandem.each"
 local options = require "resty.tandem.options"
 local text = require "resty.tandem.text"
 
+local char = string.char
+local concat = table.concat
 local floor = math.floor
 local format = string.format
 local show = text.show
@@ -90,6 +92,108 @@ function _M.flags(given, names)
             return format("opts.%s must be true or false, got %s", name, show(value))
         end
     end
+end
+
+local TAG_LIMIT, TAGS_LIMIT = 200, 1000
+
+--- A tag.
+function _M.tag(self, tag, label)
+    label = label or "tag"
+    if not self.tags then
+        return format('tags need tags = true in the options of cache "%s"', self.name)
+    elseif type(tag) ~= "string" then
+        return format("%s must be a string, got %s", label, show(tag))
+    elseif tag == "" then
+        return label .. " must not be empty"
+    elseif #tag > TAG_LIMIT then
+        return format("%s must be at most %d bytes long, got %d bytes", label, TAG_LIMIT, #tag)
+    end
+end
+
+local function is_tag(tag)
+    return type(tag) == "string" and #tag > 0 and #tag <= TAG_LIMIT
+end
+
+local function is_index(index, n)
+    return type(index) == "number" and index >= 1 and index <= n and index == floor(index)
+end
+
+-- Returns nil, or a sentence.
+local function tags_problem(self, tags, label)
+    if not self.tags then
+        return _M.tag(self, tags)
+    elseif type(tags) ~= "table" then
+        return format("%s must be an array of strings, got %s", label, show(tags))
+    end
+    local n = #tags
+    for index in each(tags) do
+        if not is_index(index, n) then
+            return format("%s must be an array of strings, got a table with the index %s", label,
+                          show(index))
+        end
+    end
+    for i = 1, n do
+        if not is_tag(tags[i]) then
+            return _M.tag(self, tags[i], label .. "[" .. i .. "]")
+        end
+    end
+end
+
+-- Adds tags that are new to the parts; returns how many there are then.
+local function add_tags(parts, seen, count, tags)
+    for i = 1, #tags do
+        local tag = tags[i]
+        if not seen[tag] then
+            seen[tag] = true
+            count = count + 1
+            parts[count] = char(#tag) .. tag
+        end
+    end
+    return count
+end
+
+--- An array of tags, in which each may come twice.
+-- @param label what it is called
+-- @param more nil, or more tags, which have been checked
+-- @return all of them as C wants them, "" for none; or nil and a sentence
+function _M.tags(self, tags, label, more)
+    if tags == nil then
+        return ""
+    end
+    local problem = tags_problem(self, tags, label)
+    if problem then
+        return nil, problem
+    elseif #tags == 1 and not more then
+        return char(#tags[1]) .. tags[1]
+    end
+    local parts = {}
+    if not more and #tags <= TAGS_LIMIT then -- one that comes twice does no harm
+        for i = 1, #tags do
+            parts[i] = char(#tags[i]) .. tags[i]
+        end
+        return concat(parts)
+    end
+    local seen = {}
+    local count = add_tags(parts, seen, more and add_tags(parts, seen, 0, more) or 0, tags)
+    if count > TAGS_LIMIT then
+        return nil, format("%s must be at most %d tags, got %d", label, TAGS_LIMIT, count)
+    end
+    return concat(parts)
+end
+
+--- The opts of a set.
+-- @return its tags, as above; or nil and a sentence
+function _M.set_options(self, opts)
+    if type(opts) ~= "table" then
+        return nil, "opts must be a table or nil, got " .. show(opts)
+    end
+    for name in each(opts) do
+        if name ~= "tags" then
+            return nil, "unknown option opts." .. (type(name) == "string" and text.shorten(name)
+                                                   or show(name))
+        end
+    end
+    return _M.tags(self, opts.tags, "opts.tags")
 end
 
 function _M.glob(pattern, label)

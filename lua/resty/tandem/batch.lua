@@ -51,7 +51,7 @@ local function store_all(batch)
     end
 end
 
-local function take_all(batch, ok, values, err, ttl)
+local function take_all(batch, ok, values, err, ttl, tags)
     if ok and not err and values ~= nil and type(values) ~= "table" then
         err = "the loader must return a table of keys and values, got " .. text.show(values)
     end
@@ -60,16 +60,16 @@ local function take_all(batch, ok, values, err, ttl)
         if ok then
             value = not err and values and values[job.key]
         end
-        loads.take(job, ok, value, err, ttl)
+        loads.take(job, ok, value, err, ttl, tags)
     end
     store_all(batch)
 end
 
 -- Does not raise.
 local function work(batch)
-    local ok, values, err, ttl = loads.call(batch)
+    local ok, values, err, ttl, tags = loads.call(batch)
     if not batch.ended then
-        local taken, problem = pcall(take_all, batch, ok, values, err, ttl)
+        local taken, problem = pcall(take_all, batch, ok, values, err, ttl, tags)
         if not taken then
             fail_all(batch, loads.sentence(problem))
         end

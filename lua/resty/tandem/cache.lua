@@ -177,9 +177,11 @@ end
 -- @tparam string key
 -- @param value what the codec takes: with the default one a string
 -- @tparam[opt] number ttl seconds, milliseconds count; 0: never expires; default: the option `ttl`
+-- @tparam[opt] table opts tags, an array of strings: the value is gone with any of them
+-- (invalidate_tag); in a cache with tags = true
 -- @return true; or true, "queued: ..." when Redis will be told without this call waiting for it; or
 -- true, "not in Redis: ..." when Redis cannot be told and memory carries on alone; or nil, err
-function _M.set(self, key, value, ttl)
+function _M.set(self, key, value, ttl, opts)
     if not self.handle then
         error(not_open(self), 2)
     end
@@ -201,13 +203,47 @@ function _M.set(self, key, value, ttl)
             error(problem, 2)
         end
     end
+    local tags = ""
+    if opts ~= nil and not outcome.is_tier[opts] then
+        tags, problem = arguments.set_options(self, opts)
+        if problem then
+            error(problem, 2)
+        end
+    end
     local flags = self.flags or write_flags()
     if not flags then
         return nil, outcome.no_wait()
     end
 
-    local status = C.tandem_set(self.handle, key, #key, bytes, #bytes, ms, flags, result)
+    local status
+    if tags == "" then
+        status = C.tandem_set(self.handle, key, #key, bytes, #bytes, ms, flags, result)
+    else
+        status = C.tandem_set_tagged(self.handle, key, #key, bytes, #bytes, ms, tags, #tags, flags,
+                                     result)
+    end
     status, err = settle(self, status)
+    return outcome.written(self, status, err, flags)
+end
+
+--- Makes every value that has a tag go, in both tiers and on all hosts, however many there are.
+-- @tparam string tag
+-- @return true; or true, "queued: ..." when Redis will be told without this call waiting for it, or
+-- when it is back; or nil, err: then other hosts do not know, and this one's memory has done it
+function _M.invalidate_tag(self, tag)
+    if not self.handle then
+        error(not_open(self), 2)
+    end
+    local problem = arguments.tag(self, tag)
+    if problem then
+        error(problem, 2)
+    end
+    local flags = self.flags or write_flags()
+    if not flags then
+        return nil, outcome.no_wait()
+    end
+
+    local status, err = settle(self, C.tandem_invalidate_tag(self.handle, tag, #tag, flags, result))
     return outcome.written(self, status, err, flags)
 end
 
@@ -320,6 +356,7 @@ function _M.open(checked)
         near = handles.near(core, checked.near, checked.freeze),
         flags = not checked.redis and 0 or nil,
         has_redis = checked.redis ~= nil,
+        tags = checked.tags,
         behind = checked.redis ~= nil and checked.write == "behind",
         encode = codec.encode,
         decode = codec.decode,

@@ -70,6 +70,7 @@ function _M.settings(checked)
     for _, name in ipairs(NAMES) do
         settings[name] = checked[name]
     end
+    settings.tags = ""
     return settings
 end
 
@@ -82,6 +83,13 @@ local function settings_of(self, opts)
     end
     local settings, problem = options.check_fetch(opts)
     if not settings then
+        return nil, problem
+    end
+    settings.tag_list, settings.tags = opts.tags, ""
+    if opts.tags ~= nil then
+        settings.tags, problem = arguments.tags(self, opts.tags, "opts.tags")
+    end
+    if problem then
         return nil, problem
     elseif settings.stale_ttl and settings.stale_ttl > ours.stale_ttl then
         return nil, format("opts.stale_ttl must not be more than the cache's, %.14g, got %s",
@@ -295,9 +303,10 @@ end
 --
 -- @tparam string key
 -- @tparam[opt] table opts ttl, neg_ttl, stale_ttl, jitter, refresh_ahead, lock_timeout,
--- soft_timeout, hard_timeout: as in the options of new, for this call
+-- soft_timeout, hard_timeout: as in the options of new, for this call; tags: of what is loaded
 -- @tparam function loader called with what follows; returns the value, or nil when there is none;
--- or nil, err; thirdly a TTL in seconds, which precedes opts.ttl, less than 0: not to be kept
+-- or nil, err; thirdly a TTL in seconds, which precedes opts.ttl, less than 0: not to be kept;
+-- fourthly an array of tags beside opts.tags
 -- @param ... what the loader is called with
 -- @return value, nil, tier: as get, "loader" when the loader has just made it, "stale" when it is
 -- past its TTL; or nil, nil, "negative" or "loader" when the loader said that there is none; or

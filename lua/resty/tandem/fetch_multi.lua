@@ -116,12 +116,12 @@ end
 -- The loader for a single key, as fetch has it.
 local function for_one(key, loader)
     return function(...)
-        local values, err, ttl = loader({ key }, ...)
+        local values, err, ttl, tags = loader({ key }, ...)
         if not err and values ~= nil and type(values) ~= "table" then
             return nil, "the loader must return a table of keys and values, got "
                 .. text.show(values)
         end
-        return values and values[key], err, ttl
+        return values and values[key], err, ttl, tags
     end
 end
 
@@ -217,7 +217,7 @@ end
 -- past its TTL is answered, and made anew in the background, by one call for all of it
 -- @tparam function loader called with an array of the keys to be made, and what follows it here;
 -- returns a table: key -> value, without those of which there is none; or nil, err; thirdly a TTL
--- in seconds, as fetch has it, for all of them
+-- in seconds, fourthly an array of tags, as fetch has them, for all of them
 -- @param ... what the loader is called with
 -- @return a table: key -> value, without the keys of which there is none; and err when some could
 -- not be had, the table then holding the others.  nil, err in init_by_lua* with Redis

@@ -36,7 +36,7 @@ local caches = {}
 
 -- -- Identity ------------------------------------------------------------------------------------
 
-local IDENTITY = { "memory", "path", "redis", "prefix", "codec" }
+local IDENTITY = { "memory", "path", "redis", "prefix", "codec", "tags" }
 
 local function identity_of(checked)
     return {
@@ -45,6 +45,7 @@ local function identity_of(checked)
         redis = checked.redis and "a Redis" or nil,
         prefix = checked.redis and checked.prefix or nil,
         codec = checked.codec.name,
+        tags = checked.tags,
     }
 end
 
@@ -72,7 +73,7 @@ local function signature(checked)
         tostring(redis.client_name), checked.prefix, tostring(checked.memory_ttl),
         tostring(checked.max_stale), tostring(checked.connect_timeout), tostring(checked.timeout),
         checked.on_redis_error, checked.write, checked.replay, tostring(checked.tracking),
-        tostring(checked.runtime_dir), tostring(checked.stale_ttl),
+        tostring(checked.runtime_dir), tostring(checked.stale_ttl), tostring(checked.tags),
     }) do
         parts[#parts + 1] = #value .. ":" .. value
     end
@@ -108,6 +109,7 @@ local function options_struct(checked, mailbox, rendezvous)
     o.write_behind = checked.write == "behind" and 1 or 0
     o.replay_delete = checked.replay == "delete" and 1 or 0
     o.tracking = checked.tracking and 1 or 0
+    o.tags = checked.tags and 1 or 0
     o.mailbox = mailbox
     return o
 end

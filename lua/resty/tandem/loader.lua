@@ -8,6 +8,7 @@
 local ffi = require "ffi"
 
 local C = require("resty.tandem.lib").C
+local arguments = require "resty.tandem.arguments"
 local codec = require "resty.tandem.codec"
 local events = require "resty.tandem.events"
 local handles = require "resty.tandem.handles"
@@ -22,7 +23,6 @@ local timing = require "resty.tandem.timing"
 
 local format = string.format
 local look = reading.look
-local pairs = pairs
 local pcall = pcall
 local running = coroutine.running
 local select = select
@@ -49,12 +49,6 @@ local GONE = C.TANDEM_FLIGHT_GONE
 
 local PAUSE_MS = 1000       -- after a refresh has failed, this worker tries no other for so long
 local MOST_PAUSED = 10000   -- keys of which that is remembered
-
--- What a loader returns may be what a get or fetch of another key returned, the tier included.
-local IS_TIER = {}
-for _, name in pairs(TIERS) do
-    IS_TIER[name] = true
-end
 
 local _M = {}
 
@@ -127,7 +121,8 @@ end
 
 -- Seconds, as a loader returned them.  Returns ms; or nil, and what is wrong if something is.
 local function ttl_of(job, seconds)
-    if seconds == nil or IS_TIER[seconds] then
+    -- What a loader returns may be what a get or fetch of another key returned.
+    if seconds == nil or outcome.is_tier[seconds] then
         return nil
     elseif type(seconds) == "number" and seconds < 0 then
         return -1
@@ -140,12 +135,22 @@ local function ttl_of(job, seconds)
     return ms
 end
 
-local function absent(job, ms)
+-- The tags that the options and the loader give, as C wants them; or nil, and what is wrong.
+local function tags_of(job, tags)
+    local settings = job.settings
+    if tags == nil or not job.cache.tags then
+        return settings.tags
+    end
+    local label = format('the tags that the loader of key "%s" returned', text.shorten(job.key))
+    return arguments.tags(job.cache, tags, label, settings.tag_list)
+end
+
+local function absent(job, ms, tags)
     local settings = job.settings
     ms = ms or settings.neg_ttl
     if ms > 0 then
         ms = timing.jitter(ms, settings.jitter, random())
-        C.tandem_flight_absent(job.core.handle, job.flight, ms, result)
+        C.tandem_flight_absent(job.core.handle, job.flight, ms, tags, #tags, result)
     end
     job.tier = "loader"
     finish(job, ABSENT)
@@ -153,8 +158,9 @@ end
 
 -- Begins to store what was prepared.  Returns a status.
 local function start_store(job, flags, into)
-    local bytes = job.bytes
-    return C.tandem_flight_store(job.core.handle, job.flight, bytes, #bytes, job.ms, flags, into)
+    local bytes, tags = job.bytes, job.tags
+    return C.tandem_flight_store(job.core.handle, job.flight, bytes, #bytes, job.ms, tags, #tags,
+                                 flags, into)
 end
 
 -- Returns a status and what it is about.
@@ -177,8 +183,8 @@ local function take_theirs(job)
     end
 end
 
--- What is to be stored of a value: job.bytes and .ms.  Nothing, if the job has ended.
-local function prepare(job, value, ms)
+-- What is to be stored of a value: job.bytes, .ms and .tags.  Nothing, if the job has ended.
+local function prepare(job, value, ms, tags)
     local cache, settings = job.cache, job.settings
     local bytes, err = cache.encode(value)
     if not bytes then
@@ -195,7 +201,7 @@ local function prepare(job, value, ms)
         return finish(job, UNKEPT)
     end
 
-    job.bytes, job.ms = bytes, timing.jitter(ms, settings.jitter, random())
+    job.bytes, job.ms, job.tags = bytes, timing.jitter(ms, settings.jitter, random()), tags
 end
 
 -- The end of a job whose value was to be stored, and of which that came.
@@ -214,20 +220,23 @@ local function settle(job, status, tier)
 end
 
 -- What the loader returned of the job's key.  Ends the job, or prepares it.
-local function take(job, ok, value, err, ttl)
+local function take(job, ok, value, err, ttl, tags)
     if not ok then
         return fail(job, format('the loader of key "%s" raised: %s', text.shorten(job.key), value))
     elseif err then
         return fail(job, sentence(err))
     end
     local ms, problem = ttl_of(job, ttl)
+    if not problem then
+        tags, problem = tags_of(job, tags)
+    end
     if problem then
         return fail(job, problem)
     end
     if value == nil or codec.is_null(value) then
-        return absent(job, ms)
+        return absent(job, ms, tags)
     end
-    return prepare(job, value, ms)
+    return prepare(job, value, ms, tags)
 end
 
 --- The same, and does not raise: what does, codecs say, is the job's error.
@@ -244,12 +253,12 @@ local function call_loader(job)
     local outer = loading[me]
     loading[me] = job
     local began = C.tandem_now_ms()
-    local ok, value, err, ttl = xpcall(job.loader, explain, unpack(job.arguments, 1, job.n))
+    local ok, value, err, ttl, tags = xpcall(job.loader, explain, unpack(job.arguments, 1, job.n))
     loading[me] = outer
     if ok and not err and not job.ended then
         core.load_ms = timing.average(core.load_ms, C.tandem_now_ms() - began)
     end
-    return ok, value, err, ttl
+    return ok, value, err, ttl, tags
 end
 
 local function take_and_store(job, ...)
@@ -261,9 +270,9 @@ end
 
 -- Does not raise.
 local function work(job)
-    local ok, value, err, ttl = call_loader(job)
+    local ok, value, err, ttl, tags = call_loader(job)
     if not job.ended then
-        local taken, problem = pcall(take_and_store, job, ok, value, err, ttl)
+        local taken, problem = pcall(take_and_store, job, ok, value, err, ttl, tags)
         if not taken then
             fail(job, sentence(problem))
         end

@@ -213,10 +213,6 @@ local function near(value)
     return checked, nil, sentence
 end
 
-local function is_true(value)
-    return value == true
-end
-
 local function is_redis(value)
     return value == "redis"
 end
@@ -247,7 +243,7 @@ local OPTIONS = {
     { name = "hard_timeout", check = seconds { over = 0 }, default = 30 },
     { name = "lock", check = not_yet(one_of("host", "redis"), is_redis), default = "host",
       later = true },
-    { name = "tags", check = not_yet(boolean, is_true), default = false, later = true },
+    { name = "tags", check = boolean, default = false, identity = true },
     { name = "freeze", check = boolean, default = false },
     { name = "near", check = near, default = true },
     { name = "runtime_dir", check = c_string },
@@ -266,6 +262,7 @@ for _, row in ipairs(OPTIONS) do
         FETCH[#FETCH + 1] = { name = row.name, check = row.check }
     end
 end
+FETCH[#FETCH + 1] = { name = "tags", check = anything } -- arguments.lua knows what
 
 -- -- Unknown options -----------------------------------------------------------------------------
 

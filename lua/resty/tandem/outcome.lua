@@ -22,6 +22,13 @@ _M.TIERS = {
     [C.TANDEM_TIER_NEGATIVE] = "negative",
 }
 
+--- What a read returns thirdly -> true: it may be passed on with the value, to where another
+-- argument is looked for.
+_M.is_tier = {}
+for _, name in pairs(_M.TIERS) do
+    _M.is_tier[name] = true
+end
+
 --- The sentence in a tandem_result.
 function _M.message(result)
     return str(result.error, result.error_length)

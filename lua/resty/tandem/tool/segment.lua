@@ -63,7 +63,7 @@ function _M.open(name, words)
     return setmetatable({
         path = path, handle = ffi.gc(out[0], C.tandem_segment_close), name = str(d.name),
         identity = str(d.identity), bytes = d.bytes, slots = d.slots, shards = d.shards,
-        with_redis = d.with_redis == 1,
+        with_redis = d.with_redis == 1, with_tags = d.with_tags == 1,
     }, Segment)
 end
 
@@ -181,7 +181,7 @@ end
 --- The cache itself: of its memory alone, or with words.redis of both tiers.  Raises when it cannot
 -- be opened.
 function Segment:open_cache(words)
-    local opts = { near = false, runtime_dir = words.runtime_dir }
+    local opts = { near = false, runtime_dir = words.runtime_dir, tags = self.with_tags }
     if words.redis then
         if not self.with_redis then
             fail(NOT_OPENED, "this cache has no Redis: leave out --redis")
