@@ -57,7 +57,8 @@ describe(TITLE:format(ENTRIES, BOUND_MS), function()
     teardown(run.cleanup)
 
     -- Making so many strings, and an array of them, is Lua's own affair: it doubles its table of
-    -- strings, and marks an array, in one go.
+    -- strings, and marks an array, in one go.  That is 10 ms or 40, as caches have it; to go through
+    -- all entries in one turn would be 300.
     local function of_lua_itself()
         return tonumber(web:eval(([[
             local seen = watch(function()
@@ -92,8 +93,8 @@ describe(TITLE:format(ENTRIES, BOUND_MS), function()
     end
 
     check("keys of a pattern", 1000, "return #cache:keys('even:*000')")
-    check("scan", ENTRIES, "local n = 0 for _ in cache:scan() do n = n + 1 end return n", 1)
-    check("keys", ENTRIES, "return #cache:keys()", 2)
+    check("scan", ENTRIES, "local n = 0 for _ in cache:scan() do n = n + 1 end return n", 2)
+    check("keys", ENTRIES, "return #cache:keys()", 4)
     check("delete_by_pattern", ENTRIES / 2, "return cache:delete_by_pattern('odd:*')")
     it("(what is left expires)", function()
         assert.are.equal(tostring(ENTRIES / 2), web:eval([[

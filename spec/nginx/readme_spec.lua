@@ -215,6 +215,33 @@ describe("the README", function()
         assert.is_nil(stats.tracking.trouble)
     end)
 
+    it("says which rights tags need besides", function()
+        local text = section("## Questions")
+        local command = replace_one(assert(blocks("sh", text)[1]), "redis-cli ",
+                                    "redis-cli -p " .. server.port .. " ")
+        local more = assert(text:match("With `tags = true` also `([^`]*)`"))
+        assert.equal("OK\n", (run.run({ "sh", "-c", command:gsub("%s*$", " ") .. more })))
+        local cache = assert(require("resty.tandem").new("pages-tagged", {
+            redis = "redis://pages:secret@127.0.0.1:" .. server.port, prefix = "pages:",
+            memory = "2m", tags = true,
+        }))
+        assert.is_true(cache:set("key", "value", 60, { tags = { "a" } }))
+        assert.is_true(cache:set("untagged", "value"))
+        assert.is_true(cache:add("added", "1", 60))
+        assert.is_true(cache:replace("added", "2"))
+        assert.equal(3, cache:incr("added"))
+        assert.equal(1.5, cache:incr("counted", 1.5, 0, 60))
+        assert.is_true(cache:expire("added", 0))
+        assert.is_true(cache:exists("key"))
+        assert.is_true(cache:invalidate_tag("a"))
+        assert.is_nil((cache:get("key")))
+        assert.is_true(cache:delete("added"))
+        assert.equal(1, cache:delete_by_pattern("un*"))
+        assert.is_true(cache:clear())
+        assert.equal(0, cache:stats().redis.errors)
+        cache:close()
+    end)
+
     it("lists every option with its default", function()
         local text, named = section("### new"), {}
         for names, defaults in text:gmatch("\n| (`[^|]*`) | ([^|\n]*) |") do

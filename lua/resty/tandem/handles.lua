@@ -8,6 +8,7 @@
 local ffi = require "ffi"
 
 local C = require("resty.tandem.lib").C
+local each = require "resty.tandem.each"
 local host = require "resty.tandem.host"
 local near = require "resty.tandem.near"
 local text = require "resty.tandem.text"
@@ -119,7 +120,7 @@ end
 local core_of = setmetatable({}, { __mode = "kv" })
 
 local function close_near(core)
-    for _, table_of in pairs(core.near) do
+    for _, table_of in each(core.near) do
         near.close(table_of)
     end
 end
@@ -130,7 +131,7 @@ local function collect_handle(handle)
     local core = core_of[handle]
     if core then
         core.handle = nil
-        for object in pairs(core.objects) do
+        for object in each(core.objects) do
             object.handle, object.near = nil, nil
         end
         close_near(core)

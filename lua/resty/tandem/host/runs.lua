@@ -11,9 +11,9 @@
 -- nothing.  One timer looks, and only while there are runs to look after.
 
 local C = require("resty.tandem.lib").C
+local each = require "resty.tandem.each"
 
 local next = next
-local pairs = pairs
 local pcall = pcall
 
 local LOOK_MS = 100         -- how often runs are looked after
@@ -49,7 +49,7 @@ return function(api)
 
     local function look_after()
         local now = C.tandem_now_ms()
-        for run in pairs(watched) do
+        for run in each(watched) do
             if is_gone(run, now) then
                 drop(run)
                 run.gone(run)
