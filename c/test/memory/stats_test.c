@@ -53,6 +53,27 @@ TEST(the_sum_is_that_of_all_to_the_nanosecond)
     memory_close(m);
 }
 
+TEST(a_counter_that_wraps_begins_again)
+{
+    struct memory *m = open_small();
+    _Atomic uint64_t *count = m->counters->count + COUNT_MEMORY_SETS;
+    double before = memory_metric(m, COUNT_MEMORY_SETS);
+
+    atomic_fetch_sub(count, 1);
+    memory_count(m, COUNT_MEMORY_SETS, 3);
+    CHECK_INT(before + 2, memory_metric(m, COUNT_MEMORY_SETS));
+    atomic_store(count, UINT64_MAX);
+    CHECK(memory_metric(m, COUNT_MEMORY_SETS) > 1e19);
+    memory_count(m, COUNT_MEMORY_SETS, 3);
+    CHECK_INT(2, memory_metric(m, COUNT_MEMORY_SETS));
+    CHECK_INT(0, memory_metric(m, COUNT_MEMORY_SETS + 1));
+    atomic_store(&m->histograms->of[HISTOGRAM_FETCH_LOAD].sum_ns, UINT64_MAX);
+    memory_observe(m, HISTOGRAM_FETCH_LOAD, 1000000001);
+    CHECK_INT(1, observed(m, HISTOGRAM_FETCH_LOAD));
+    CHECK_INT(1, llround(sum));
+    memory_close(m);
+}
+
 enum { PROCESSES = 4, ROUNDS = 30 };
 
 /* What a process has begun and ended, in memory that outlives it. */

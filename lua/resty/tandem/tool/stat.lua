@@ -22,13 +22,18 @@ local function row(name, text, columns)
     terminal.say("%s", ("  %-14s "):format(name) .. show.text(text, columns - 18))
 end
 
+-- What a counter has grown by; 0 for one that has begun again.
+local function growth(count, before)
+    return math.max(count - before, 0)
+end
+
 -- How often a second since last time; the number itself without one.
 local function rate(now, before, seconds, tier, name)
     local count = now[tier][name]
     if not before then
         return show.count(count)
     end
-    return ("%s/s"):format(show.count((count - before[tier][name]) / seconds))
+    return ("%s/s"):format(show.count(growth(count, before[tier][name]) / seconds))
 end
 
 local function histogram_row(title, h, columns)
@@ -93,8 +98,8 @@ local function say(segment, now, before, seconds)
     local columns = terminal.columns() or 120
     terminal.say("%s", terminal.paint("bold", show.text(segment.name, columns - 14)) .. "  "
         .. show.size(segment.bytes) .. "  " .. os.date("%H:%M:%S"))
-    local hits = before and now.hits - before.hits or now.hits
-    local misses = before and now.misses - before.misses or now.misses
+    local hits = growth(now.hits, before and before.hits or 0)
+    local misses = growth(now.misses, before and before.misses or 0)
     row("hit rate", bar(hits, hits + misses, columns) .. show.percent(hits, hits + misses)
         .. (before and (" of %s lookups/s"):format(show.count((hits + misses) / seconds))
             or (" of %s lookups"):format(show.count(hits + misses))), columns)
