@@ -57,8 +57,8 @@ describe(TITLE:format(ENTRIES, BOUND_MS), function()
     teardown(run.cleanup)
 
     -- Making so many strings, and an array of them, is Lua's own affair: it doubles its table of
-    -- strings, and marks an array, in one go.  That is 10 ms or 40, as caches have it; to go through
-    -- all entries in one turn would be 300.
+    -- strings, and marks an array, in one go.  That is 10 ms or 40, as caches have it; to go
+    -- through all entries in one turn would be 300.
     local function of_lua_itself()
         return tonumber(web:eval(([[
             local seen = watch(function()
