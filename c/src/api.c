@@ -221,7 +221,7 @@ int api_wrong_key(const tandem_cache *cache, const char *key, size_t key_length,
         return result_say(result, TANDEM_EINVAL, "the key has %zu bytes, at most %d are allowed",
                           key_length, MEMORY_KEY_MAX);
     return result_say(result, TANDEM_EINVAL,
-                      "keys that begin with " TIER_RESERVED " are reserved for the library");
+                      "keys that begin with " RESERVED " are reserved for the library");
 }
 
 int api_check_write(const tandem_cache *cache, const char *key, size_t key_length,

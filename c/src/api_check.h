@@ -20,8 +20,7 @@ static inline int api_check_key(const tandem_cache *cache, const char *key, size
 {
     result_clear(result);
     if (!cache || !key || key_length - 1 >= MEMORY_KEY_MAX ||
-        (key[0] == TIER_RESERVED[0] && key_length >= sizeof(TIER_RESERVED) - 1 &&
-         memcmp(key, TIER_RESERVED, sizeof(TIER_RESERVED) - 1) == 0))
+        (key[0] == RESERVED[0] && reserved_is(key, key_length)))
         return api_wrong_key(cache, key, key_length, result);
     return TANDEM_OK;
 }

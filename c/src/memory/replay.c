@@ -12,6 +12,7 @@
 
 #include "base/glob.h"
 #include "base/hash.h"
+#include "base/reserved.h"
 #include "memory/lock.h"
 #include "memory/memory.h"
 #include "memory/view.h"
@@ -224,14 +225,7 @@ bool memory_replay_next(struct memory *m, enum memory_replay_kind kind, uint32_t
     return found;
 }
 
-/* An invalidation of a tag: that is of other keys, too. */
-static bool is_reserved(const struct layout_replay *e)
-{
-    static const char begin[] = "#tandem:";
-
-    return e->key_length >= sizeof(begin) - 1 && memcmp(e->key, begin, sizeof(begin) - 1) == 0;
-}
-
+/* Not invalidations of tags: those are of other keys, too. */
 void memory_replay_remove(struct memory *m, const char *glob, size_t glob_length)
 {
     if (memory_replay_count(m) == 0 || !hold(m, MEMORY_LOCK_US))
@@ -239,7 +233,8 @@ void memory_replay_remove(struct memory *m, const char *glob, size_t glob_length
     for (uint32_t i = 0; i < m->layout.replays; i++) {
         struct layout_replay *e = m->replays + i;
 
-        if (atomic_load_explicit(&e->number, memory_order_relaxed) && !is_reserved(e) &&
+        if (atomic_load_explicit(&e->number, memory_order_relaxed) &&
+            !reserved_is(e->key, e->key_length) &&
             (!glob || glob_match(glob, glob_length, e->key, e->key_length)))
             forget(m, e);
     }

@@ -85,13 +85,19 @@ static bool greet(struct redis_client *c, enum client_greeting greeting, int wor
            conn_expect(&c->conn, due);
 }
 
+bool client_tell_script(struct redis_client *c)
+{
+    const char *script[] = {"SCRIPT", "LOAD", tagged_script};
+
+    return greet(c, GREETING_SCRIPT, 3, script);
+}
+
 static bool append_greeting(struct redis_client *c)
 {
     const struct url *url = &c->url;
     const char *auth[] = {"AUTH", url->username[0] ? url->username : url->password, url->password};
     const char *name[] = {"CLIENT", "SETNAME", c->name};
     const char *info[] = {"INFO", "server"};
-    const char *script[] = {"SCRIPT", "LOAD", tagged_script};
     const char *ping[] = {"PING"};
     char db[16];
     const char *select[] = {"SELECT", db};
@@ -103,8 +109,7 @@ static bool append_greeting(struct redis_client *c)
            (!c->name || greet(c, GREETING_NAME, 3, name)) &&
            (!atomic_load_explicit(&c->identify, memory_order_relaxed) ||
             greet(c, GREETING_INFO, 2, info)) &&
-           (!c->command_prefix.script || greet(c, GREETING_SCRIPT, 3, script)) &&
-           greet(c, GREETING_PING, 1, ping);
+           (!c->command_prefix.script || client_tell_script(c)) && greet(c, GREETING_PING, 1, ping);
 }
 
 static void dialled(struct redis_client *c, enum dial_status status, int64_t now_ms)

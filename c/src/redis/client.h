@@ -111,6 +111,9 @@ struct client_wish {
 struct client_wish client_round(struct redis_client *client, const uint32_t events[CLIENT_WATCHES],
                                 int64_t now_ms);
 
+/* Appends the script of tagged.h, which the server will know by its SHA1.  False: no memory. */
+bool client_tell_script(struct redis_client *client);
+
 /* From now on an answer is listened for, or for the next one. */
 static inline void client_listen(struct redis_client *client, int64_t now_ms)
 {

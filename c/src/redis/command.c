@@ -38,22 +38,26 @@ static void add_set_options(struct bytes *to, const struct redis_op *op)
         words_text(to, condition_of(op));
 }
 
+struct bytes *command_add_value(struct command *c, const struct redis_op *op)
+{
+    if (op->value_length < COMMAND_BODY_BYTES) {
+        words_word(&c->head, op->value, op->value_length);
+        return &c->head;
+    }
+    words_count(&c->head, '$', op->value_length);
+    c->body = op->value;
+    c->body_length = op->value_length;
+    bytes_add(&c->tail, "\r\n", 2);
+    return &c->tail;
+}
+
 static void encode_set(struct command *c, const struct command_prefix *prefix,
                        const struct redis_op *op)
 {
     words_count(&c->head, '*', (op->ttl_ms > 0 ? 5u : 3u) + (condition_of(op) ? 1u : 0u));
     words_text(&c->head, "SET");
     words_joined(&c->head, prefix->text, prefix->length, op->key, op->key_length);
-    if (op->value_length < COMMAND_BODY_BYTES) {
-        words_word(&c->head, op->value, op->value_length);
-        add_set_options(&c->head, op);
-        return;
-    }
-    words_count(&c->head, '$', op->value_length);
-    c->body = op->value;
-    c->body_length = op->value_length;
-    bytes_add(&c->tail, "\r\n", 2);
-    add_set_options(&c->tail, op);
+    add_set_options(command_add_value(c, op), op);
 }
 
 /* A script, because a key that is about to expire may do so between two commands.  Its arguments: the command,

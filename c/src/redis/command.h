@@ -13,7 +13,7 @@
 enum { COMMAND_SCAN_COUNT = 500, COMMAND_BODY_BYTES = 16 << 10 };
 
 /* After the prefix: the channel on which a cache says what tracking does not. */
-#define COMMAND_CHANNEL "#tandem:changed"
+#define COMMAND_CHANNEL RESERVED "changed"
 
 /* What goes before every key, and the same as a glob that matches just itself. */
 struct command_prefix {
@@ -46,6 +46,10 @@ bool command_encode(struct command *command, const struct command_prefix *prefix
 /* Which of its replies the first, or the second, is; as it is encoded now. */
 enum reply_part command_part(const struct command_prefix *prefix, const struct redis_op *op,
                              unsigned reply);
+
+/* For tagged.c: adds the operation's value, which if it is large stays where it is.  What follows it goes to what
+ * this returns. */
+struct bytes *command_add_value(struct command *command, const struct redis_op *op);
 
 size_t command_left(const struct command *command);
 

@@ -7,7 +7,6 @@
 #include "base/clock.h"
 #include "redis/patience.h"
 #include "redis/quote.h"
-#include "redis/words.h"
 
 enum {
     CHUNK_BYTES =
@@ -106,19 +105,11 @@ void pipeline_take_queued(struct redis_client *c, int64_t now_ms)
 /* The server has forgotten the script: it is told once more, before anything else that waits. */
 static void tell_script(struct redis_client *c, int64_t now_ms)
 {
-    static const char *const words[] = {"SCRIPT", "LOAD", tagged_script};
-    struct bytes command = {0};
-
     c->script_lost = false;
     if (pipeline_due(c) == 0)
         client_listen(c, now_ms);
-    words_count(&command, '*', 3);
-    for (int i = 0; i < 3; i++)
-        words_text(&command, words[i]);
-    if (!command.failed && conn_reserve(&c->conn, 1) &&
-        conn_append(&c->conn, command.data, command.length))
-        conn_expect(&c->conn, (struct conn_due){NULL, 0, GREETING_SCRIPT});
-    bytes_free(&command);
+    if (conn_reserve(&c->conn, 1))
+        client_tell_script(c);
 }
 
 /* Begins with the next operation that waits.  False: there is none. */

@@ -16,6 +16,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/reserved.h"
+
 struct redis_client;
 
 enum redis_kind {
@@ -37,8 +39,8 @@ enum redis_kind {
 enum { REDIS_TAG_MAX = 200, REDIS_TAG_GENERATION = 17 };
 
 /* What a key that holds a tag's generation, or the tags of a key, begins with, after the prefix. */
-#define REDIS_TAG_KEY "#tandem:tag:"
-#define REDIS_TAGS_KEY "#tandem:tags:"
+#define REDIS_TAG_KEY RESERVED "tag:"
+#define REDIS_TAGS_KEY RESERVED "tags:"
 
 enum redis_status {
     REDIS_DONE = 0, /* answered; for REDIS_GET present */

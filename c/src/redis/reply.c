@@ -9,8 +9,6 @@
 #include "redis/quote.h"
 #include "redis/tagged.h"
 
-#define RESERVED "#tandem:"
-
 enum { CURSOR_DIGITS = 20 }; /* of an unsigned 64-bit number */
 
 static bool garbage(struct redis_op *op, const struct reply_source *source)
@@ -113,19 +111,13 @@ bool reply_is_key(const redisReply *key, const struct command_prefix *prefix)
            (prefix->length == 0 || memcmp(key->str, prefix->text, prefix->length) == 0);
 }
 
-/* The reserved names hold what the library keeps beside the values; all of them go with clear, and a glob
- * is none of their business. */
-static bool is_reserved(const char *key, size_t length)
-{
-    return length >= sizeof(RESERVED) - 1 && memcmp(key, RESERVED, sizeof(RESERVED) - 1) == 0;
-}
-
+/* Of the reserved names all go with clear, and a glob is none of their business. */
 static bool is_listed(const struct redis_op *op, const struct command_prefix *prefix,
                       const redisReply *key)
 {
     return reply_is_key(key, prefix) &&
            ((op->kind == REDIS_SCAN_UNLINK && !op->key) ||
-            !is_reserved(key->str + prefix->length, (size_t)key->len - prefix->length));
+            !reserved_is(key->str + prefix->length, (size_t)key->len - prefix->length));
 }
 
 static bool is_cursor(const redisReply *reply)

@@ -9,8 +9,6 @@
 #include "redis/page.h"
 #include "redis/words.h"
 
-#define RESERVED "#tandem:"
-
 /* KEYS: the value's, and its list's; ARGV: what to do, what tags' keys begin with, and more for each.
  *
  * A tag lives four times as long as what is tagged with it, or a day, so that it hardly ever has to be made to
@@ -192,20 +190,6 @@ static void add_set_rest(struct bytes *to, const struct redis_op *op)
     words_word(to, op->tags, op->tags_length);
 }
 
-static void add_set(struct command *c, const struct redis_op *op)
-{
-    if (op->value_length < COMMAND_BODY_BYTES) {
-        words_word(&c->head, op->value, op->value_length);
-        add_set_rest(&c->head, op);
-        return;
-    }
-    words_count(&c->head, '$', op->value_length);
-    c->body = op->value;
-    c->body_length = op->value_length;
-    bytes_add(&c->tail, "\r\n", 2);
-    add_set_rest(&c->tail, op);
-}
-
 static void add_incr(struct bytes *to, const struct redis_op *op)
 {
     char text[NUMBER_BYTES];
@@ -236,7 +220,7 @@ void tagged_encode(struct command *c, const struct command_prefix *prefix,
     case REDIS_SET:
     case REDIS_ADD:
     case REDIS_REPLACE:
-        add_set(c, op);
+        add_set_rest(command_add_value(c, op), op);
         break;
     case REDIS_EXPIRE:
         words_integer(to, op->ttl_ms > 0 ? op->ttl_ms : 0);
@@ -249,12 +233,6 @@ void tagged_encode(struct command *c, const struct command_prefix *prefix,
     }
 }
 
-static bool is_reserved(const struct page_item *item)
-{
-    return item->length >= sizeof(RESERVED) - 1 &&
-           memcmp(item->bytes, RESERVED, sizeof(RESERVED) - 1) == 0;
-}
-
 bool tagged_encode_unlink(struct bytes *to, const struct command_prefix *prefix,
                           const struct redis_op *op)
 {
@@ -263,13 +241,13 @@ bool tagged_encode_unlink(struct bytes *to, const struct command_prefix *prefix,
 
     first = page_next(op->reply, op->reply_length, 0, &item); /* behind the cursor */
     for (at = first; (at = page_next(op->reply, op->reply_length, at, &item));)
-        count += !is_reserved(&item);
+        count += !reserved_is(item.bytes, item.length);
     if (!count)
         return false;
     words_count(to, '*', 1 + count);
     words_text(to, "UNLINK");
     for (at = first; (at = page_next(op->reply, op->reply_length, at, &item));)
-        if (!is_reserved(&item))
+        if (!reserved_is(item.bytes, item.length))
             add_reserved(to, prefix, REDIS_TAGS_KEY, item.bytes, item.length);
     return true;
 }

@@ -53,13 +53,6 @@ static bool item_at(const char *page, size_t page_length, size_t at, struct item
     return true;
 }
 
-static bool is_reserved(const struct item *item)
-{
-    size_t n = sizeof(TIER_RESERVED) - 1;
-
-    return item->length >= n && memcmp(item->bytes, TIER_RESERVED, n) == 0;
-}
-
 /* Takes the library's own keys out of a page, in place.  Says how many keys are left. */
 static size_t leave_out_reserved(char *page, size_t *page_length, size_t first)
 {
@@ -67,7 +60,7 @@ static size_t leave_out_reserved(char *page, size_t *page_length, size_t first)
     struct item item;
 
     for (size_t at = first; item_at(page, *page_length, at, &item); at = item.end) {
-        if (is_reserved(&item))
+        if (reserved_is(item.bytes, item.length))
             continue;
         memmove(page + kept, page + at, item.end - at);
         kept += item.end - at;

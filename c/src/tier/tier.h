@@ -12,6 +12,7 @@
 #ifndef TANDEM_TIER_TIER_H
 #define TANDEM_TIER_TIER_H
 
+#include "base/reserved.h"
 #include "memory/memory.h"
 #include "redis/redis.h"
 #include "tandem.h"
@@ -22,9 +23,6 @@
 #include "tier/replay.h"
 #include "tier/tags.h"
 #include "tier/tracking.h"
-
-/* Key names that begin so belong to the library. */
-#define TIER_RESERVED "#tandem:"
 
 struct tier {
     struct tier *next; /* the registry's; process lock */

@@ -9,7 +9,7 @@
 #include "tier/readback.h"
 #include "tier/request.h"
 
-#define CANARY TIER_RESERVED "canary"
+#define CANARY RESERVED "canary"
 
 enum {
     PAUSE_MS = 30000, /* after a server has refused to track */
@@ -203,9 +203,7 @@ void tracking_invalidate(void *context, const char *key, size_t key_length)
         memory_count(tier->memory, COUNT_TRACKING_MESSAGES, 1);
         return;
     }
-    if (key_length > MEMORY_KEY_MAX || key_length == 0 ||
-        (key_length >= sizeof(TIER_RESERVED) - 1 &&
-         memcmp(key, TIER_RESERVED, sizeof(TIER_RESERVED) - 1) == 0))
+    if (key_length > MEMORY_KEY_MAX || key_length == 0 || reserved_is(key, key_length))
         return;
     memory_invalidate(tier->memory, key, key_length, MEMORY_LOCK_IO_US);
     memory_count(tier->memory, COUNT_TRACKING_MESSAGES, 1);

@@ -22,7 +22,7 @@ struct change {
     const char *tags; /* names: tags.h */
     size_t tags_length;
     const struct loaded *loaded;      /* a loader's value: what that was made from; else NULL */
-    const struct memory_token *token; /* since when its tags have to hold; NULL: now */
+    const struct memory_token *token; /* of when its tags have to hold; NULL: of now */
 };
 
 /* Does it in memory alone, as if Redis had said yes at this moment.  What memory answers. */
@@ -40,13 +40,10 @@ static int change_memory(struct tier *tier, const struct change *c,
     else
         a = freshness_memory_only(now_ms, c->ttl_ms);
     tags_attach(tier, TAGS_NAMES, c->tags, c->tags_length,
-                c->loaded  ? c->loaded->token.tags
-                : c->token ? c->token->tags
-                           : memory_tag_number(tier->memory),
-                &tags, &a);
+                c->token ? c->token->tags : memory_tag_number(tier->memory), &tags, &a);
     if (c->loaded)
         return memory_fill(tier->memory, c->key, c->key_length, c->value, c->value_length, &a,
-                           &c->loaded->token, lock_us);
+                           c->token, lock_us);
     return memory_put(tier->memory, c->key, c->key_length, c->value, c->value_length, &a, lock_us);
 }
 
@@ -183,7 +180,7 @@ static int change(tandem_cache *cache, const struct change *c, int flags, tandem
         status = write_submit_behind(cache, r, c->key, c->key_length, flags, result);
     } else {
         if (r && c->loaded)
-            r->token = c->loaded->token;
+            r->token = *c->token;
         else if (r)
             memory_token_read(tier->memory, c->key, c->key_length, &r->token);
         status = request_submit(cache, r, true, flags, result);
@@ -224,7 +221,8 @@ int write_loaded(tandem_cache *cache, const char *key, size_t key_length, const 
                        .ttl_ms = freshness_kept_ms(&cache->rules, ttl_ms),
                        .tags = tags,
                        .tags_length = tags_length,
-                       .loaded = loaded};
+                       .loaded = loaded,
+                       .token = &loaded->token};
     int status = change(cache, &c, flags, result);
 
     if (status == TANDEM_OK)
