@@ -26,37 +26,59 @@ function _M.not_open(self)
     return format('cache "%s" is closed', self.name)
 end
 
-function _M.key(self, key, label)
+-- Names what is wrong: a thing, or the i-th of an array.
+local function place(label, i)
+    return i and label .. "[" .. i .. "]" or label
+end
+
+-- A string of 1 to so many bytes.
+local function string_problem(value, limit, label, i)
+    if type(value) ~= "string" then
+        return format("%s must be a string, got %s", place(label, i), show(value))
+    elseif value == "" then
+        return place(label, i) .. " must not be empty"
+    elseif #value > limit then
+        return format("%s must be at most %d bytes long, got %d bytes", place(label, i), limit,
+                      #value)
+    end
+end
+
+-- An array, each item of which passes check(self, item, label, i).
+local function array_problem(self, list, label, check)
+    if type(list) ~= "table" then
+        return format("%s must be an array of strings, got %s", label, show(list))
+    end
+    local n = #list
+    for index in each(list) do
+        if type(index) ~= "number" or index < 1 or index > n or index ~= floor(index) then
+            return format("%s must be an array of strings, got a table with the index %s", label,
+                          show(index))
+        end
+    end
+    for i = 1, n do
+        local problem = check(self, list[i], label, i)
+        if problem then
+            return problem
+        end
+    end
+end
+
+--- A key.
+-- @param label what it is called, or the array is of which it is the i-th
+function _M.key(self, key, label, i)
     label = label or "key"
-    if type(key) ~= "string" then
-        return format("%s must be a string, got %s", label, show(key))
-    elseif key == "" then
-        return label .. " must not be empty"
-    elseif #key > self.key_limit then
-        return format("%s must be at most %d bytes long, got %d bytes", label, self.key_limit, #key)
+    local problem = string_problem(key, self.key_limit, label, i)
+    if problem then
+        return problem
     elseif sub(key, 1, #RESERVED) == RESERVED then
-        return format('%s must not begin with "%s", which is reserved, got %s', label, RESERVED,
-                      show(key))
+        return format('%s must not begin with "%s", which is reserved, got %s', place(label, i),
+                      RESERVED, show(key))
     end
 end
 
 --- An array of keys.
 function _M.keys(self, keys)
-    if type(keys) ~= "table" then
-        return "keys must be an array of strings, got " .. show(keys)
-    end
-    local n = #keys
-    for index in each(keys) do
-        if type(index) ~= "number" or index < 1 or index > n or index ~= floor(index) then
-            return "keys must be an array of strings, got a table with the index " .. show(index)
-        end
-    end
-    for i = 1, n do
-        local problem = _M.key(self, keys[i], "keys[" .. i .. "]")
-        if problem then
-            return problem
-        end
-    end
+    return array_problem(self, keys, "keys", _M.key)
 end
 
 --- @return ttl in milliseconds; or nil and a sentence
@@ -96,47 +118,16 @@ end
 
 local TAG_LIMIT, TAGS_LIMIT = 200, 1000
 
---- A tag.
-function _M.tag(self, tag, label)
-    label = label or "tag"
+local function no_tags(self)
     if not self.tags then
         return format('tags need tags = true in the options of cache "%s"', self.name)
-    elseif type(tag) ~= "string" then
-        return format("%s must be a string, got %s", label, show(tag))
-    elseif tag == "" then
-        return label .. " must not be empty"
-    elseif #tag > TAG_LIMIT then
-        return format("%s must be at most %d bytes long, got %d bytes", label, TAG_LIMIT, #tag)
     end
 end
 
-local function is_tag(tag)
-    return type(tag) == "string" and #tag > 0 and #tag <= TAG_LIMIT
-end
-
-local function is_index(index, n)
-    return type(index) == "number" and index >= 1 and index <= n and index == floor(index)
-end
-
--- Returns nil, or a sentence.
-local function tags_problem(self, tags, label)
-    if not self.tags then
-        return _M.tag(self, tags)
-    elseif type(tags) ~= "table" then
-        return format("%s must be an array of strings, got %s", label, show(tags))
-    end
-    local n = #tags
-    for index in each(tags) do
-        if not is_index(index, n) then
-            return format("%s must be an array of strings, got a table with the index %s", label,
-                          show(index))
-        end
-    end
-    for i = 1, n do
-        if not is_tag(tags[i]) then
-            return _M.tag(self, tags[i], label .. "[" .. i .. "]")
-        end
-    end
+--- A tag.
+-- @param label, i as those of a key
+function _M.tag(self, tag, label, i)
+    return no_tags(self) or string_problem(tag, TAG_LIMIT, label or "tag", i)
 end
 
 -- Adds tags that are new to the parts; returns how many there are then.
@@ -160,7 +151,7 @@ function _M.tags(self, tags, label, more)
     if tags == nil then
         return ""
     end
-    local problem = tags_problem(self, tags, label)
+    local problem = no_tags(self) or array_problem(self, tags, label, _M.tag)
     if problem then
         return nil, problem
     elseif #tags == 1 and not more then

@@ -51,16 +51,25 @@ local function store_all(batch)
     end
 end
 
-local function take_all(batch, ok, values, err, ttl, tags)
-    if ok and not err and values ~= nil and type(values) ~= "table" then
-        err = "the loader must return a table of keys and values, got " .. text.show(values)
+--- What a loader of many keys has returned of one.
+-- @return as a loader of one: value; or nil, err
+function _M.value_of(key, values, err)
+    if err or values == nil then
+        return nil, err
+    elseif type(values) ~= "table" then
+        return nil, "the loader must return a table of keys and values, got " .. text.show(values)
     end
+    return values[key]
+end
+
+local function take_all(batch, ok, values, err, ttl, tags)
     for _, job in ipairs(batch.jobs) do
-        local value = values
         if ok then
-            value = not err and values and values[job.key]
+            local value, why = _M.value_of(job.key, values, err)
+            loads.take(job, true, value, why, ttl, tags)
+        else
+            loads.take(job, false, values)
         end
-        loads.take(job, ok, value, err, ttl, tags)
     end
     store_all(batch)
 end

@@ -117,11 +117,8 @@ end
 local function for_one(key, loader)
     return function(...)
         local values, err, ttl, tags = loader({ key }, ...)
-        if not err and values ~= nil and type(values) ~= "table" then
-            return nil, "the loader must return a table of keys and values, got "
-                .. text.show(values)
-        end
-        return values and values[key], err, ttl, tags
+        local value, why = batches.value_of(key, values, err)
+        return value, why, ttl, tags
     end
 end
 
