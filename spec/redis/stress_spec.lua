@@ -2,6 +2,7 @@
 -- and stopped, links are cut, and Redis stands still.  Nothing that is read is ever too old, and in
 -- the end every host has of every key what Redis has.  For a while that TANDEM_SOAK_SECONDS says.
 
+local crowd = require "spec.support.crowd"
 local ledger = require "spec.support.ledger"
 local proxy = require "spec.support.proxy"
 local redis = require "spec.support.redis"
@@ -11,7 +12,6 @@ local run = require "spec.support.run"
 local HOSTS, WORKERS, OTHERS = 3, 2, 2
 local WRITERS = HOSTS * WORKERS + OTHERS
 local SECONDS = tonumber(os.getenv("TANDEM_SOAK_SECONDS")) or 8
-local STANDSTILL = 30 -- seconds in which every process that runs must have done something
 local MAX_STALE = 1
 
 describe("three hosts, other programs, and everything that can happen", function()
@@ -23,7 +23,7 @@ describe("three hosts, other programs, and everything that can happen", function
         local file = folder .. "/ledger"
         run.write_file(file, ledger.empty())
         local book = ledger.open(file)
-        local hosts, processes = {}, {}
+        local hosts = {}
 
         local function options_of(host)
             return ([[{ memory = "2m", path = %q, redis = %q, prefix = "s:", max_stale = %d,
@@ -32,39 +32,14 @@ describe("three hosts, other programs, and everything that can happen", function
                         host == HOSTS and "degrade" or "fail")
         end
 
-        local function start(number)
-            local host = math.floor(number / WORKERS) + 1
-            local options = hosts[host] and options_of(host)
-                or ("{ port = %d, prefix = 's:' }"):format(server.port)
-            processes[number] = {
-                process = run.start_lua(("arg = { %q, %d, %d, %q, %d, %d } dofile(%q)"):format(
-                    file, number, WRITERS, options, (host - 1) * WORKERS, host * WORKERS - 1,
-                    run.root .. "/spec/support/stress.lua")),
-                count = 0, since = run.now(),
-            }
-        end
-
         for host = 1, HOSTS do
             hosts[host] = { way = proxy.start(server.port) }
         end
-        for number = 0, WRITERS - 1 do
-            start(number)
-        end
-
-        local function check()
-            for number, one in pairs(processes) do
-                if not one.process:alive() then
-                    error(one.process.how .. " " .. one.process.status .. ": "
-                          .. one.process:read_all())
-                end
-                local count = book:counted(number, 0)
-                if count ~= one.count or one.stopped then
-                    one.count, one.since = count, run.now()
-                elseif run.now() - one.since > STANDSTILL then
-                    error("process " .. number .. " stands still")
-                end
-            end
-        end
+        local processes = crowd.start("stress.lua", file, book, WRITERS, WORKERS, function(number)
+            local host = math.floor(number / WORKERS) + 1
+            return hosts[host] and options_of(host)
+                or ("{ port = %d, prefix = 's:' }"):format(server.port)
+        end)
 
         -- What is to be undone, and when.
         local undo, happened = {}, {}
@@ -83,9 +58,7 @@ describe("three hosts, other programs, and everything that can happen", function
             function()
                 local number = math.random(0, HOSTS * WORKERS - 1)
                 if not processes[number].stopped then
-                    processes[number].process:kill()
-                    processes[number].process:destroy()
-                    start(number)
+                    processes:replace(number)
                     return "kills"
                 end
             end,
@@ -132,7 +105,7 @@ describe("three hosts, other programs, and everything that can happen", function
         local began = run.now()
         while run.now() - began < SECONDS do
             run.nap(60)
-            check()
+            processes:check()
             undo_due()
             local what = EVENTS[math.random(#EVENTS)]()
             if what then
@@ -140,27 +113,9 @@ describe("three hosts, other programs, and everything that can happen", function
             end
         end
         undo_due(true)
-        check()
+        processes:check()
 
-        -- Left in peace, all go on; then nobody writes any more.
-        local before = {}
-        for number = 0, WRITERS - 1 do
-            before[number] = book:counted(number, 0)
-        end
-        run.wait_until("all go on", function()
-            check()
-            for number = 0, WRITERS - 1 do
-                if book:counted(number, 0) < before[number] + 5 then
-                    return false
-                end
-            end
-            return true
-        end, 60)
-        for number = 0, WRITERS - 1 do
-            processes[number].process:kill()
-            assert.are.equal("", processes[number].process:read_all())
-            processes[number].process:destroy()
-        end
+        processes:finish()
 
         local ends = {}
         for host = 1, HOSTS do
@@ -224,10 +179,7 @@ describe("three hosts, other programs, and everything that can happen", function
 
         local sums = {}
         for which = 0, 5 do
-            sums[which] = 0
-            for number = 0, WRITERS - 1 do
-                sums[which] = sums[which] + book:counted(number, which)
-            end
+            sums[which] = processes:sum(which)
         end
         assert.is_true(sums[1] > SECONDS * 20 and sums[2] > SECONDS * 100)
         local events = {}

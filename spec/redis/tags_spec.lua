@@ -1,13 +1,13 @@
 -- Tags over two tiers and several hosts: with real Redis, real processes, and kills.
 
 local caches = require "spec.support.caches"
+local crowd = require "spec.support.crowd"
 local ledger = require "spec.support.ledger"
 local redis = require "spec.support.redis"
 local remote = require "spec.support.remote"
 local run = require "spec.support.run"
 
 local SECONDS = tonumber(os.getenv("TANDEM_SOAK_SECONDS")) or 4
-local STANDSTILL = 30 -- seconds in which every process must have done something
 
 describe("tags", function()
     local server
@@ -199,69 +199,25 @@ describe("tags", function()
         local folder = run.temp_dir()
         local file = folder .. "/ledger"
         run.write_file(file, ledger.empty())
-        local book, processes = ledger.open(file), {}
+        local book = ledger.open(file)
         local function options_of(host)
             return ([[{ memory = "2m", path = %q, redis = %q, prefix = "s:", tags = true,
                         max_stale = 1, timeout = 2, connect_timeout = 2, ttl = 100,
                         on_redis_error = "fail" }]]):format(folder .. "/segment" .. host,
                                                             server:url())
         end
-        local function start(number)
-            local host = math.floor(number / WORKERS) + 1
-            processes[number] = {
-                process = run.start_lua(("arg = { %q, %d, %d, %q, %d, %d } dofile(%q)"):format(
-                    file, number, WRITERS, options_of(host), (host - 1) * WORKERS,
-                    host * WORKERS - 1, run.root .. "/spec/support/tagged.lua")),
-                count = 0, since = run.now(),
-            }
-        end
-        local function check()
-            for number, one in pairs(processes) do
-                if not one.process:alive() then
-                    error(one.process.how .. " " .. one.process.status .. ": "
-                          .. one.process:read_all())
-                end
-                local count = book:counted(number, 0)
-                if count ~= one.count then
-                    one.count, one.since = count, run.now()
-                elseif run.now() - one.since > STANDSTILL then
-                    error("process " .. number .. " stands still")
-                end
-            end
-        end
-
-        for number = 0, WRITERS - 1 do
-            start(number)
-        end
+        local workers = crowd.start("tagged.lua", file, book, WRITERS, WORKERS, function(number)
+            return options_of(math.floor(number / WORKERS) + 1)
+        end)
         math.randomseed(tonumber(os.getenv("TANDEM_SEED")) or os.time())
         local began, kills = run.now(), 0
         while run.now() - began < SECONDS do
             run.nap(150)
-            check()
-            local number = math.random(0, WRITERS - 1)
-            processes[number].process:kill()
-            processes[number].process:destroy()
-            start(number)
+            workers:check()
+            workers:replace(math.random(0, WRITERS - 1))
             kills = kills + 1
         end
-        local before = {}
-        for number = 0, WRITERS - 1 do
-            before[number] = book:counted(number, 0)
-        end
-        run.wait_until("all go on", function()
-            check()
-            for number = 0, WRITERS - 1 do
-                if book:counted(number, 0) < before[number] + 5 then
-                    return false
-                end
-            end
-            return true
-        end, 60)
-        for number = 0, WRITERS - 1 do
-            processes[number].process:kill()
-            assert.are.equal("", processes[number].process:read_all())
-            processes[number].process:destroy()
-        end
+        workers:finish()
 
         -- In the end every host has what one has that asks Redis for everything.
         local LOOK = ([[
@@ -298,10 +254,7 @@ describe("tags", function()
 
         local sums = {}
         for which = 1, 5 do
-            sums[which] = 0
-            for number = 0, WRITERS - 1 do
-                sums[which] = sums[which] + book:counted(number, which)
-            end
+            sums[which] = workers:sum(which)
         end
         print(("%d kills, %d fetches, %d loads, %d sets, %d invalidations, %d failed"):format(kills,
             unpack(sums)))

@@ -38,6 +38,17 @@ function _M.open(path)
     return setmetatable({ numbers = ffi.cast("double *", at) }, Ledger)
 end
 
+--- What a process has found is wrong: it says so, and ends with 1.
+function _M.wrong(...)
+    local words = { "WRONG", ... }
+    for i, word in ipairs(words) do
+        words[i] = tostring(word)
+    end
+    print(table.concat(words, " "))
+    io.stdout:flush()
+    os.exit(1)
+end
+
 --- The next version of a key, and whether that is a delete.
 function Ledger:begin(key)
     local at = key * PER_KEY

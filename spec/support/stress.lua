@@ -14,22 +14,12 @@ local signal = require "posix.signal"
 local number, writers = tonumber(arg[2]), tonumber(arg[3])
 local options = assert(loadstring("return " .. arg[4]))()
 local first, last = tonumber(arg[5]), tonumber(arg[6])
-local book = ledger.open(arg[1])
+local book, wrong = ledger.open(arg[1]), ledger.wrong
 
 local C = require("resty.tandem.lib").C
 local COARSE_MS = 12 -- what the clock of hits may lag behind
 local SETTLES_MS = 500 -- what a process that was killed had sent is with Redis after so long
 local READS, WRITES, MEMORY, REDIS, STALE, FAILED = 0, 1, 2, 3, 4, 5
-
-local function wrong(...)
-    local words = { "WRONG", ... }
-    for i, word in ipairs(words) do
-        words[i] = tostring(word)
-    end
-    print(table.concat(words, " "))
-    io.stdout:flush()
-    os.exit(1)
-end
 
 -- A third of the keys at a time: for what is kept wrongly to show, a key has to be left alone for
 -- longer than anything old may be served.

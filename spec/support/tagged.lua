@@ -14,7 +14,7 @@ local poll = require "posix.poll"
 local number, writers = tonumber(arg[2]), tonumber(arg[3])
 local options = assert(loadstring("return " .. arg[4]))()
 local first, last = tonumber(arg[5]), tonumber(arg[6])
-local book = ledger.open(arg[1])
+local book, wrong = ledger.open(arg[1]), ledger.wrong
 
 local C = require("resty.tandem.lib").C
 local COARSE_MS = 12 -- what the clock of hits may lag behind
@@ -26,12 +26,6 @@ local cache = assert(require("resty.tandem").new("tagged", options))
 local began_ms = C.tandem_now_ms()
 
 math.randomseed(number * 7919 + began_ms % 1e6)
-
-local function wrong(...)
-    print("WRONG " .. table.concat({ ... }, " "))
-    io.stdout:flush()
-    os.exit(1)
-end
 
 local function make(tag)
     return ("%d|%d|%s"):format(tag, book:begun(tag), ("x"):rep(math.random(0, 200)))
