@@ -24,15 +24,19 @@ static void check_page(const struct redis_op *op)
 static void check_answer(const struct redis_op *op)
 {
     bool scan = op->kind == REDIS_SCAN || op->kind == REDIS_SCAN_UNLINK;
+    bool message = op->kind == REDIS_LOCK && op->integer == REDIS_LOCK_LEFT;
 
     HOLDS(op->may_have_run);
     HOLDS(op->status == REDIS_DONE || op->kind == REDIS_GET || op->kind == REDIS_ADD ||
           op->kind == REDIS_REPLACE || op->kind == REDIS_INCR);
-    HOLDS(op->status == REDIS_ABSENT || (op->reply != NULL) == (op->kind == REDIS_GET || scan));
+    HOLDS(op->status == REDIS_ABSENT ||
+          (op->reply != NULL) == (op->kind == REDIS_GET || scan || message));
     if (scan)
         check_page(op);
     if (op->kind == REDIS_EXISTS || op->kind == REDIS_DELETE || op->kind == REDIS_EXPIRE)
         HOLDS(op->integer == 0 || op->integer == 1);
+    if (op->kind == REDIS_LOCK)
+        HOLDS(op->integer < REDIS_LOCKS);
     HOLDS(op->integer >= 0 && op->pttl_ms >= -2);
 }
 

@@ -415,6 +415,29 @@ int tandem_flight_store(tandem_cache *cache, double flight, const void *value, s
 int tandem_flight_absent(tandem_cache *cache, double flight, int64_t ttl_ms, const char *tags,
                          size_t tags_length, tandem_result *result);
 
+/* What came of tandem_fleet_lock. */
+enum {
+    TANDEM_FLEET_HELD = 0,  /* another host has it: tandem_fleet_wait, then again */
+    TANDEM_FLEET_TAKEN = 1, /* it is ours: load */
+    TANDEM_FLEET_LEFT =
+        2, /* the host that had it has failed, or there is no value: buffer holds the
+                                 TANDEM_FLIGHT_* it ended with, as a digit, and the error's text */
+    TANDEM_FLEET_ANSWERED = 3 /* Redis has a value: ask again */
+};
+
+/* Asks Redis for the lock of a flight's key, of which all hosts together have one: for keep_ms, or until the
+ * flight ends.  A value that lives longer than enough_ms is an answer, not to be loaded again; -1: none is.
+ * TANDEM_PENDING, then tandem_take: TANDEM_OK, with TANDEM_FLEET_* in result.count; or as tandem_get.  An error
+ * is no reason not to load.  TANDEM_EINVAL: there is no Redis; TANDEM_ELOST: the number is of no flight of this
+ * process. */
+int tandem_fleet_lock(tandem_cache *cache, double flight, double keep_ms, double enough_ms,
+                      int flags, tandem_result *result);
+
+/* Waits until Redis says that the lock which was found to be held has changed, which is no promise that it is
+ * free; a second or so at most, and not longer than wait_ms.  TANDEM_PENDING, then tandem_take: TANDEM_OK, or
+ * TANDEM_ETIMEOUT; TANDEM_EBUSY, TANDEM_EFULL, TANDEM_ESYS: one cannot wait now; TANDEM_ELOST. */
+int tandem_fleet_wait(tandem_cache *cache, double flight, double wait_ms, tandem_result *result);
+
 /* Ends a flight and tells all who wait for it.  error: with TANDEM_FLIGHT_FAILED, its first bytes are
  * told.  A number of none is fine. */
 void tandem_flight_end(tandem_cache *cache, double flight, int outcome, const char *error,

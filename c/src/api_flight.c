@@ -58,6 +58,33 @@ int tandem_flight_absent(tandem_cache *cache, double flight, int64_t ttl_ms, con
     return status;
 }
 
+int tandem_fleet_lock(tandem_cache *cache, double flight, double keep_ms, double enough_ms,
+                      int flags, tandem_result *result)
+{
+    int status = TANDEM_OK;
+
+    result_clear(result);
+    if (!cache)
+        status = result_say(result, TANDEM_EINVAL, "the cache is NULL");
+    else if (!(keep_ms >= 1 && keep_ms < LONGEST_MS))
+        status = result_say(result, TANDEM_EINVAL, "keep_ms must be 1 or more");
+    else if (!(enough_ms >= -1 && enough_ms < LONGEST_MS))
+        status = result_say(result, TANDEM_EINVAL, "enough_ms must be -1 or more");
+    else
+        status = fleet_lock(cache, flight, keep_ms, enough_ms, flags, result);
+    return api_done(cache, flags, status);
+}
+
+int tandem_fleet_wait(tandem_cache *cache, double flight, double wait_ms, tandem_result *result)
+{
+    result_clear(result);
+    if (!cache)
+        return result_say(result, TANDEM_EINVAL, "the cache is NULL");
+    if (!(wait_ms >= 0 && wait_ms < LONGEST_MS))
+        return result_say(result, TANDEM_EINVAL, "wait_ms must be 0 or more");
+    return fleet_wait(cache, flight, wait_ms, result);
+}
+
 void tandem_flight_end(tandem_cache *cache, double flight, int outcome, const char *error,
                        size_t error_length)
 {

@@ -263,10 +263,20 @@ describe("the table of near", function()
     end)
 end)
 
+describe("lock = \"redis\"", function()
+    it("needs one", function()
+        assert.are.equal('opts.lock = "redis" needs a Redis, and there is no opts.redis',
+                         problem({ lock = "redis" }))
+        assert.are.equal("redis", options.check("x", { lock = "redis", redis = "redis://h" }).lock)
+    end)
+end)
+
 describe("what this version has not got", function()
     it("is refused, not ignored", function()
-        assert.are.equal('opts.lock = "redis" is not available in this version',
-                         problem({ lock = "redis" }))
+        assert.are.equal('opts.redis.replicas is not available in this version',
+                         problem({ redis = { url = "redis://h", replicas = {} } }))
+        assert.are.equal('opts.redis.tls is not available in this version',
+                         problem({ redis = { url = "redis://h", tls = {} } }))
     end)
 end)
 

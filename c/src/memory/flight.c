@@ -97,6 +97,23 @@ static bool is_over(const struct layout_flight *f, int64_t now_ms, uint64_t self
     return now_ms >= f->until_ms || owner_is_dead(f->owner, self);
 }
 
+/* The hash of a key, and the first place of its group. */
+static uint32_t group_of(const struct memory *m, const void *key, size_t key_length,
+                         uint64_t hash[2])
+{
+    uint32_t groups = m->layout.flights / LAYOUT_FLIGHT_GROUP;
+
+    hash[0] = hash_bytes(key, key_length, m->seed);
+    hash[1] = hash_bytes(key, key_length, ~m->seed);
+    return (uint32_t)(hash[0] >> 32) % groups * LAYOUT_FLIGHT_GROUP;
+}
+
+/* Is a flight of that key under way there? */
+static bool is_of_locked(const struct layout_flight *f, const uint64_t hash[2])
+{
+    return state_of(f) == FLIGHT_UNDER_WAY && f->hash[0] == hash[0] && f->hash[1] == hash[1];
+}
+
 static void end_locked(struct memory *m, uint32_t place, int outcome, const char *error,
                        size_t error_length)
 {
@@ -151,23 +168,17 @@ static void begin_locked(struct memory *m, uint32_t place, const uint64_t hash[2
 int memory_flight_begin(struct memory *m, const void *key, size_t key_length, bool wait,
                         int64_t now_ms, int64_t until_ms, struct memory_flight *flight)
 {
-    uint32_t groups = m->layout.flights / LAYOUT_FLIGHT_GROUP;
-    uint64_t self = owner_self();
-    uint64_t hash[2] = {hash_bytes(key, key_length, m->seed),
-                        hash_bytes(key, key_length, ~m->seed)};
-    uint32_t first = (uint32_t)(hash[0] >> 32) % groups * LAYOUT_FLIGHT_GROUP;
-    uint32_t best = first;
+    uint64_t self = owner_self(), hash[2];
+    uint32_t first = group_of(m, key, key_length, hash), best = first;
     int best_worth = 0, status = MEMORY_REFUSED;
 
     if (!hold(m, lock_of(first), MEMORY_LOCK_US))
         return MEMORY_BUSY;
     for (uint32_t i = first; i < first + LAYOUT_FLIGHT_GROUP; i++) {
         struct layout_flight *f = m->flights + i;
-        bool same =
-            state_of(f) == FLIGHT_UNDER_WAY && f->hash[0] == hash[0] && f->hash[1] == hash[1];
         int w;
 
-        if (same && !is_over(f, now_ms, self)) {
+        if (is_of_locked(f, hash) && !is_over(f, now_ms, self)) {
             if (wait)
                 f->awaited = 1;
             flight->place = i;
@@ -246,6 +257,25 @@ bool memory_flight_end(struct memory *m, const struct memory_flight *flight, int
     if (awaited)
         memory_flight_ring(m);
     return awaited;
+}
+
+bool memory_flight_end_of(struct memory *m, const void *key, size_t key_length, int outcome)
+{
+    uint64_t hash[2];
+    uint32_t first = group_of(m, key, key_length, hash);
+    bool ended = false;
+
+    if (!hold(m, lock_of(first), MEMORY_LOCK_IO_US))
+        return false;
+    for (uint32_t i = first; i < first + LAYOUT_FLIGHT_GROUP; i++)
+        if (is_of_locked(m->flights + i, hash)) {
+            end_locked(m, i, outcome, NULL, 0);
+            ended = true;
+        }
+    release(m, lock_of(first));
+    if (ended)
+        memory_flight_ring(m);
+    return ended;
 }
 
 /* -- The bell of all processes ------------------------------------------------------------------- */

@@ -74,6 +74,12 @@
     M(FETCH_LOCK_TIMEOUTS, "fetch", "lock_timeouts", "counter", "",                                \
       "such waits given up at their bound")                                                        \
     M(FETCH_ALONE, "fetch", "alone", "counter", "", "loaders run beside another for the same key") \
+    M(FETCH_FLEET_LOCKS, "fetch", "fleet_locks", "counter", "",                                    \
+      "times this host was the one of all that was to load")                                       \
+    M(FETCH_FLEET_WAITS, "fetch", "fleet_waits", "counter", "",                                    \
+      "times another host was found to load already")                                              \
+    M(FETCH_FLEET_TAKEN, "fetch", "fleet_taken", "counter", "",                                    \
+      "values, absences and errors taken from another host's loader")                              \
     M(FETCH_REFRESHES, "fetch", "refreshes", "counter", "",                                        \
       "values made anew while the old one was answered")                                           \
     M(FETCH_STALE, "fetch", "stale", "counter", "", "reads answered past the time to live")        \

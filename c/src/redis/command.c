@@ -5,6 +5,7 @@
 
 #include "base/alloc.h"
 #include "base/number.h"
+#include "redis/fleet.h"
 #include "redis/page.h"
 #include "redis/tagged.h"
 #include "redis/words.h"
@@ -36,6 +37,18 @@ static void add_set_options(struct bytes *to, const struct redis_op *op)
     }
     if (condition_of(op))
         words_text(to, condition_of(op));
+}
+
+void command_add_reserved(struct bytes *to, const struct command_prefix *prefix, const char *name,
+                          const char *rest, size_t length)
+{
+    size_t n = strlen(name);
+
+    words_count(to, '$', prefix->length + n + length);
+    bytes_add(to, prefix->text, prefix->length);
+    bytes_add(to, name, n);
+    bytes_add(to, rest, length);
+    bytes_add(to, "\r\n", 2);
 }
 
 struct bytes *command_add_value(struct command *c, const struct redis_op *op)
@@ -207,6 +220,10 @@ bool command_encode(struct command *c, const struct command_prefix *prefix,
         break;
     case REDIS_PUBLISH:
         encode_publish(&c->head, prefix, op);
+        break;
+    case REDIS_LOCK:
+    case REDIS_UNLOCK:
+        fleet_encode(&c->head, prefix, op);
         break;
     case REDIS_INVALIDATE_TAG:
         clear(c);

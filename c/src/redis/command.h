@@ -51,6 +51,10 @@ enum reply_part command_part(const struct command_prefix *prefix, const struct r
  * this returns. */
 struct bytes *command_add_value(struct command *command, const struct redis_op *op);
 
+/* For tagged.c and fleet.c: adds a word of the prefix, a reserved name and what follows that. */
+void command_add_reserved(struct bytes *to, const struct command_prefix *prefix, const char *name,
+                          const char *rest, size_t length);
+
 size_t command_left(const struct command *command);
 
 /* Takes the next piece, of at most so many bytes; valid until the next call.  Its length; 0: nothing is

@@ -32,15 +32,27 @@ enum redis_kind {
     REDIS_EXPIRE,  /* PEXPIRE key ttl_ms; PERSIST if that is 0: integer = 0 or 1, is there a key */
     REDIS_SCAN, /* SCAN cursor MATCH prefix+glob COUNT n: items = next cursor, keys (prefix off) */
     REDIS_INVALIDATE_TAG, /* the key is a tag: what has it does not exist any more */
+    REDIS_LOCK,           /* the key's lock for the fleet: integer = enum redis_lock; fleet.h */
+    REDIS_UNLOCK,         /* gives it up: integer = 0 or 1, was it still ours */
     REDIS_PUBLISH, /* PUBLISH the key on the cache's own channel, which its tracking links hear */
     REDIS_SCAN_UNLINK /* as REDIS_SCAN, then one UNLINK of the page's keys: integer = keys that went */
 };
 
-enum { REDIS_TAG_MAX = 200, REDIS_TAG_GENERATION = 17 };
+enum { REDIS_TAG_MAX = 200, REDIS_TAG_GENERATION = 17, REDIS_TOKEN = 16 };
 
-/* What a key that holds a tag's generation, or the tags of a key, begins with, after the prefix. */
+/* What a key that holds a tag's generation, the tags of a key or its lock begins with, after the prefix. */
 #define REDIS_TAG_KEY RESERVED "tag:"
 #define REDIS_TAGS_KEY RESERVED "tags:"
+#define REDIS_LOCK_KEY RESERVED "lock:"
+
+/* What came of asking for a lock. */
+enum redis_lock {
+    REDIS_LOCK_HELD, /* by another: holder says whose, pttl_ms for how long at most (-1: for ever) */
+    REDIS_LOCK_TAKEN, /* by us */
+    REDIS_LOCK_LEFT,  /* whoever held it when we asked last has given it up with a message: reply */
+    REDIS_LOCK_ANSWERED, /* there is a value */
+    REDIS_LOCKS
+};
 
 enum redis_status {
     REDIS_DONE = 0, /* answered; for REDIS_GET present */
@@ -64,11 +76,18 @@ struct redis_op {
     enum redis_kind kind;
     char *key; /* without prefix, or the glob (NULL: all) of a scan */
     size_t key_length;
-    char *value; /* REDIS_SET, _ADD, _REPLACE; the cursor of a scan */
-    size_t value_length;
-    int64_t ttl_ms;  /* REDIS_SET, _ADD, _REPLACE, _EXPIRE; of the key that _INCR makes; 0: none */
+    char *value;         /* REDIS_SET, _ADD, _REPLACE; the cursor of a scan */
+    size_t value_length; /* REDIS_UNLOCK: the message, or none */
+    int64_t
+        ttl_ms; /* REDIS_SET, _ADD, _REPLACE, _EXPIRE; of the key that _INCR makes; 0: none; of a
+                        lock; _UNLOCK: how long value, if there is one, is there to be read */
     double by, init; /* REDIS_INCR */
     bool with_init;
+    char token[REDIS_TOKEN]; /* REDIS_LOCK, _UNLOCK: ours; letters and digits */
+    char holder
+        [REDIS_TOKEN]; /* REDIS_LOCK: who held it when we asked last, or zeroes; and who holds it */
+    int64_t
+        enough_ms; /* REDIS_LOCK: a value that lives longer than this makes it needless; -1: none does */
     char *tags; /* REDIS_SET, _ADD, with tags: for each a byte with its length, and its bytes */
     size_t tags_length;
     bool
@@ -85,10 +104,10 @@ struct redis_op {
     int64_t sent_ns;   /* the room's: the same, of the clock that measures */
     uint64_t server;   /* tells the server that answered from others; 0: it cannot be told */
     char *reply;       /* REDIS_GET: the value; scans: items, each a 4-byte length in host order and
-                           its bytes; NULL otherwise.  To be freed with alloc_free by the done hook */
+                           its bytes; REDIS_LOCK: a message; NULL otherwise.  To be freed with alloc_free by the done hook */
     size_t reply_length;
     size_t reply_count; /* scans: how many items */
-    int64_t pttl_ms;
+    int64_t pttl_ms;    /* of the lock, REDIS_LOCK_HELD */
     int64_t integer;
     double number; /* REDIS_INCR */
     char *list; /* REDIS_GET with tags: as tags, but each followed by REDIS_TAG_GENERATION bytes */

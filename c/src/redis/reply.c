@@ -5,6 +5,7 @@
 #include "base/alloc.h"
 #include "base/hash.h"
 #include "base/number.h"
+#include "redis/fleet.h"
 #include "redis/page.h"
 #include "redis/quote.h"
 #include "redis/tagged.h"
@@ -103,6 +104,16 @@ static bool take_tagged(struct redis_op *op, const redisReply *reply,
     return without_memory ? no_memory(op, source) : true;
 }
 
+static bool take_lock(struct redis_op *op, const redisReply *reply,
+                      const struct reply_source *source)
+{
+    bool without_memory;
+
+    if (!fleet_take(op, reply, &without_memory))
+        return garbage(op, source);
+    return without_memory ? no_memory(op, source) : true;
+}
+
 /* -- Pages --------------------------------------------------------------------------------------- */
 
 bool reply_is_key(const redisReply *key, const struct command_prefix *prefix)
@@ -193,7 +204,10 @@ bool reply_take(struct redis_op *op, enum reply_part part, const redisReply *rep
     case REDIS_EXISTS:
     case REDIS_DELETE:
     case REDIS_EXPIRE:
+    case REDIS_UNLOCK:
         return take_integer(op, reply, &op->integer, 0, 1, source);
+    case REDIS_LOCK:
+        return take_lock(op, reply, source);
     case REDIS_PTTL:
         return take_integer(op, reply, &op->pttl_ms, -2, INT64_MAX, source);
     case REDIS_INVALIDATE_TAG:

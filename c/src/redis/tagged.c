@@ -105,7 +105,16 @@ const char tagged_script[] =
 
 bool tagged_is(const struct redis_op *op)
 {
-    return op->kind != REDIS_SCAN && op->kind != REDIS_SCAN_UNLINK && op->kind != REDIS_PUBLISH;
+    switch (op->kind) {
+    case REDIS_SCAN:
+    case REDIS_SCAN_UNLINK:
+    case REDIS_PUBLISH:
+    case REDIS_LOCK:
+    case REDIS_UNLOCK:
+        return false;
+    default:
+        return true;
+    }
 }
 
 /* -- Encoding ------------------------------------------------------------------------------------ */
@@ -151,30 +160,17 @@ static size_t extra_arguments(const struct redis_op *op)
     }
 }
 
-/* A word of the prefix, a reserved name and what follows that. */
-static void add_reserved(struct bytes *to, const struct command_prefix *prefix, const char *name,
-                         const char *rest, size_t length)
-{
-    size_t n = strlen(name);
-
-    words_count(to, '$', prefix->length + n + length);
-    bytes_add(to, prefix->text, prefix->length);
-    bytes_add(to, name, n);
-    bytes_add(to, rest, length);
-    bytes_add(to, "\r\n", 2);
-}
-
 static void add_keys(struct bytes *to, const struct command_prefix *prefix,
                      const struct redis_op *op)
 {
     if (op->kind == REDIS_INVALIDATE_TAG) {
         words_text(to, "1");
-        add_reserved(to, prefix, REDIS_TAG_KEY, op->key, op->key_length);
+        command_add_reserved(to, prefix, REDIS_TAG_KEY, op->key, op->key_length);
         return;
     }
     words_text(to, "2");
     words_joined(to, prefix->text, prefix->length, op->key, op->key_length);
-    add_reserved(to, prefix, REDIS_TAGS_KEY, op->key, op->key_length);
+    command_add_reserved(to, prefix, REDIS_TAGS_KEY, op->key, op->key_length);
 }
 
 /* What follows a value that is to be set. */
@@ -215,7 +211,7 @@ void tagged_encode(struct command *c, const struct command_prefix *prefix,
     words_text(to, prefix->script[0] ? prefix->script : tagged_script);
     add_keys(to, prefix, op);
     words_text(to, word_of(op));
-    add_reserved(to, prefix, REDIS_TAG_KEY, NULL, 0);
+    command_add_reserved(to, prefix, REDIS_TAG_KEY, NULL, 0);
     switch (op->kind) {
     case REDIS_SET:
     case REDIS_ADD:
@@ -248,7 +244,7 @@ bool tagged_encode_unlink(struct bytes *to, const struct command_prefix *prefix,
     words_text(to, "UNLINK");
     for (at = first; (at = page_next(op->reply, op->reply_length, at, &item));)
         if (!reserved_is(item.bytes, item.length))
-            add_reserved(to, prefix, REDIS_TAGS_KEY, item.bytes, item.length);
+            command_add_reserved(to, prefix, REDIS_TAGS_KEY, item.bytes, item.length);
     return true;
 }
 

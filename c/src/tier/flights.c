@@ -9,20 +9,6 @@
 #include "tier/request.h"
 #include "tier/result.h"
 
-/* A flight that this process owns, or what goes on without one. */
-struct flights_own {
-    struct flights_own *next;
-    const tandem_cache *cache; /* who began it */
-    struct memory_flight flight;
-    bool alone; /* nothing of it is in the segment */
-    bool timed; /* how long its loader took has been noted */
-    struct memory_token token;
-    uint64_t seen_us; /* the server's clock, at the latest when it began */
-    int64_t began_ms, began_ns;
-    size_t key_length;
-    char key[];
-};
-
 /* -- What is owned ------------------------------------------------------------------------------- */
 
 void flights_init(struct flights *flights)
@@ -47,6 +33,19 @@ static struct flights_own **find_locked(struct flights *f, uint64_t number)
     return link;
 }
 
+struct flights_own *flights_find_locked(struct flights *f, double number)
+{
+    return *find_locked(f, number_of(number));
+}
+
+void flights_reset(struct tier *tier, struct flights_own *own)
+{
+    own->began_ms = clock_now_ms();
+    own->began_ns = clock_now_ns();
+    memory_token_read(tier->memory, own->key, own->key_length, &own->token);
+    own->seen_us = memory_tag_seen(tier->memory);
+}
+
 /* With a copy of the key, and the token of this moment.  NULL: no memory. */
 static struct flights_own *make(tandem_cache *cache, const char *key, size_t key_length)
 {
@@ -55,12 +54,9 @@ static struct flights_own *make(tandem_cache *cache, const char *key, size_t key
     if (!own)
         return NULL;
     own->cache = cache;
-    own->began_ms = clock_now_ms();
-    own->began_ns = clock_now_ns();
     own->key_length = key_length;
     memcpy(own->key, key, key_length);
-    memory_token_read(cache->tier->memory, key, key_length, &own->token);
-    own->seen_us = memory_tag_seen(cache->tier->memory);
+    flights_reset(cache->tier, own);
     return own;
 }
 
@@ -81,7 +77,7 @@ static int enter(tandem_cache *cache, struct flights_own *own, int status, tande
 /* Its loader has returned, or failed. */
 static void time_loader(struct tier *tier, struct flights_own *own)
 {
-    if (!own->timed)
+    if (!own->timed && !own->fleet.answered)
         memory_observe(tier->memory, HISTOGRAM_FETCH_LOAD, clock_now_ns() - own->began_ns);
     own->timed = true;
 }
@@ -97,7 +93,8 @@ static void end(struct tier *tier, struct flights_own *own, int outcome, const c
 
     if (outcome != TANDEM_FLIGHT_GONE)
         time_loader(tier, own);
-    memory_count(tier->memory, row[outcome], 1);
+    fleet_end(tier, own, outcome, error, error_length);
+    memory_count(tier->memory, own->fleet.answered ? COUNT_FETCH_FLEET_TAKEN : row[outcome], 1);
     if (outcome == TANDEM_FLIGHT_UNKEPT)
         memory_count(tier->memory, COUNT_FETCH_LOADS, 1);
     if (!own->alone && memory_flight_end(tier->memory, &own->flight, outcome, error, error_length))
@@ -187,11 +184,9 @@ static bool is_answered(tandem_cache *cache, const char *key, size_t key_length)
            freshness_left(&cache->rules, &entry.attributes, now_ms) > 0;
 }
 
-/* Another's flight is under way. */
-static int join(tandem_cache *cache, const struct memory_flight *flight, double wait_ms,
-                tandem_result *result)
+int flights_join(tandem_cache *cache, const struct memory_flight *flight, int64_t deadline_ms,
+                 tandem_result *result)
 {
-    int64_t deadline_ms = clock_now_ms() + (int64_t)wait_ms;
     struct mailbox_slip slip = {NULL, 0};
     int status = mailbox_open(cache->mailbox, cache, deadline_ms, &slip);
 
@@ -205,8 +200,18 @@ static int join(tandem_cache *cache, const struct memory_flight *flight, double 
         mailbox_cancel(&slip);
         return result_say(result, TANDEM_ESYS, "no memory to wait for a loader");
     }
-    memory_count(cache->tier->memory, COUNT_FETCH_JOINED, 1);
     return TANDEM_PENDING;
+}
+
+/* Another's flight is under way. */
+static int join(tandem_cache *cache, const struct memory_flight *flight, double wait_ms,
+                tandem_result *result)
+{
+    int status = flights_join(cache, flight, clock_now_ms() + (int64_t)wait_ms, result);
+
+    if (status == TANDEM_PENDING)
+        memory_count(cache->tier->memory, COUNT_FETCH_JOINED, 1);
+    return status;
 }
 
 static int go_alone(tandem_cache *cache, struct flights_own *own, int status, tandem_result *result)

@@ -16,11 +16,27 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "memory/memory.h"
 #include "tandem.h"
+#include "tier/fleet.h"
 
 struct tier;
-struct flights_own;
 struct flights_wait;
+
+/* A flight that this process owns, or what goes on without one. */
+struct flights_own {
+    struct flights_own *next;
+    const tandem_cache *cache; /* who began it */
+    struct memory_flight flight;
+    bool alone; /* nothing of it is in the segment */
+    bool timed; /* how long its loader took has been noted */
+    struct memory_token token;
+    uint64_t seen_us; /* the server's clock, at the latest when it began */
+    int64_t began_ms, began_ns;
+    struct fleet fleet;
+    size_t key_length;
+    char key[];
+};
 
 enum { FLIGHTS_CHAINS = 64 };
 
@@ -44,6 +60,16 @@ void flights_after_fork(struct tier *tier);
 
 /* Gives up what a handle owns. */
 void flights_leave(tandem_cache *cache);
+
+/* The one of that number, with the mutex held; NULL: there is none. */
+struct flights_own *flights_find_locked(struct flights *flights, double number);
+
+/* The clock and the token that what is made must hold to: those of now. */
+void flights_reset(struct tier *tier, struct flights_own *own);
+
+/* Waits for the end of a flight: TANDEM_PENDING, or an error. */
+int flights_join(tandem_cache *cache, const struct memory_flight *flight, int64_t deadline_ms,
+                 tandem_result *result);
 
 /* These say what the functions of tandem.h say. */
 int flights_begin(tandem_cache *cache, const char *key, size_t key_length, int flags,

@@ -26,6 +26,7 @@ struct request {
     bool stale;      /* a read that also wants what is past its TTL */
     bool again;      /* a read that is part of a lookup that was counted */
     bool loaded;     /* a write of what a loader made */
+    double flight;   /* whose lock is asked for */
     unsigned behind; /* what behind_begin said, or BEHIND_NONE */
 };
 

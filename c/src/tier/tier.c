@@ -46,6 +46,9 @@ void tier_done(void *context, struct redis_op *op)
     case REDIS_INVALIDATE_TAG:
         tags_done(tier, r);
         break;
+    case REDIS_LOCK:
+        fleet_done(tier, r);
+        break;
     case REDIS_SET:
     case REDIS_DELETE:
         write_done(tier, r);

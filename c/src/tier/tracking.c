@@ -203,7 +203,11 @@ void tracking_invalidate(void *context, const char *key, size_t key_length)
         memory_count(tier->memory, COUNT_TRACKING_MESSAGES, 1);
         return;
     }
-    if (key_length > MEMORY_KEY_MAX || key_length == 0 || reserved_is(key, key_length))
+    if (reserved_is(key, key_length)) {
+        fleet_hear(tier, key, key_length);
+        return;
+    }
+    if (key_length > MEMORY_KEY_MAX || key_length == 0)
         return;
     memory_invalidate(tier->memory, key, key_length, MEMORY_LOCK_IO_US);
     memory_count(tier->memory, COUNT_TRACKING_MESSAGES, 1);

@@ -59,6 +59,49 @@ TEST(answers_that_make_sense)
     op_free(op);
 }
 
+TEST(answers_to_those_who_want_a_lock)
+{
+    static const char *const wrong[] = {
+        ":1\r\n",
+        "*0\r\n",
+        "*1\r\n:0\r\n",
+        "*1\r\n:2\r\n",
+        "*1\r\n:4\r\n",
+        "*1\r\n:-1\r\n",
+        "*1\r\n$1\r\n1\r\n",
+        "*2\r\n:2\r\n:1\r\n",
+        "*2\r\n:1\r\n:1\r\n",
+        "*3\r\n:0\r\n$15\r\n0123456789abcde\r\n:7\r\n",
+        "*3\r\n:0\r\n$16\r\n0123456789abcdef\r\n$1\r\n7\r\n",
+    };
+    struct redis_op *op = answered(op_text(REDIS_LOCK, "k", NULL), "*1\r\n:1\r\n");
+
+    CHECK_INT(REDIS_DONE, op->status);
+    CHECK_INT(REDIS_LOCK_TAKEN, op->integer);
+    op_free(op);
+    op = answered(op_text(REDIS_LOCK, "k", NULL), "*3\r\n:0\r\n$16\r\n0123456789abcdef\r\n:-1\r\n");
+    CHECK_INT(REDIS_LOCK_HELD, op->integer);
+    CHECK_MEM("0123456789abcdef", op->holder, REDIS_TOKEN);
+    CHECK_INT(-1, op->pttl_ms);
+    op_free(op);
+    op = answered(op_text(REDIS_LOCK, "k", NULL), "*2\r\n:2\r\n$4\r\n4why\r\n");
+    CHECK_INT(REDIS_LOCK_LEFT, op->integer);
+    CHECK_INT(4, op->reply_length);
+    CHECK_MEM("4why", op->reply, 4);
+    op_free(op);
+    op = answered(op_text(REDIS_UNLOCK, "k", ""), ":1\r\n");
+    CHECK_INT(REDIS_DONE, op->status);
+    op_free(op);
+    op = answered(op_text(REDIS_UNLOCK, "k", ""), ":2\r\n");
+    CHECK_INT(REDIS_GARBAGE, op->status);
+    op_free(op);
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+        op = answered(op_text(REDIS_LOCK, "k", NULL), wrong[i]);
+        CHECK_INT(REDIS_GARBAGE, op->status);
+        op_free(op);
+    }
+}
+
 TEST(keys_that_were_not_asked_for_are_left_out)
 {
     struct redis_op *op =

@@ -4,6 +4,7 @@
 -- Whatever becomes of it, every job's flight is ended, once.
 
 local C = require("resty.tandem.lib").C
+local fleet = require "resty.tandem.fleet"
 local host = require "resty.tandem.host"
 local loads = require "resty.tandem.loader"
 local many = require "resty.tandem.many"
@@ -37,7 +38,7 @@ end
 
 local function store_all(batch)
     local ready = {}
-    for _, job in ipairs(batch.jobs) do
+    for _, job in ipairs(batch.mine) do
         if not job.ended then
             ready[#ready + 1] = job
         end
@@ -63,7 +64,7 @@ function _M.value_of(key, values, err)
 end
 
 local function take_all(batch, ok, values, err, ttl, tags)
-    for _, job in ipairs(batch.jobs) do
+    for _, job in ipairs(batch.mine) do
         if ok then
             local value, why = _M.value_of(job.key, values, err)
             loads.take(job, true, value, why, ttl, tags)
@@ -74,8 +75,27 @@ local function take_all(batch, ok, values, err, ttl, tags)
     store_all(batch)
 end
 
+-- An array, and the same as a set.
+local function keys_of(jobs)
+    local keys, set = {}, {}
+    for i, job in ipairs(jobs) do
+        keys[i], set[job.key] = job.key, true
+    end
+    return keys, set
+end
+
+-- Leaves to other hosts what they make, or have made.
+local function choose(batch)
+    batch.mine = fleet.choose(batch.cache, batch.jobs)
+    batch.arguments[1], batch.keys = keys_of(batch.mine)
+end
+
 -- Does not raise.
 local function work(batch)
+    choose(batch)
+    if #batch.mine == 0 then
+        return
+    end
     local ok, values, err, ttl, tags = loads.call(batch)
     if not batch.ended then
         local taken, problem = pcall(take_all, batch, ok, values, err, ttl, tags)
@@ -85,7 +105,8 @@ local function work(batch)
     end
 end
 
---- Runs it, and waits for it: then each of its jobs has value, err and tier.
+--- Runs it, and waits for it: then each of its jobs has value, err and tier; but for those with
+-- held = true, which another host makes.
 function _M.run(batch)
     local settings = batch.settings
     if not host.call(batch, work, settings.hard_timeout) then
@@ -120,14 +141,11 @@ end
 --- @param jobs of loader.lua, one at least, all of one cache
 -- @param ... what the loader is called with, after the keys
 function _M.new(jobs, settings, loader, ...)
-    local keys, of = {}, {}
-    for i, job in ipairs(jobs) do
-        keys[i], of[job.key] = job.key, true
-    end
+    local keys, set = keys_of(jobs)
     local first = jobs[1]
     return {
-        cache = first.cache, core = first.core, jobs = jobs, keys = of, settings = settings,
-        loader = loader, n = 1 + select("#", ...), arguments = { keys, ... },
+        cache = first.cache, core = first.core, jobs = jobs, keys = set, settings = settings,
+        loader = loader, n = 1 + select("#", ...), arguments = { keys, ... }, mine = jobs,
         outer = loads.outer(), gone = give_up, ended = false,
     }
 end

@@ -357,6 +357,7 @@ function _M.open(checked)
         flags = not checked.redis and 0 or nil,
         has_redis = checked.redis ~= nil,
         tags = checked.tags,
+        lock = checked.lock,
         behind = checked.redis ~= nil and checked.write == "behind",
         encode = codec.encode,
         decode = codec.decode,

@@ -9,6 +9,7 @@ local ffi = require "ffi"
 
 local C = require("resty.tandem.lib").C
 local arguments = require "resty.tandem.arguments"
+local fleet = require "resty.tandem.fleet"
 local handles = require "resty.tandem.handles"
 local host = require "resty.tandem.host"
 local loads = require "resty.tandem.loader"
@@ -109,9 +110,11 @@ end
 -- @param into a tandem_result: that of fetch, if nil
 -- @return a status; the flight or ticket is in the result
 local function begin(self, key, flags, settings, wait_ms, into)
-    return C.tandem_flight_begin(self.core.handle, key, #key, flags,
-                                 settings.hard_timeout + self.wait_ms + GRACE_MS, wait_ms,
-                                 into or result)
+    local keep = settings.hard_timeout + self.wait_ms + GRACE_MS
+    if self.lock == "redis" then
+        keep = keep + settings.lock_timeout + self.wait_ms + GRACE_MS
+    end
+    return C.tandem_flight_begin(self.core.handle, key, #key, flags, keep, wait_ms, into or result)
 end
 
 -- Waits for another's flight.  Returns its outcome, nil when that was not to be had in time, and
@@ -130,10 +133,10 @@ end
 
 -- -- Loading -------------------------------------------------------------------------------------
 
-local function run(self, key, settings, is_first, loader, ...)
+local function run(self, key, settings, is_first, is_alone, loader, ...)
     local job = loads.job(self, key, settings, result.ticket, loader, ...)
-    job.is_first = is_first
-    return loads.run(job)
+    job.is_first, job.alone = is_first, is_alone
+    return fleet.run(job)
 end
 
 -- Nothing is there to be answered: the loader's outcome, or that of who runs it already.
@@ -159,7 +162,7 @@ local function load(self, key, settings, is_first, loader, ...)
             end
             status = how == STORED and MORE or MISS
         elseif status ~= MORE then
-            return run(self, key, settings, is_first, loader, ...)
+            return run(self, key, settings, is_first, false, loader, ...)
         end
         if status == MORE then
             local value, err, tier = look(self, key, flags + STALE + AGAIN)
@@ -171,7 +174,7 @@ local function load(self, key, settings, is_first, loader, ...)
         end
     end
     begin(self, key, ALONE, settings, 0)
-    return run(self, key, settings, is_first, loader, ...)
+    return run(self, key, settings, is_first, true, loader, ...)
 end
 
 --- What neither tier has: made by the loader, or by who runs it already.
@@ -201,10 +204,12 @@ local function refresh(self, key, settings, flags, loader, ...)
         return nil
     end
     local job = loads.job(self, key, settings, result.ticket, loader, ...)
-    if loads.run_later(job) then
+    job.enough = flags == STALE -- else what there is is to be replaced before its end
+    if loads.run_later(job, fleet.run) then
         return nil
     elseif host.name == "plain" then
-        loads.run(job)
+        job.impatient = true
+        fleet.run(job)
         return job
     end
     loads.give_up(job)

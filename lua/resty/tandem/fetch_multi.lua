@@ -94,12 +94,17 @@ end
 
 -- -- Loading -------------------------------------------------------------------------------------
 
-local function take_jobs(call, jobs)
+-- The keys that another host makes go to others.
+local function take_jobs(call, jobs, others)
     for _, job in ipairs(jobs) do
-        if not job.err or call.values[job.key] == nil then
-            call:set(job.key, job.value, job.err)
+        if job.held then
+            others[#others + 1] = job.key
+        else
+            if not job.err or call.values[job.key] == nil then
+                call:set(job.key, job.value, job.err)
+            end
+            call.loaded[job.key] = job.tier == "loader"
         end
-        call.loaded[job.key] = true
     end
 end
 
@@ -107,7 +112,7 @@ local function make_anew(call, jobs, loader, ...)
     local batch = batches.new(jobs, call.settings, loader, ...)
     if host.name == "plain" then
         batches.run(batch)
-        take_jobs(call, jobs)
+        take_jobs(call, jobs, {})
     else
         batches.run_later(batch)
     end
@@ -129,7 +134,7 @@ local function load(call, missing, loader, ...)
     end
     if #now > 0 then
         batches.run(batches.new(now, call.settings, loader, ...))
-        take_jobs(call, now)
+        take_jobs(call, now, others)
     end
     for _, key in ipairs(others) do
         local value, err, tier = fetch.load(call.self, key, call.settings, false,

@@ -183,6 +183,27 @@ local function take_theirs(job)
     end
 end
 
+--- Takes what another host has stored, if it can be had: then the job has ended.
+-- @return true
+function _M.take_stored(job)
+    if take_theirs(job) then
+        finish(job, STORED)
+        return true
+    end
+end
+
+--- Takes another host's word that there is no such value.
+function _M.take_absence(job)
+    absent(job, nil, job.settings.tags)
+    job.tier = "negative"
+end
+
+--- Takes another host's error.
+function _M.take_failure(job, err)
+    job.value, job.err, job.tier = nil, err, nil
+    finish(job, FAILED, err)
+end
+
 -- What is to be stored of a value: job.bytes, .ms and .tags.  Nothing, if the job has ended.
 local function prepare(job, value, ms, tags)
     local cache, settings = job.cache, job.settings
@@ -289,7 +310,7 @@ function _M.job(cache, key, settings, flight, loader, ...)
     return {
         cache = cache, core = cache.core, key = key, settings = settings, flight = flight,
         loader = loader, n = select("#", ...), arguments = { ... }, ended = false,
-        outer = loading[running() or MAIN], gone = gone, is_first = false,
+        outer = loading[running() or MAIN], gone = gone, is_first = false, enough = true,
         value = nil, err = nil, tier = nil,
     }
 end
@@ -317,16 +338,17 @@ function _M.pause(job, err)
 end
 
 local function run_later(job)
-    local _, err = _M.run(job)
+    local _, err = job.run(job)
     if err then
         _M.pause(job, err)
     end
 end
 
 --- Has it run in the background.
+-- @param run as run
 -- @return true; or nil when that is not possible: then it is as if it had not been made
-function _M.run_later(job)
-    job.begin = run_later
+function _M.run_later(job, run)
+    job.begin, job.run = run_later, run
     job.outer = nil
     if host.later(job) then
         return true

@@ -213,12 +213,8 @@ local function near(value)
     return checked, nil, sentence
 end
 
-local function is_redis(value)
-    return value == "redis"
-end
-
 -- identity: handles of one name that differ in it do not share a segment, so one Lua VM refuses
--- them. later: validated, and of no effect yet.
+-- them.
 local OPTIONS = {
     { name = "memory", check = size(UNITS.m, "1m"), default = "64m", identity = true },
     { name = "path", check = c_string, identity = true },
@@ -241,15 +237,14 @@ local OPTIONS = {
     { name = "lock_timeout", check = seconds { over = 0 }, default = 5 },
     { name = "soft_timeout", check = seconds { least = 0 } },
     { name = "hard_timeout", check = seconds { over = 0 }, default = 30 },
-    { name = "lock", check = not_yet(one_of("host", "redis"), is_redis), default = "host",
-      later = true },
+    { name = "lock", check = one_of("host", "redis"), default = "host" },
     { name = "tags", check = boolean, default = false, identity = true },
     { name = "freeze", check = boolean, default = false },
     { name = "near", check = near, default = true },
     { name = "runtime_dir", check = c_string },
 }
 
---- The rows, for whoever documents them: name, default, identity, later.
+--- The rows, for whoever documents them: name, default, identity.
 _M.rows = OPTIONS
 
 -- Those that a single fetch may have of its own.
@@ -398,6 +393,9 @@ function _M.check(name, opts)
     end
     checked.name = name
     checked.prefix = checked.prefix or name .. ":"
+    if checked.lock == "redis" and not checked.redis then
+        return nil, 'opts.lock = "redis" needs a Redis, and there is no opts.redis'
+    end
     return checked
 end
 
