@@ -94,15 +94,15 @@ $(tests:=.o): object_flags = -Ic/test
 $(BUILD)/c/test/%: $(BUILD)/c/test/%.o $(archive)
 	$(link) -o $@ $< $(archive) $(our_libs) $(LDLIBS)
 
-# One test has a memory room with marked points at which it kills (c/src/memory/fault.h).
-fault_test = $(BUILD)/c/test/memory/kill_test
+# These have a memory room with marked points, at which they kill or count (c/src/memory/fault.h).
+fault_tests = $(BUILD)/c/test/memory/kill_test $(BUILD)/c/test/memory/many_test
 fault_objects = $(patsubst %.c,$(BUILD)/faults/%.o,$(wildcard c/src/memory/*.c))
 
 $(BUILD)/faults/%.o: %.c $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(compile) -DTANDEM_FAULTS -MMD -MP -c -o $@ $<
 
-$(fault_test): $(fault_test).o $(fault_objects) $(archive)
+$(fault_tests): %: %.o $(fault_objects) $(archive)
 	$(link) -o $@ $< $(fault_objects) $(archive) $(our_libs) $(LDLIBS)
 
 .SECONDARY: $(tests:=.o)

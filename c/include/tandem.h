@@ -146,6 +146,14 @@ typedef struct tandem_result {
     char error[256]; /* NUL-terminated sentence, with TANDEM_DEGRADED and every error */
 } tandem_result;
 
+/* One key of tandem_set_many or tandem_delete_many. */
+typedef struct tandem_item {
+    const char *key;
+    const void *value; /* not of tandem_delete_many */
+    size_t key_length, value_length;
+    int32_t status; /* out: as tandem_set or tandem_delete answers */
+} tandem_item;
+
 /* An entry that a caller keeps, as tandem_result said where it is: see tandem_near_hit. */
 typedef struct tandem_near_entry {
     double fresh_until;
@@ -293,6 +301,15 @@ int tandem_set(tandem_cache *cache, const char *key, size_t key_length, const vo
 int tandem_set_tagged(tandem_cache *cache, const char *key, size_t key_length, const void *value,
                       size_t value_length, int64_t ttl_ms, const char *tags, size_t tags_length,
                       int flags, tandem_result *result);
+
+/* As tandem_set and tandem_delete, each of up to 65536 keys, in a cache without Redis: with one hold of each lock
+ * of the shared memory for all keys behind it, unless that were too long for others.
+ * TANDEM_OK: done, items[i].status says for each, and result.error of the first that failed why; TANDEM_EINVAL,
+ * TANDEM_ESYS: nothing is done. */
+int tandem_set_many(tandem_cache *cache, tandem_item *items, size_t count, int64_t ttl_ms,
+                    tandem_result *result);
+int tandem_delete_many(tandem_cache *cache, tandem_item *items, size_t count,
+                       tandem_result *result);
 
 /* From now on no value that has this tag exists, in either tier, on any host.  What it costs does not depend on
  * how many there are.

@@ -228,7 +228,7 @@ static int forget_locked(struct memory *m, const struct memory_place *place, con
                : MEMORY_ABSENT;
 }
 
-static int write_locked(struct memory *m, struct write *w)
+int entry_write_locked(struct memory *m, struct write *w)
 {
     int status = MEMORY_REFUSED;
     struct record old;
@@ -265,7 +265,7 @@ int entry_write(struct memory *m, struct write *w, int64_t lock_us)
 
         if (!shard_hold(m, w->place.shard, lock_us))
             return MEMORY_BUSY;
-        status = write_locked(m, w);
+        status = entry_write_locked(m, w);
         shard_release(m, w->place.shard);
         if (status != MEMORY_MORE)
             return status;
@@ -332,6 +332,15 @@ int memory_commit(struct memory *m, const void *key, size_t key_length, const vo
     return status;
 }
 
+int entry_delete_locked(struct memory *m, const struct memory_place *place, const void *key,
+                        size_t key_length, int64_t now_ms)
+{
+    int status = forget_locked(m, place, key, key_length, now_ms);
+
+    entry_count_own_write_locked(m, place);
+    return status;
+}
+
 int memory_delete(struct memory *m, const void *key, size_t key_length, int64_t now_ms,
                   int64_t lock_us)
 {
@@ -340,8 +349,7 @@ int memory_delete(struct memory *m, const void *key, size_t key_length, int64_t 
 
     if (!shard_hold(m, place.shard, lock_us))
         return MEMORY_BUSY;
-    status = forget_locked(m, &place, key, key_length, now_ms);
-    entry_count_own_write_locked(m, &place);
+    status = entry_delete_locked(m, &place, key, key_length, now_ms);
     shard_release(m, place.shard);
     if (status == MEMORY_OK)
         memory_count(m, COUNT_MEMORY_DELETES, 1);

@@ -33,6 +33,13 @@ void entry_begin(struct memory *m, struct write *w, enum write_kind kind, const 
 /* Does it, in as many holds of the lock as it takes. */
 int entry_write(struct memory *m, struct write *w, int64_t lock_us);
 
+/* One hold's part of it.  MEMORY_MORE: there is no room yet, it takes another hold. */
+int entry_write_locked(struct memory *m, struct write *w);
+
+/* Removes an entry, as memory_delete. */
+int entry_delete_locked(struct memory *m, const struct memory_place *place, const void *key,
+                        size_t key_length, int64_t now_ms);
+
 /* A key of that place was written: tokens of before no longer hold. */
 void entry_count_own_write_locked(struct memory *m, const struct memory_place *place);
 

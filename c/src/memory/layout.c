@@ -26,7 +26,7 @@ static uint32_t shards_for(uint64_t bytes)
         return 32;
     if (bytes < 16384 * mib)
         return 64;
-    return bytes < 65536 * mib ? 256 : 1024;
+    return bytes < 65536 * mib ? 256 : LAYOUT_SHARDS_MAX;
 }
 
 /* A 64th of the segment, but never more than 1 MiB unless a 1024th is more than that. */

@@ -96,8 +96,9 @@ enum {
 };
 
 enum {
-    LAYOUT_PLACES = 2,       /* tracking links at a time: each is the other's standby */
-    LAYOUT_LEAVING = 8,      /* and those of processes that are about to exit */
+    LAYOUT_PLACES = 2,  /* tracking links at a time: each is the other's standby */
+    LAYOUT_LEAVING = 8, /* and those of processes that are about to exit */
+    LAYOUT_SHARDS_MAX = 1024,
     LAYOUT_FLIGHT_GROUP = 8, /* places that a key's flight may have */
     LAYOUT_FLIGHT_LOCKS = 8,
     LAYOUT_FLIGHT_ERROR = 192,

@@ -113,6 +113,23 @@ int memory_get(struct memory *memory, const void *key, size_t key_length, int64_
 int memory_put(struct memory *memory, const void *key, size_t key_length, const void *value,
                size_t value_length, const struct memory_attributes *attributes, int64_t lock_us);
 
+enum { MEMORY_ITEMS_MAX = 65536 };
+
+/* One key of many. */
+struct memory_item {
+    const void *key, *value;
+    size_t key_length, value_length;
+    int status; /* what came of it */
+    int32_t next;
+};
+
+/* As memory_put and memory_delete, of MEMORY_ITEMS_MAX items at most, in their order where they are of one key;
+ * the lock of each shard is taken once, or a few times where much is to be done. */
+void memory_put_many(struct memory *memory, struct memory_item *items, size_t count,
+                     const struct memory_attributes *attributes, int64_t lock_us);
+void memory_delete_many(struct memory *memory, struct memory_item *items, size_t count,
+                        int64_t now_ms, int64_t lock_us);
+
 /* Removes an entry.  MEMORY_OK: it was there, unexpired; MEMORY_ABSENT; MEMORY_BUSY. */
 int memory_delete(struct memory *memory, const void *key, size_t key_length, int64_t now_ms,
                   int64_t lock_us);

@@ -67,6 +67,9 @@ int tier_set_tagged(tandem_cache *cache, const char *key, size_t key_length, con
                     int flags, tandem_result *result);
 int tier_delete(tandem_cache *cache, const char *key, size_t key_length, int flags,
                 tandem_result *result);
+int tier_set_many(tandem_cache *cache, tandem_item *items, size_t count, int64_t ttl_ms,
+                  tandem_result *result);
+int tier_delete_many(tandem_cache *cache, tandem_item *items, size_t count, tandem_result *result);
 int tier_add(tandem_cache *cache, const char *key, size_t key_length, const void *value,
              size_t value_length, int64_t ttl_ms, int flags, tandem_result *result);
 int tier_replace(tandem_cache *cache, const char *key, size_t key_length, const void *value,

@@ -131,7 +131,8 @@ CHECK_UNUSED void remember(struct before *b)
 CHECK_UNUSED bool may_be(uint32_t key, int64_t serial)
 {
     return serial == 0 || serial == scene->acked[key] ||
-           ((int32_t)key == scene->pending && serial == scene->pending_serial);
+           ((int32_t)key == scene->pending && serial == scene->pending_serial) ||
+           (key < scene->together && serial == scene->first_together + key);
 }
 
 /* The same for what workers remember.  An operation on many keys is not announced key by key. */
@@ -178,6 +179,7 @@ CHECK_UNUSED void check_service(void)
     struct memory_entry entry;
 
     scene->pending = -1;
+    scene->together = 0;
     scene->expires_ms[1] = 0;
     for (uint32_t key = 0; key < 20; key++) {
         put_usual(key);

@@ -237,6 +237,46 @@ static void bump_all(void)
     memset(scene->acked, 0, sizeof(scene->acked));
 }
 
+/* Some keys at once, with values of that length, or to be deleted. */
+static void change_together(uint32_t count, uint32_t length, bool removal)
+{
+    static struct value values[40];
+    struct memory_item items[40];
+
+    scene->first_together = scene->serial + 1;
+    scene->together = removal ? 0 : count;
+    for (uint32_t key = 0; key < count; key++)
+        items[key] = (struct memory_item){
+            .key = keys[key],
+            .key_length = strlen(keys[key]),
+            .value = values + key,
+            .value_length = value_make(values + key, key, ++scene->serial, length),
+        };
+    if (removal)
+        memory_delete_many(m, items, count, clock_now_ms(), MEMORY_LOCK_US);
+    else
+        memory_put_many(m, items, count, &forever, MEMORY_LOCK_US);
+    for (uint32_t key = 0; key < count; key++)
+        if (items[key].status != MEMORY_BUSY)
+            scene->acked[key] = removal ? 0 : scene->first_together + key;
+    scene->together = 0;
+}
+
+static void put_together(void)
+{
+    change_together(40, USUAL, false);
+}
+
+static void put_large_together(void)
+{
+    change_together(4, LARGE, false);
+}
+
+static void delete_together(void)
+{
+    change_together(40, USUAL, true);
+}
+
 /* As the owner, and as one who waits for another's. */
 static void fly(void)
 {
@@ -322,6 +362,10 @@ static void damage_main(void)
     X(put_when_much_is_dead, fill_and_empty_main, put_new_ones)                \
     X(put_into_a_damaged_shard, damage_small, put_until_found)                 \
     X(put_what_was_evicted_from_a_damaged_shard, damage_main, put_until_found) \
+    X(put_together_what_is_there, put_some, put_together)                      \
+    X(put_together_when_full, fill_up, put_together)                           \
+    X(put_large_ones_together, put_large_ones, put_large_together)             \
+    X(delete_together_some, put_some, delete_together)                         \
     X(delete_an_entry, put_some, delete_first)                                 \
     X(delete_nothing, nothing, delete_first)                                   \
     X(add_an_entry, nothing, add_first)                                        \

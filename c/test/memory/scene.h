@@ -20,6 +20,8 @@ struct scene {
     uint32_t acked[KEYS]; /* the value that a key has for sure unless it was evicted; 0: none */
     int32_t pending;      /* the key that is being written, or -1 */
     uint32_t pending_serial;
+    uint32_t together,
+        first_together; /* so many keys, the first ones, are being written with serials from there */
     /* Of the counter: what it is for sure unless it was evicted, and what is being made of it (0: nothing). */
     int64_t counted, counting;
     int64_t expires_ms[2]; /* of the first key: as it was, and as it is to be */

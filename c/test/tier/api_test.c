@@ -458,4 +458,67 @@ TEST(the_table_of_counters_is_complete)
     close_all(c, &o);
 }
 
+/* -- Many keys at once ----------------------------------------------------------------------------- */
+
+TEST(many_keys_are_set_and_deleted_at_once)
+{
+    tandem_options o = options_for("many", NULL);
+    tandem_cache *c = open_with(&o);
+    static char huge[100000];
+    tandem_item items[] = {
+        {.key = "a", .key_length = 1, .value = "1", .value_length = 1},
+        {.key = "b", .key_length = 1, .value = NULL, .value_length = 0},
+        {.key = "c", .key_length = 1, .value = huge, .value_length = sizeof(huge)},
+        {.key = "d", .key_length = 1, .value = "4", .value_length = 1},
+    };
+
+    CHECK_INT(TANDEM_OK, set(c, &o, "c", "old", 0));
+    CHECK_INT(TANDEM_OK, tandem_set_many(c, items, 4, 100000, &said));
+    CHECK_INT(TANDEM_OK, items[0].status);
+    CHECK_INT(TANDEM_OK, items[1].status);
+    CHECK_INT(TANDEM_ETOOBIG, items[2].status);
+    CHECK_INT(TANDEM_OK, items[3].status);
+    CHECK(strstr(said.error, "value too large: 100000 bytes") != NULL);
+    CHECK_INT(TANDEM_OK, get(c, &o, "b"));
+    CHECK_STR("", value);
+    CHECK_INT(TANDEM_MISS, get(c, &o, "c"));
+    CHECK_INT(TANDEM_OK, ttl(c, &o, "d"));
+    CHECK(said.ttl > 50 && said.ttl <= 100.01);
+    CHECK_INT(TANDEM_OK, tandem_delete_many(c, items, 4, &said));
+    CHECK_STR("", said.error);
+    CHECK_INT(TANDEM_OK, items[1].status);
+    CHECK_INT(TANDEM_MISS, items[2].status);
+    CHECK_INT(TANDEM_MISS, get(c, &o, "a"));
+    CHECK_INT(TANDEM_OK, tandem_set_many(c, items, 0, 0, &said));
+    CHECK_INT(TANDEM_OK, tandem_delete_many(c, NULL, 0, &said));
+    close_all(c, &o);
+}
+
+TEST(of_many_keys_none_is_done_when_one_is_wrong)
+{
+    tandem_options o = options_for("many", NULL),
+                   with = options_for("many2", "redis://127.0.0.1:1");
+    tandem_cache *c = open_with(&o), *other = open_with(&with);
+    tandem_item items[] = {
+        {.key = "a", .key_length = 1, .value = "1", .value_length = 1},
+        {.key = "", .key_length = 0, .value = "1", .value_length = 1},
+    };
+
+    CHECK_INT(TANDEM_EINVAL, tandem_set_many(c, items, 2, 0, &said));
+    CHECK_STR("the key is empty", said.error);
+    CHECK_INT(TANDEM_EINVAL, tandem_delete_many(c, items, 2, &said));
+    items[1] = (tandem_item){.key = "b", .key_length = 1, .value = NULL, .value_length = 1};
+    CHECK_INT(TANDEM_EINVAL, tandem_set_many(c, items, 2, 0, &said));
+    CHECK_INT(TANDEM_EINVAL, tandem_set_many(c, items, 1, -1, &said));
+    CHECK_INT(TANDEM_EINVAL, tandem_set_many(c, NULL, 1, 0, &said));
+    CHECK_INT(TANDEM_EINVAL, tandem_set_many(c, items, 65537, 0, &said));
+    CHECK_INT(TANDEM_EINVAL, tandem_set_many(NULL, items, 1, 0, &said));
+    CHECK_INT(TANDEM_EINVAL, tandem_delete_many(NULL, items, 1, &said));
+    CHECK_INT(TANDEM_MISS, get(c, &o, "a"));
+    CHECK_INT(TANDEM_EINVAL, tandem_set_many(other, items, 1, 0, &said));
+    CHECK_STR("with Redis each key is an operation of its own", said.error);
+    close_all(c, &o);
+    close_all(other, &with);
+}
+
 CHECK_MAIN()

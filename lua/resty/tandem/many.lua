@@ -283,6 +283,47 @@ function _M.exists_multi(self, keys)
     return there
 end
 
+-- -- In memory only ------------------------------------------------------------------------------
+
+-- Has C do something to keys first to last of a list, with the lock of each shard taken once.
+-- values: an array of strings, or nil.  Returns the items, and what went wrong with the first.
+local function do_many(self, list, values, first, last, ms)
+    local count = last - first + 1
+    local items = ffi.new("tandem_item[?]", count)
+    for i = 0, count - 1 do
+        local item, key, value = items[i], list[first + i], values and values[first + i]
+        item.key, item.key_length = key, #key
+        if value then
+            item.value, item.value_length = value, #value
+        end
+    end
+    local status
+    if values then
+        status = C.tandem_set_many(self.handle, items, count, ms, result)
+    else
+        status = C.tandem_delete_many(self.handle, items, count, result)
+    end
+    return items, outcome.message(result), status
+end
+
+-- Returns how many were stored or were there, how many failed, and why the first did.
+local function change_in_memory(self, list, values, ms)
+    local done, failed, first = 0, 0, nil
+    for from = 1, #list, CHUNK do
+        local to = min(from + CHUNK - 1, #list)
+        local items, err, whole = do_many(self, list, values, from, to, ms)
+        for i = 0, to - from do
+            local status = whole == OK and items[i].status or whole
+            if status == OK then
+                done = done + 1
+            elseif status ~= MISS then
+                failed, first = failed + 1, first or err
+            end
+        end
+    end
+    return done, failed, first
+end
+
 -- -- Writing -------------------------------------------------------------------------------------
 
 -- Checks and encodes.  Returns the keys and their bytes, two arrays; or nil, the sentence, and true
@@ -339,6 +380,14 @@ function _M.set_multi(self, tbl, ttl)
         return nil, outcome.no_wait()
     end
 
+    if not self.has_redis then
+        local _, failed, first = change_in_memory(self, list, bytes, ms)
+        if failed > 0 then
+            return nil, some_failed(failed, #list, "could not be stored", first)
+        end
+        return true, nil
+    end
+
     local outcomes = run(self, #list, function(i, cork)
         local key, value = list[i], bytes[i]
         return C.tandem_set(handle, key, #key, value, #value, ms, flags + cork, result)
@@ -379,6 +428,14 @@ function _M.delete_multi(self, keys)
     end
 
     local list = distinct(keys)
+    if not self.has_redis then
+        local count, failed, first = change_in_memory(self, list)
+        if failed > 0 then
+            return nil, some_failed(failed, #list, "could not be deleted", first)
+        end
+        return count, nil
+    end
+
     local outcomes = run(self, #list, function(i, cork)
         local key = list[i]
         return C.tandem_delete(handle, key, #key, flags + cork, result)
