@@ -455,6 +455,10 @@ int tandem_fleet_lock(tandem_cache *cache, double flight, double keep_ms, double
  * TANDEM_ETIMEOUT; TANDEM_EBUSY, TANDEM_EFULL, TANDEM_ESYS: one cannot wait now; TANDEM_ELOST. */
 int tandem_fleet_wait(tandem_cache *cache, double flight, double wait_ms, tandem_result *result);
 
+/* What is made for a flight is made from now on: what changed before does not count against it.  A number of
+ * none is fine. */
+void tandem_flight_restart(tandem_cache *cache, double flight);
+
 /* Ends a flight and tells all who wait for it.  error: with TANDEM_FLIGHT_FAILED, its first bytes are
  * told.  A number of none is fine. */
 void tandem_flight_end(tandem_cache *cache, double flight, int outcome, const char *error,

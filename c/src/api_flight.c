@@ -85,6 +85,12 @@ int tandem_fleet_wait(tandem_cache *cache, double flight, double wait_ms, tandem
     return fleet_wait(cache, flight, wait_ms, result);
 }
 
+void tandem_flight_restart(tandem_cache *cache, double flight)
+{
+    if (cache)
+        flights_restart(cache, flight);
+}
+
 void tandem_flight_end(tandem_cache *cache, double flight, int outcome, const char *error,
                        size_t error_length)
 {

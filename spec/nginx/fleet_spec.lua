@@ -287,6 +287,226 @@ describe("fetch, on three hosts with lock = \"redis\",", function()
         end
     end)
 
+    -- As of a host that has died.
+    local function lock_away(name)
+        server:call("SET", "f:#tandem:lock:" .. (name or key), "h0123456789abcdef", "PX", 100000)
+    end
+
+    -- The answer of Lua text, and how long it took.
+    local function timed(site, code)
+        local began = run.now()
+        return site:eval(code), run.now() - began
+    end
+
+    it("runs one loader on each host when the host that has the lock has died", function()
+        lock_away()
+        local opts, all = "{ lock_timeout = 3 }", {}
+        for i, site in ipairs(sites) do
+            all[i] = site:send_to(site.workers[1], 10, held("'value'", opts))
+        end
+        await("each has a loader", function() return count() == HOSTS end)
+        go()
+        local said = answers(all)
+        assert.are.equal(HOSTS, count())
+        for answer in pairs(said) do
+            assert.is_truthy(answer:find("^'value' nil '"), answer)
+        end
+        assert.are.equal("value", server:call("GET", "f:" .. key))
+    end)
+
+    it("waits for lock_timeout once, for this host's loader and for another's", function()
+        local first = sites[1]:send_to(sites[1].workers[1], 1,
+            fetch(("function() held(%q) cache:delete(%q) return 'gone' end"):format(key, key)))[1]
+        sites[1]:await(key, 1)
+        local before, began = sites[1]:counter("joined"), run.now()
+        local second = sites[1]:send_to(sites[1].workers[1], 1,
+            fetch("function() return 'second' end", "{ lock_timeout = 2 }"))[1]
+        sites[1]:await_counter("joined", before + 1)
+        run.wait_until("it has waited", function() return run.now() > began + 1 end)
+        server:call("SET", "f:#tandem:lock:" .. key, "h0123456789abcdef", "PX", 100000)
+        go()
+        sites[1]:answers({ first })
+        assert.are.same({ ["'second' nil 'loader'"] = 1 }, sites[1]:answers({ second }))
+        assert.is_true(run.now() - began >= 2)
+        assert.is_true(run.now() - began < 3, run.now() - began)
+    end)
+
+    it("kills a loader that takes too long, and one whose request has gone", function()
+        local said, took = timed(sites[1], fetch("function() ngx.sleep(30) end",
+                                                 "{ hard_timeout = 0.3 }"))
+        assert.is_truthy(said:find("took longer than hard_timeout, 0.3 s", 1, true), said)
+        assert.is_true(took < 10, took)
+        await("the lock says so", function() return (lock_of() or ""):sub(1, 1) == "e" end)
+        server:call("DEL", "f:#tandem:lock:" .. key)
+        said = sites[1]:eval(([[
+            local thread = ngx.thread.spawn(function()
+                return cache:fetch(%q, function() ngx.sleep(3) return "first" end)
+            end)
+            ngx.sleep(0.1)
+            ngx.thread.kill(thread)
+            local began = ngx.now()
+            local value = cache:fetch(%q, { lock_timeout = 60 }, function() return "second" end)
+            ngx.update_time()
+            return value, ngx.now() - began
+        ]]):format(key, key))
+        assert.is_true(tonumber(said:match("^'second' ([%d.]+)$")) < 2.5, said)
+        await("the lock has gone", function() return not lock_of() end)
+    end)
+
+    it("lets go of the lock when the request that waits for it is killed", function()
+        lock_away()
+        local said, took = timed(sites[1], ([[
+            local thread = ngx.thread.spawn(function()
+                return cache:fetch(%q, function() return "first" end)
+            end)
+            ngx.sleep(0.1)
+            ngx.thread.kill(thread)
+            return cache:fetch(%q, { lock_timeout = 0.5 }, function() return "second" end)
+        ]]):format(key, key))
+        assert.are.equal("'second' nil 'loader'", said)
+        assert.is_true(took < 10, took)
+    end)
+
+    -- One host loads, another waits for it; then both answer.  meanwhile(): before the other asks.
+    local function two(results, opts, meanwhile)
+        local first = sites[1]:send_to(sites[1].workers[1], 1, held(results, opts))[1]
+        sites[1]:await(key, 1)
+        if meanwhile then
+            meanwhile()
+        end
+        local waits = sites[2]:counter("fleet_waits")
+        local second = sites[2]:send_to(sites[2].workers[1], 1, held(results, opts))[1]
+        sites[2]:await_counter("fleet_waits", waits + 1)
+        go()
+        sites[1]:answers({ first })
+        return next(sites[2]:answers({ second }))
+    end
+
+    local function each_says(expected, n)
+        for i = 1, n or 2 do
+            local said = sites[i]:eval(fetch("quick, 'another', 'there now'"))
+            assert.is_truthy(said:find(expected), said)
+        end
+    end
+
+    it("does not have an absence remembered that a change has overtaken", function()
+        local heard = "return cache:stats().tracking.invalidations"
+        assert.are.equal("nil nil 'negative'", two(nil, nil, function()
+            local before = tonumber(sites[1]:eval(heard))
+            assert.are.equal("false", sites[2]:eval(("return cache:delete(%q)"):format(key)))
+            await("the first has heard", function()
+                return tonumber(sites[1]:eval(heard)) > before
+            end)
+        end))
+        each_says("^'there now' nil '")
+    end)
+
+    it("has an absence remembered for no longer than its loader said", function()
+        assert.are.equal("nil nil 'negative'", two("nil, nil, 0"))
+        each_says("^'there now' nil '")
+        key = key .. "b"
+        for _, site in ipairs(sites) do
+            site:stop()
+        end
+        assert.are.equal("nil nil 'negative'", two("nil, nil, 0.2"))
+        await("both have forgotten", function()
+            for i = 1, 2 do
+                if sites[i]:eval(("return cache:get(%q)"):format(key)):find("negative") then
+                    return false
+                end
+            end
+            return true
+        end)
+    end)
+
+    it("makes a value anew before its end on one host only", function()
+        for _, site in ipairs(sites) do -- a loader is known to take a while
+            assert.is_truthy(site:eval(("return cache:fetch(%q, function() ngx.sleep(0.02)"
+                .. " return 'x' end)"):format(key .. site.web:workers()[1])))
+        end
+        server:call("SET", "f:" .. key, "old", "PX", 200000)
+        local opts, ran = "{ refresh_ahead = 1e9, ttl = 100 }", "early" .. key
+        for _, site in ipairs(sites) do
+            await("one of its workers draws", function()
+                local said = site:eval(("return cache:fetch(%q, %s, held, %q, 'new')")
+                                       :format(key, opts, ran))
+                assert.is_truthy(said:find("^'old' nil '[mr]e"), said)
+                return sum("refreshes") > 0 and count(ran) > 0
+            end)
+        end
+        go()
+        await("it is new", function() return server:call("GET", "f:" .. key) == "new" end)
+        await("all have ended", function() return not lock_of() end)
+        assert.are.equal(1, count(ran))
+    end)
+
+    it("counts what it loads as loaded, and what another host has made as taken", function()
+        local function counts()
+            return sites[2]:counter("loads") .. " " .. sites[2]:counter("fleet_taken")
+        end
+        local function after(loads, taken, fn)
+            local l, t = counts():match("(%d+) (%d+)")
+            fn()
+            assert.are.equal((l + loads) .. " " .. (t + taken), counts())
+        end
+        after(0, 1, function() two("'value'") end)
+        key = key .. "b"
+        sites[1]:stop()
+        sites[2]:stop()
+        after(1, 0, function() two("'value', nil, -1") end) -- not to be kept: all load
+        key = key .. "c"
+        lock_away()
+        after(1, 0, function() -- what is set and deleted while it waits is not held against it
+            local one = sites[2]:send_to(sites[2].workers[1], 1,
+                                         fetch("quick, 'late', 'value'", "{ lock_timeout = 1 }"))
+            sites[1]:eval(("cache:set(%q, 'x') cache:delete(%q)"):format(key, key))
+            sites[2]:answers(one)
+            assert.are.equal("value", server:call("GET", "f:" .. key))
+        end)
+    end)
+
+    it("takes for many keys what another host has left of them", function()
+        local a, b = key .. "a", key .. "b"
+        local first = sites[1]:send_to(sites[1].workers[1], 1,
+            ("return cache:fetch(%q, held, %q)"):format(a, a))[1]
+        sites[1]:await(a, 1)
+        local second = sites[2]:send_to(sites[2].workers[1], 1, ([[
+            return cache:fetch_multi({ %q, %q }, nil, function(keys)
+                held(table.concat(keys, " "))
+                return { [%q] = "b" }
+            end)
+        ]]):format(a, b, b))[1]
+        sites[2]:await(b, 1)
+        sites[1]:go()
+        sites[1]:answers({ first })
+        await("it is left", function() return (lock_of(a) or ""):sub(1, 1) == "e" end)
+        sites[2]:go()
+        assert.are.same({ ["{" .. b .. "='b'} nil"] = 1 }, sites[2]:answers({ second }))
+        assert.are.equal(0, sites[2]:count(a))
+        assert.are.equal("nil nil 'negative'", sites[2]:eval(("return cache:get(%q)"):format(a)))
+    end)
+
+    it("does not ask with every call while another host makes what is past its TTL", function()
+        sites[1]:eval(("cache:set(%q, 'old', 0.05)"):format(key))
+        await("it is stale", function()
+            return sites[1]:eval(("return (cache:peek(%q, { stale = true }))"):format(key))
+                           :find("^%-")
+        end)
+        lock_away()
+        local function asked()
+            return tonumber(server:call("INFO", "commandstats"):match("cmdstat_eval:calls=(%d+)"))
+        end
+        local before, began = asked(), run.now()
+        for _ = 1, 20 do
+            assert.are.equal("'old' nil 'stale'", sites[1]:eval(held("'new'")))
+            sites[1]:eval(("return cache:fetch_multi({ %q }, nil, function() return {} end)")
+                          :format(key))
+        end
+        -- Each of two workers, and again after each second.
+        assert.is_true(asked() - before <= 2 * (2 + math.ceil(run.now() - began)))
+        assert.are.equal(0, count())
+    end)
+
     it("falls back to the host's flight while Redis is away", function()
         server:kill()
         for _, site in ipairs(sites) do

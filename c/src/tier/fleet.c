@@ -183,18 +183,16 @@ void fleet_end(struct tier *tier, struct flights_own *own, int outcome, const ch
 
 /* -- On the I/O thread --------------------------------------------------------------------------- */
 
-static void learn_locked(struct tier *tier, struct flights_own *own, const struct redis_op *op)
+static void learn_locked(struct tier *tier, struct fleet *fleet, const struct redis_op *op)
 {
-    struct fleet *fleet = &own->fleet;
-
     fleet->asked = op->integer == REDIS_LOCK_TAKEN;
     fleet->answered = op->integer == REDIS_LOCK_LEFT || op->integer == REDIS_LOCK_ANSWERED;
+    if (op->integer != REDIS_LOCK_HELD)
+        stop_watching(tier, fleet);
+    else if (memcmp(fleet->holder, op->holder, REDIS_TOKEN) != 0)
+        memory_count(tier->memory, COUNT_FETCH_FLEET_WAITS, 1);
     if (op->integer == REDIS_LOCK_HELD)
         memcpy(fleet->holder, op->holder, REDIS_TOKEN);
-    else
-        stop_watching(tier, fleet);
-    if (op->integer == REDIS_LOCK_TAKEN)
-        flights_reset(tier, own);
 }
 
 static bool makes_sense(const struct redis_op *op)
@@ -205,8 +203,6 @@ static bool makes_sense(const struct redis_op *op)
 
 static void say(struct tier *tier, struct redis_op *op, struct outcome *outcome)
 {
-    if (op->integer == REDIS_LOCK_HELD)
-        memory_count(tier->memory, COUNT_FETCH_FLEET_WAITS, 1);
     if (op->integer == REDIS_LOCK_TAKEN)
         memory_count(tier->memory, COUNT_FETCH_FLEET_LOCKS, 1);
     outcome->count = (double)op->integer;
@@ -235,7 +231,7 @@ void fleet_done(struct tier *tier, struct request *r)
     pthread_mutex_lock(&f->mutex);
     own = flights_find_locked(f, r->flight);
     if (own)
-        learn_locked(tier, own, &r->op);
+        learn_locked(tier, &own->fleet, &r->op);
     pthread_mutex_unlock(&f->mutex);
     say(tier, &r->op, &outcome);
     request_finish(r, &outcome);

@@ -38,7 +38,8 @@ struct flights_own *flights_find_locked(struct flights *f, double number)
     return *find_locked(f, number_of(number));
 }
 
-void flights_reset(struct tier *tier, struct flights_own *own)
+/* The clock and the token that what is made must hold to: those of now. */
+static void reset(struct tier *tier, struct flights_own *own)
 {
     own->began_ms = clock_now_ms();
     own->began_ns = clock_now_ns();
@@ -56,7 +57,7 @@ static struct flights_own *make(tandem_cache *cache, const char *key, size_t key
     own->cache = cache;
     own->key_length = key_length;
     memcpy(own->key, key, key_length);
-    flights_reset(cache->tier, own);
+    reset(cache->tier, own);
     return own;
 }
 
@@ -94,7 +95,10 @@ static void end(struct tier *tier, struct flights_own *own, int outcome, const c
     if (outcome != TANDEM_FLIGHT_GONE)
         time_loader(tier, own);
     fleet_end(tier, own, outcome, error, error_length);
-    memory_count(tier->memory, own->fleet.answered ? COUNT_FETCH_FLEET_TAKEN : row[outcome], 1);
+    if (own->fleet.answered && outcome != TANDEM_FLIGHT_GONE)
+        memory_count(tier->memory, COUNT_FETCH_FLEET_TAKEN, 1);
+    else
+        memory_count(tier->memory, row[outcome], 1);
     if (outcome == TANDEM_FLIGHT_UNKEPT)
         memory_count(tier->memory, COUNT_FETCH_LOADS, 1);
     if (!own->alone && memory_flight_end(tier->memory, &own->flight, outcome, error, error_length))
@@ -158,8 +162,12 @@ void flights_stop(struct tier *tier)
         pthread_join(f->ear, NULL);
     }
     ear_drop_all(tier);
-    pthread_cond_destroy(&f->changed);
-    pthread_mutex_destroy(&f->mutex);
+}
+
+void flights_free(struct flights *flights)
+{
+    pthread_cond_destroy(&flights->changed);
+    pthread_mutex_destroy(&flights->mutex);
 }
 
 void flights_after_fork(struct tier *tier)
@@ -292,6 +300,20 @@ static struct flights_own *still_holds(tandem_cache *cache, double number, const
         return copy;
     alloc_free(copy);
     return NULL;
+}
+
+void flights_restart(tandem_cache *cache, double number)
+{
+    struct flights *f = &cache->tier->flights;
+    struct flights_own *own;
+
+    pthread_mutex_lock(&f->mutex);
+    own = flights_find_locked(f, number);
+    if (own) {
+        reset(cache->tier, own);
+        own->fleet.answered = false;
+    }
+    pthread_mutex_unlock(&f->mutex);
 }
 
 int flights_store(tandem_cache *cache, double number, const void *value, size_t value_length,

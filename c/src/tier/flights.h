@@ -52,8 +52,11 @@ struct flights {
 
 void flights_init(struct flights *flights);
 
-/* The tier's last handle is gone: gives up what is owned, and ends the ear. */
+/* The tier's last handle is gone: gives up what is owned, and ends the ear.  Answers may still come. */
 void flights_stop(struct tier *tier);
+
+/* None come any more. */
+void flights_free(struct flights *flights);
 
 /* In a child of fork(): all of it is the parent's. */
 void flights_after_fork(struct tier *tier);
@@ -63,9 +66,6 @@ void flights_leave(tandem_cache *cache);
 
 /* The one of that number, with the mutex held; NULL: there is none. */
 struct flights_own *flights_find_locked(struct flights *flights, double number);
-
-/* The clock and the token that what is made must hold to: those of now. */
-void flights_reset(struct tier *tier, struct flights_own *own);
 
 /* Waits for the end of a flight: TANDEM_PENDING, or an error. */
 int flights_join(tandem_cache *cache, const struct memory_flight *flight, int64_t deadline_ms,
@@ -79,6 +79,7 @@ int flights_store(tandem_cache *cache, double number, const void *value, size_t 
                   tandem_result *result);
 int flights_absent(tandem_cache *cache, double number, int64_t ttl_ms, const char *tags,
                    size_t tags_length, tandem_result *result);
+void flights_restart(tandem_cache *cache, double number);
 void flights_end(tandem_cache *cache, double number, int outcome, const char *error,
                  size_t error_length);
 

@@ -19,6 +19,7 @@ void tier_uncork(tandem_cache *cache)
 void tier_free(struct tier *tier)
 {
     readback_clear(&tier->tracking.readback);
+    flights_free(&tier->flights);
     memory_close(tier->memory);
     alloc_free(tier->identity);
     alloc_free(tier);

@@ -20,7 +20,7 @@ local FIRST = C.TANDEM_FIRST
 local _M = {}
 
 local function fail_all(batch, err)
-    for _, job in ipairs(batch.jobs) do
+    for _, job in ipairs(batch.mine) do
         if not job.ended then
             loads.fail(job, err)
         end
@@ -84,18 +84,8 @@ local function keys_of(jobs)
     return keys, set
 end
 
--- Leaves to other hosts what they make, or have made.
-local function choose(batch)
-    batch.mine = fleet.choose(batch.cache, batch.jobs)
-    batch.arguments[1], batch.keys = keys_of(batch.mine)
-end
-
 -- Does not raise.
 local function work(batch)
-    choose(batch)
-    if #batch.mine == 0 then
-        return
-    end
     local ok, values, err, ttl, tags = loads.call(batch)
     if not batch.ended then
         local taken, problem = pcall(take_all, batch, ok, values, err, ttl, tags)
@@ -105,19 +95,26 @@ local function work(batch)
     end
 end
 
---- Runs it, and waits for it: then each of its jobs has value, err and tier; but for those with
--- held = true, which another host makes.
+--- Runs it, and waits for it: then each of its jobs has value, err and tier.
+-- @return those that have not, as another host makes them; their flights are still to be ended
 function _M.run(batch)
     local settings = batch.settings
-    if not host.call(batch, work, settings.hard_timeout) then
+    local mine, held = fleet.share_out(batch.cache, batch.jobs, batch.gone)
+    batch.mine = mine
+    batch.arguments[1], batch.keys = keys_of(batch.mine)
+    if #batch.mine > 0 and not host.call(batch, work, settings.hard_timeout) then
         batch.ended = true
         fail_all(batch, format("the loader of %d keys took longer than hard_timeout, %.14g s",
-                               #batch.jobs, settings.hard_timeout / 1000))
+                               #batch.mine, settings.hard_timeout / 1000))
     end
+    return held
 end
 
-local function run_later(batch)
-    _M.run(batch)
+--- The same, of what is made anew while the old values are answered.
+function _M.refresh(batch)
+    for _, job in ipairs(_M.run(batch)) do
+        loads.leave(job)
+    end
     for _, job in ipairs(batch.jobs) do
         if job.err then
             loads.pause(job, job.err)
@@ -125,10 +122,10 @@ local function run_later(batch)
     end
 end
 
---- Has it run in the background.
+--- Has that done in the background.
 -- @return true; or nil when that is not possible: then it has been given up
-function _M.run_later(batch)
-    batch.begin, batch.outer = run_later, nil
+function _M.refresh_later(batch)
+    batch.begin, batch.outer = _M.refresh, nil
     if host.later(batch) then
         return true
     end

@@ -133,9 +133,10 @@ end
 
 -- -- Loading -------------------------------------------------------------------------------------
 
-local function run(self, key, settings, is_first, is_alone, loader, ...)
+-- deadline: until when it may wait for another host; nil: it is loaded whoever does so already.
+local function run(self, key, settings, is_first, deadline, loader, ...)
     local job = loads.job(self, key, settings, result.ticket, loader, ...)
-    job.is_first, job.alone = is_first, is_alone
+    job.is_first, job.deadline, job.alone = is_first, deadline, not deadline
     return fleet.run(job)
 end
 
@@ -144,9 +145,11 @@ end
 local function load(self, key, settings, is_first, loader, ...)
     local deadline = C.tandem_now_ms() + settings.lock_timeout
     local flags = self.flags or 0
+    -- Who waits for another host may load itself afterwards.
+    local patience = deadline + (self.lock == "redis" and settings.lock_timeout or 0)
 
     for _ = 1, ROUNDS do
-        local left = deadline - C.tandem_now_ms()
+        local left = patience - C.tandem_now_ms()
         if left <= 0 then
             break
         end
@@ -162,7 +165,7 @@ local function load(self, key, settings, is_first, loader, ...)
             end
             status = how == STORED and MORE or MISS
         elseif status ~= MORE then
-            return run(self, key, settings, is_first, false, loader, ...)
+            return run(self, key, settings, is_first, deadline, loader, ...)
         end
         if status == MORE then
             local value, err, tier = look(self, key, flags + STALE + AGAIN)
@@ -174,7 +177,7 @@ local function load(self, key, settings, is_first, loader, ...)
         end
     end
     begin(self, key, ALONE, settings, 0)
-    return run(self, key, settings, is_first, true, loader, ...)
+    return run(self, key, settings, is_first, nil, loader, ...)
 end
 
 --- What neither tier has: made by the loader, or by who runs it already.
@@ -205,11 +208,14 @@ local function refresh(self, key, settings, flags, loader, ...)
     end
     local job = loads.job(self, key, settings, result.ticket, loader, ...)
     job.enough = flags == STALE -- else what there is is to be replaced before its end
+    job.is_refresh = true
     if loads.run_later(job, fleet.run) then
         return nil
     elseif host.name == "plain" then
-        job.impatient = true
         fleet.run(job)
+        if job.left then
+            loads.pause(job)
+        end
         return job
     end
     loads.give_up(job)

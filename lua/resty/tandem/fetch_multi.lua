@@ -11,6 +11,7 @@ local arguments = require "resty.tandem.arguments"
 local batches = require "resty.tandem.batch"
 local events = require "resty.tandem.events"
 local fetch = require "resty.tandem.fetch"
+local fleet = require "resty.tandem.fleet"
 local handles = require "resty.tandem.handles"
 local host = require "resty.tandem.host"
 local loads = require "resty.tandem.loader"
@@ -94,27 +95,25 @@ end
 
 -- -- Loading -------------------------------------------------------------------------------------
 
--- The keys that another host makes go to others.
-local function take_jobs(call, jobs, others)
+local function take_jobs(call, jobs)
     for _, job in ipairs(jobs) do
-        if job.held then
-            others[#others + 1] = job.key
-        else
-            if not job.err or call.values[job.key] == nil then
-                call:set(job.key, job.value, job.err)
-            end
-            call.loaded[job.key] = job.tier == "loader"
+        if not job.err or call.values[job.key] == nil then
+            call:set(job.key, job.value, job.err)
         end
+        call.loaded[job.key] = job.tier == "loader"
     end
 end
 
 local function make_anew(call, jobs, loader, ...)
     local batch = batches.new(jobs, call.settings, loader, ...)
     if host.name == "plain" then
-        batches.run(batch)
-        take_jobs(call, jobs, {})
+        for _, job in ipairs(batches.run(batch)) do
+            loads.leave(job)
+            loads.pause(job)
+        end
+        take_jobs(call, jobs)
     else
-        batches.run_later(batch)
+        batches.refresh_later(batch)
     end
 end
 
@@ -127,14 +126,28 @@ local function for_one(key, loader)
     end
 end
 
+-- What other hosts make is waited for, one key after the other.  While one is, the flights of those
+-- that come after it are in its charge, should the request be killed.
+local function wait_for_others(jobs, loader, ...)
+    for i, job in ipairs(jobs) do
+        job.loader, job.n, job.arguments = for_one(job.key, loader), select("#", ...), { ... }
+        job.gone = function()
+            for j = i, #jobs do
+                loads.give_up(jobs[j])
+            end
+        end
+        fleet.run(job)
+    end
+end
+
 local function load(call, missing, loader, ...)
     local now, later, others = sort_all(call, missing)
     if #later > 0 then
         make_anew(call, later, loader, ...)
     end
     if #now > 0 then
-        batches.run(batches.new(now, call.settings, loader, ...))
-        take_jobs(call, now, others)
+        wait_for_others(batches.run(batches.new(now, call.settings, loader, ...)), loader, ...)
+        take_jobs(call, now)
     end
     for _, key in ipairs(others) do
         local value, err, tier = fetch.load(call.self, key, call.settings, false,

@@ -4,6 +4,12 @@
 -- It asks Redis for the key's lock.  Who does not get it waits until whoever has it is done, and
 -- takes what that has made: a value from Redis, or else what was left of it in the lock.  Where
 -- Redis cannot be asked, the host's flight is enough.
+--
+-- Of a job (loader.lua) this uses
+--   enough      what is in Redis and not past its TTL is an answer
+--   is_refresh  nobody waits for it: it is left to another host
+--   deadline    tandem_now_ms() until which it waits for another host
+--   alone       it is to be loaded whoever does it already
 
 local ffi = require "ffi"
 
@@ -14,7 +20,9 @@ local many = require "resty.tandem.many"
 local pending = require "resty.tandem.pending"
 
 local byte = string.byte
+local max = math.max
 local sub = string.sub
+local tonumber = tonumber
 
 local OK = C.TANDEM_OK
 local PENDING = C.TANDEM_PENDING
@@ -49,6 +57,7 @@ end
 local function heed(job, answer)
     local how = answer.status == OK and answer.count
     if how == HELD then
+        job.enough = true -- what that host makes is
         return "held"
     elseif how == ANSWERED then
         if loads.take_stored(job) then
@@ -57,11 +66,11 @@ local function heed(job, answer)
         job.enough = false -- what there is cannot be read, or is gone already
         return "again"
     elseif how == LEFT then
-        local left = byte(answer.bytes) - ZERO
+        local left, rest = byte(answer.bytes) - ZERO, sub(answer.bytes, 2)
         if left == ABSENT then
-            return loads.take_absence(job)
+            return loads.take_absence(job, tonumber(rest) or 0)
         elseif left == FAILED then
-            return loads.take_failure(job, sub(answer.bytes, 2))
+            return loads.take_failure(job, rest)
         end
     end
     return "load"
@@ -70,7 +79,8 @@ end
 -- -- One job -------------------------------------------------------------------------------------
 
 -- Waits until there is reason to ask again.  Returns nil when there is no more waiting.
-local function wait(job, ms)
+local function wait(job)
+    local ms = job.deadline - C.tandem_now_ms()
     if ms <= 0 then
         return nil
     end
@@ -82,20 +92,13 @@ local function wait(job, ms)
     return true
 end
 
--- Sets job.elsewhere when another has made what was to be made, or makes it.
+-- Ends the job if another host has made what it is to make, or is left to make it.
 local function compete(job)
-    local deadline = C.tandem_now_ms() + job.settings.lock_timeout
     for _ = 1, ROUNDS do
         local what = heed(job, ask(job.cache, { job })[1])
-        if what == nil then
-            job.elsewhere = true
-            return
-        elseif what == "load" then
-            return
-        elseif what == "held" and job.impatient then
-            job.elsewhere, job.err = true, "another host makes it"
-            return loads.give_up(job)
-        elseif what == "held" and not wait(job, deadline - C.tandem_now_ms()) then
+        if what == "held" and job.is_refresh then
+            return loads.leave(job)
+        elseif what == nil or what == "load" or what == "held" and not wait(job) then
             return
         end
     end
@@ -103,41 +106,51 @@ end
 
 --- Runs a job as resty.tandem.loader does, unless another host has made, or makes, what it is to
 -- make.
---
--- job.enough: what is in Redis and not past its TTL is an answer.  job.impatient: it does not wait
--- for another host: then it ends with an error.
 -- @return job.value, .err, .tier
 function _M.run(job)
     if job.cache.lock == "redis" and not job.alone then
-        host.call(job, compete, job.settings.lock_timeout + job.cache.wait_ms + GRACE_MS)
-        if job.elsewhere then
+        local now = C.tandem_now_ms()
+        job.deadline = job.deadline or now + job.settings.lock_timeout
+        host.call(job, compete, max(job.deadline - now, 0) + job.cache.wait_ms + GRACE_MS)
+        if job.ended then
             return job.value, job.err, job.tier
         end
+        C.tandem_flight_restart(job.core.handle, job.flight)
     end
     return loads.run(job)
 end
 
 -- -- Many ----------------------------------------------------------------------------------------
 
---- Of jobs of one cache, those that are to be run here.  Of the others some have ended; those that
--- another host makes have been given up, and have held = true.
--- @return an array
-function _M.choose(cache, jobs)
-    local mine = {}
-    if cache.lock ~= "redis" then
-        return jobs
-    end
-    local answers = ask(cache, jobs)
-    for i, job in ipairs(jobs) do
-        local what = heed(job, answers[i])
-        if what == "load" then
-            mine[#mine + 1] = job
-        elseif what then
+-- run.held: those that another host makes.
+local function choose(run)
+    local answers = ask(run.cache, run.jobs)
+    for i, job in ipairs(run.jobs) do
+        if heed(job, answers[i]) == "held" then
+            run.held[#run.held + 1] = job
             job.held = true
-            loads.give_up(job)
         end
     end
-    return mine
+end
+
+--- Asks for the locks of many jobs of one cache.
+-- @param jobs an array; some may have ended when it returns
+-- @param gone as host.call has it
+-- @return those that are to be run here, and those that another host makes
+function _M.share_out(cache, jobs, gone)
+    if cache.lock ~= "redis" then
+        return jobs, {}
+    end
+    local run = { cache = cache, jobs = jobs, gone = gone, held = {} }
+    host.call(run, choose, cache.wait_ms + GRACE_MS)
+    local mine = {}
+    for _, job in ipairs(jobs) do
+        if not job.ended and not job.held then
+            C.tandem_flight_restart(job.core.handle, job.flight)
+            mine[#mine + 1] = job
+        end
+    end
+    return mine, run.held
 end
 
 return _M

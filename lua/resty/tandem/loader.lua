@@ -22,6 +22,7 @@ local text = require "resty.tandem.text"
 local timing = require "resty.tandem.timing"
 
 local format = string.format
+local min = math.min
 local look = reading.look
 local pcall = pcall
 local running = coroutine.running
@@ -148,12 +149,15 @@ end
 local function absent(job, ms, tags)
     local settings = job.settings
     ms = ms or settings.neg_ttl
+    local told
     if ms > 0 then
         ms = timing.jitter(ms, settings.jitter, random())
-        C.tandem_flight_absent(job.core.handle, job.flight, ms, tags, #tags, result)
+        local status = C.tandem_flight_absent(job.core.handle, job.flight, ms, tags, #tags, result)
+        -- How long other hosts may remember it (fleet.lua): of its tags they know the caller's.
+        told = status == OK and tags == settings.tags and format("%d", ms) or nil
     end
     job.tier = "loader"
-    finish(job, ABSENT)
+    finish(job, ABSENT, told)
 end
 
 -- Begins to store what was prepared.  Returns a status.
@@ -193,8 +197,9 @@ function _M.take_stored(job)
 end
 
 --- Takes another host's word that there is no such value.
-function _M.take_absence(job)
-    absent(job, nil, job.settings.tags)
+-- @param ms how long it may be remembered; 0: not at all
+function _M.take_absence(job, ms)
+    absent(job, min(ms, job.settings.neg_ttl), job.settings.tags)
     job.tier = "negative"
 end
 
@@ -311,7 +316,7 @@ function _M.job(cache, key, settings, flight, loader, ...)
         cache = cache, core = cache.core, key = key, settings = settings, flight = flight,
         loader = loader, n = select("#", ...), arguments = { ... }, ended = false,
         outer = loading[running() or MAIN], gone = gone, is_first = false, enough = true,
-        value = nil, err = nil, tier = nil,
+        is_refresh = false, value = nil, err = nil, tier = nil,
     }
 end
 
@@ -325,14 +330,22 @@ function _M.run(job)
     return job.value, job.err, job.tier
 end
 
---- A refresh has failed: no other is tried for a while.
-function _M.pause(job, err)
+-- This worker tries no refresh of the job's key for a while.
+local function rest(job)
     local core = job.core
     if core.paused_count >= MOST_PAUSED then
         core.paused, core.paused_count = {}, 0
     end
     core.paused[job.key] = C.tandem_now_ms() + PAUSE_MS
     core.paused_count = core.paused_count + 1
+end
+
+--- A refresh has failed, or another host makes it: no other is tried for a while.
+function _M.pause(job, err)
+    rest(job)
+    if job.left then
+        return
+    end
     host.log("warn", format('cache "%s": a refresh has failed: %s', job.cache.name, err),
              job.cache.name .. "refresh")
 end
@@ -342,6 +355,12 @@ local function run_later(job)
     if err then
         _M.pause(job, err)
     end
+end
+
+--- The end of a refresh that another host makes: what is past its TTL is good enough meanwhile.
+function _M.leave(job)
+    job.err, job.left = "another host makes it", true
+    gone(job)
 end
 
 --- Has it run in the background.

@@ -106,7 +106,7 @@ return function(api)
             fn(run)
             return true
         end
-        run.sema = sema
+        run.sema, run.done = sema, false
         local spawned, thread = pcall(api.spawn, body, fn, run)
         if not spawned then -- the phase has no light threads
             fn(run)
