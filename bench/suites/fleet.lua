@@ -1,71 +1,43 @@
 --- What one loader for all hosts costs and saves: three nginxes of two workers each, 50 requests to
 -- each at once for a key that nobody has; the loader takes 100 ms.
 
-local nginx = require "lib.nginx"
+local host = require "lib.host"
 local numbers = require "lib.numbers"
 local report = require "lib.report"
 local server = require "lib.server"
 
 local HOSTS, REQUESTS, LOADER = 3, 50, 0.1
 
-local CONF = [[
-%s
-worker_processes 2;
-user root;
-daemon on;
-error_log %s/error.log warn;
-pid %s/pid;
-events { worker_connections 256; }
-http {
-    access_log off;
-    client_body_temp_path %s/body;
-    proxy_temp_path %s/proxy;
-    fastcgi_temp_path %s/fastcgi;
-    uwsgi_temp_path %s/uwsgi;
-    scgi_temp_path %s/scgi;
-    lua_package_path "%s/../lua/?.lua;;";
-    init_by_lua_block {
-        local tandem = require "resty.tandem"
-        local function open(name, lock)
-            return assert(tandem.new(name, { memory = "8m", lock = lock, timeout = 5,
-                                             redis = "unix://%s/redis.sock" }))
-        end
-        caches = { host = open("host", "host"), redis = open("redis", "redis") }
-    }
-    server {
-        listen unix:%s/http.sock;
-        location = /fetch { content_by_lua_block {
-            ngx.update_time()
-            local began = ngx.now()
-            local value, err, tier = caches[ngx.var.arg_lock]:fetch(ngx.var.arg_key, function()
-                ngx.sleep(%g)
-                return ("v"):rep(1000)
-            end)
-            ngx.update_time()
-            ngx.say(tier or err, " ", (ngx.now() - began) * 1000)
-        } }
-    }
-}
+local INIT = [[
+    local tandem = require "resty.tandem"
+    local function open(name, lock)
+        return assert(tandem.new(name, { memory = "8m", lock = lock, timeout = 5,
+                                         redis = "unix://%s/redis.sock" }))
+    end
+    caches = { host = open("host", "host"), redis = open("redis", "redis") }
 ]]
 
-local function start(context, i)
-    local f = ("%s/host%d"):format(context.scratch, i)
-    os.execute("mkdir -p " .. f)
-    nginx.write_file(f .. "/nginx.conf", CONF:format(nginx.modules(), f, f, f, f, f, f, f,
-                     context.bench, context.scratch, f, LOADER))
-    assert(os.execute(("%s -p %s -c %s/nginx.conf >>%s/output 2>&1"):format(
-        os.getenv("NGINX") or "nginx", f, f, f)) == 0, "nginx does not start: see " .. f)
-    return f
-end
+local SERVER = [[
+    location = /fetch { content_by_lua_block {
+        ngx.update_time()
+        local began = ngx.now()
+        local value, err, tier = caches[ngx.var.arg_lock]:fetch(ngx.var.arg_key, function()
+            ngx.sleep(%g)
+            return ("v"):rep(1000)
+        end)
+        ngx.update_time()
+        ngx.say(tier or err, " ", (ngx.now() - began) * 1000)
+    } }
+]]
 
 -- All requests for a key, to all hosts at once.  Returns how many loaders ran, and the longest wait
 -- in ms.
 local function crowd(hosts, lock, key)
     local pipes, loads, worst = {}, 0, 0
-    for i, f in ipairs(hosts) do
+    for i, folder in ipairs(hosts) do
         pipes[i] = assert(io.popen(("curl -sZ --parallel-immediate --parallel-max %d --unix-socket "
-            .. "%s/http.sock 'http://host/fetch?lock=%s&key=%s&n=[1-%d]' 2>/dev/null"):format(REQUESTS, f, lock,
-            key, REQUESTS)))
+            .. "%s/http.sock 'http://host/fetch?lock=%s&key=%s&n=[1-%d]' 2>/dev/null"):format(
+            REQUESTS, folder, lock, key, REQUESTS)))
     end
     local answers = 0
     for _, pipe in ipairs(pipes) do
@@ -106,9 +78,10 @@ local function measure(context, hosts, lock)
     crowd(hosts, lock, lock .. "last")
     local result = { loads = sum(loads) / keys, median_ms = numbers.median(worst),
                      worst_ms = math.max(unpack(worst)), commands = commands(context) - before }
-    report.say("  lock = %-7s %.2f loaders a key; the last of %d requests has its answer after %.1f ms"
-               .. " (median of %d keys; worst %.1f); %d commands", '"' .. lock .. '":', result.loads,
-               HOSTS * REQUESTS, result.median_ms, keys, result.worst_ms, result.commands)
+    report.say("  lock = %-7s %.2f loaders a key; the last of %d requests has its answer after "
+               .. "%.1f ms (median of %d keys; worst %.1f); %d commands", '"' .. lock .. '":',
+               result.loads, HOSTS * REQUESTS, result.median_ms, keys, result.worst_ms,
+               result.commands)
     return result
 end
 
@@ -120,7 +93,9 @@ return function(context)
     local pid, hosts, result = server.start(context.scratch), {}, {}
     local ok, err = pcall(function()
         for i = 1, HOSTS do
-            hosts[i] = start(context, i)
+            hosts[i] = host.start(context, "host" .. i, {
+                workers = 2, init = INIT:format(context.scratch), server = SERVER:format(LOADER),
+            })
         end
         os.execute("sleep 1") -- until the tracking links are up
         for _, lock in ipairs { "host", "redis" } do
@@ -128,8 +103,8 @@ return function(context)
         end
         report.target('loaders a key with lock = "redis"', result.redis.loads, 1, true)
     end)
-    for _, f in ipairs(hosts) do
-        os.execute(("kill -QUIT $(cat %s/pid)"):format(f))
+    for _, folder in ipairs(hosts) do
+        host.stop(folder)
     end
     server.stop(context.scratch, pid)
     return assert(ok, err) and result

@@ -76,6 +76,17 @@ bool glob_match(const char *pattern, size_t pattern_length, const char *text, si
     return p == end;
 }
 
+bool glob_is_prefix(const char *pattern, size_t length, size_t *prefix_length)
+{
+    if (length == 0 || pattern[length - 1] != '*')
+        return false;
+    for (size_t i = 0; i + 1 < length; i++)
+        if (pattern[i] == '*' || pattern[i] == '?' || pattern[i] == '[' || pattern[i] == '\\')
+            return false;
+    *prefix_length = length - 1;
+    return true;
+}
+
 size_t glob_escape(const char *literal, size_t length, char *out)
 {
     size_t n = 0;

@@ -117,8 +117,16 @@ enum index_status index_read(const struct memory *m, const struct memory_place *
     return INDEX_ABSENT;
 }
 
+void index_prefetch_record(const struct memory *m, uint32_t slot)
+{
+    struct index_word w = index_word_load(m, slot);
+
+    if (!w.empty)
+        __builtin_prefetch((const void *)pages_run_at(m, &w.place).words, 0);
+}
+
 enum index_status index_read_slot(const struct memory *m, uint32_t slot, struct record *record,
-                                  void *key)
+                                  void *key, size_t most)
 {
     const _Atomic uint32_t *version = view_bucket(m, slot)->version + slot % LAYOUT_SLOTS;
     struct index_word w;
@@ -132,7 +140,8 @@ enum index_status index_read_slot(const struct memory *m, uint32_t slot, struct 
         return INDEX_ABSENT;
     found = index_record(m, &w, record) && record->key_length <= MEMORY_KEY_MAX;
     if (found)
-        record_copy_key(m, &w.place, record, key);
+        record_copy_key(m, &w.place, record, key,
+                        record->key_length < most ? record->key_length : most);
     if (!seq_read_holds(version, seen))
         return INDEX_DISTURBED;
     return found ? INDEX_FOUND : INDEX_ABSENT;

@@ -27,10 +27,14 @@ enum index_status index_read(const struct memory *m, const struct memory_place *
                              const void *key, size_t key_length, void *buffer, size_t size,
                              struct memory_entry *entry);
 
-/* Reads whatever record a slot stands for, with its key (key has room for MEMORY_KEY_MAX bytes).
+/* Reads whatever record a slot stands for, with the first bytes of its key, most at most (MEMORY_KEY_MAX is
+ * always enough).
  * INDEX_FOUND, INDEX_ABSENT (the slot is empty), INDEX_DISTURBED. */
 enum index_status index_read_slot(const struct memory *m, uint32_t slot, struct record *record,
-                                  void *key);
+                                  void *key, size_t most);
+
+/* A hint that the record of a slot will be looked at soon. */
+void index_prefetch_record(const struct memory *m, uint32_t slot);
 
 /* The rest is for the holder of the shard's lock. */
 

@@ -49,7 +49,7 @@ bool memory_slot(const struct memory *m, uint32_t slot, int64_t now_ms, void *ke
 
     for (int i = 0; slot < view_slot_count(m) && status == INDEX_DISTURBED && i < READ_ATTEMPTS;
          i++)
-        status = index_read_slot(m, slot, &record, key);
+        status = index_read_slot(m, slot, &record, key, MEMORY_KEY_MAX);
     if (status != INDEX_FOUND || !shard_exists(m, &record, now_ms))
         return false;
     *key_length = record.key_length;

@@ -127,7 +127,7 @@ static void drop(struct memory *m, uint32_t shard, const struct vlog_record *tai
     if (tail->live && existed && tail->record.key_length <= sizeof(key)) {
         struct memory_place place;
 
-        record_copy_key(m, &tail->place, &tail->record, key);
+        record_copy_key(m, &tail->place, &tail->record, key, tail->record.key_length);
         place = index_place(m, key, tail->record.key_length);
         ghosts_put_locked(m, &place, tail->place.log, now);
         FAULT_POINT(GHOST_PUT);

@@ -243,12 +243,12 @@ enum record_status record_read(const struct memory *m, const struct pages_place 
 }
 
 void record_copy_key(const struct memory *m, const struct pages_place *place,
-                     const struct record *record, void *key)
+                     const struct record *record, void *key, size_t length)
 {
     uint32_t flags = record->attributes.flags;
     struct walk w = walk_from(m, place, head_words(flags) + tag_words(flags, record->tag_count));
 
-    copy_value(&w, 0, 0, key, record->key_length);
+    copy_value(&w, 0, 0, key, length);
 }
 
 void record_copy_tags(const struct memory *m, const struct pages_place *place,

@@ -43,8 +43,10 @@ enum record_status record_read(const struct memory *m, const struct pages_place 
 void record_copy_tags(const struct memory *m, const struct pages_place *place,
                       const struct record *record, uint32_t *hashes);
 
+/* The first bytes of its key, record->key_length of them at most. */
 void record_copy_key(const struct memory *m, const struct pages_place *place,
-                     const struct record *record, void *key);
+                     const struct record *record, void *key, size_t length);
+
 /* Writes a whole record. */
 void record_store(struct memory *m, const struct pages_place *place, const struct record *record,
                   const void *key, const void *value);

@@ -74,7 +74,7 @@ static bool look_at(const struct memory *m, uint32_t slot, struct look *l)
     l->is_record = index_record(m, &l->word, &l->record) && l->record.key_length > 0 &&
                    l->record.key_length <= MEMORY_KEY_MAX;
     if (l->is_record)
-        record_copy_key(m, &l->word.place, &l->record, l->key);
+        record_copy_key(m, &l->word.place, &l->record, l->key, l->record.key_length);
     read_sums(view_shard(m, l->word.place.shard), &l->sums);
     if (!seq_read_holds(version, seen))
         return false;

@@ -10,7 +10,12 @@
 #include "memory/shard.h"
 
 /* Looking at the clock costs as much as looking at a few slots. */
-enum { STEP_US = 1000, CLOCK_EVERY = 64, READ_ATTEMPTS = 8 };
+enum {
+    STEP_US = 1000,
+    CLOCK_EVERY = 64,
+    READ_ATTEMPTS = 8,
+    AHEAD = 12 /* records lie about: so many slots before its turn comes one is asked for */
+};
 
 struct walk {
     struct memory *m;
@@ -31,6 +36,8 @@ static bool walk_goes_on(struct walk *w)
 {
     if (w->slot >= w->end)
         return false;
+    if (w->slot + AHEAD < w->end)
+        index_prefetch_record(w->m, w->slot + AHEAD);
     if (w->until_clock--)
         return true;
     w->until_clock = CLOCK_EVERY;
@@ -43,29 +50,80 @@ static int walk_end(const struct walk *w, double *cursor)
     return w->slot >= w->end ? MEMORY_OK : MEMORY_MORE;
 }
 
-/* The record of a slot and its key: without a lock, unless writers are in the way again and again, for
+/* The record of a slot and so much of its key: without a lock, unless writers are in the way again and again, for
  * one may only be moving what is there.  INDEX_DISTURBED: the lock could not be had either. */
-static enum index_status read_slot(struct walk *w, int64_t lock_us, struct record *record,
-                                   char *key)
+static enum index_status read_start(struct walk *w, int64_t lock_us, struct record *record,
+                                    char *key, size_t most)
 {
     uint32_t shard = view_shard_of(w->m, w->slot);
     enum index_status status = INDEX_DISTURBED;
 
     for (int i = 0; status == INDEX_DISTURBED && i < READ_ATTEMPTS; i++)
-        status = index_read_slot(w->m, w->slot, record, key);
+        status = index_read_slot(w->m, w->slot, record, key, most);
     if (status != INDEX_DISTURBED)
         return status;
     w->until_clock = 0;
     if (!shard_hold(w->m, shard, lock_us))
         return INDEX_DISTURBED;
-    status = index_read_slot(w->m, w->slot, record, key);
+    status = index_read_slot(w->m, w->slot, record, key, most);
     shard_release(w->m, shard);
     return status;
 }
 
+static enum index_status read_slot(struct walk *w, int64_t lock_us, struct record *record,
+                                   char *key)
+{
+    return read_start(w, lock_us, record, key, MEMORY_KEY_MAX);
+}
+
+/* -- Patterns ------------------------------------------------------------------------------------ */
+
+struct pattern {
+    const char *glob; /* NULL: all */
+    size_t length, prefix;
+    bool is_prefix;
+};
+
+static struct pattern pattern_of(const char *glob, size_t length)
+{
+    struct pattern p = {glob, length, 0, false};
+
+    if (glob)
+        p.is_prefix = glob_is_prefix(glob, length, &p.prefix);
+    return p;
+}
+
+static bool begins_with(const struct pattern *p, const struct record *record, const char *key)
+{
+    return record->key_length >= p->prefix && memcmp(key, p->glob, p->prefix) == 0;
+}
+
+/* As read_slot, but INDEX_ABSENT when the key does not match.  Of most keys a prefix tells that by itself. */
+static enum index_status read_matching(struct walk *w, int64_t lock_us, const struct pattern *p,
+                                       struct record *record, char *key)
+{
+    enum index_status status;
+
+    if (p->is_prefix) {
+        status = read_start(w, lock_us, record, key, p->prefix);
+        if (status != INDEX_FOUND || !begins_with(p, record, key))
+            return status == INDEX_FOUND ? INDEX_ABSENT : status;
+    }
+    status = read_slot(w, lock_us, record, key);
+    if (status != INDEX_FOUND || !p->glob)
+        return status;
+    if (p->is_prefix ? begins_with(p, record, key)
+                     : glob_match(p->glob, p->length, key, record->key_length))
+        return INDEX_FOUND;
+    return INDEX_ABSENT;
+}
+
+/* -- Walks --------------------------------------------------------------------------------------- */
+
 int memory_keys(struct memory *m, double *cursor, const char *glob, size_t glob_length,
                 int64_t now_ms, void *buffer, size_t size, size_t *length, size_t *count)
 {
+    const struct pattern pattern = pattern_of(glob, glob_length);
     struct walk w = walk_begin(m, *cursor);
     char key[MEMORY_KEY_MAX];
     char *out = buffer;
@@ -74,9 +132,8 @@ int memory_keys(struct memory *m, double *cursor, const char *glob, size_t glob_
 
     *length = *count = 0;
     for (; walk_goes_on(&w); w.slot++) {
-        if (read_slot(&w, MEMORY_LOCK_US, &record, key) != INDEX_FOUND ||
-            !shard_exists(m, &record, now_ms) || (record.attributes.flags & MEMORY_NEGATIVE) ||
-            (glob && !glob_match(glob, glob_length, key, record.key_length)))
+        if (read_matching(&w, MEMORY_LOCK_US, &pattern, &record, key) != INDEX_FOUND ||
+            !shard_exists(m, &record, now_ms) || (record.attributes.flags & MEMORY_NEGATIVE))
             continue;
         n = (uint32_t)record.key_length;
         if (size - *length < sizeof(n) + n) {
@@ -139,6 +196,7 @@ static int reclaim_slot(const struct walk *w, int64_t now_ms, int64_t lock_us, s
 int memory_remove(struct memory *m, double *cursor, const char *glob, size_t glob_length,
                   int64_t now_ms, int64_t lock_us, size_t *count)
 {
+    const struct pattern pattern = pattern_of(glob, glob_length);
     struct walk w;
     char key[MEMORY_KEY_MAX];
     struct record record;
@@ -148,15 +206,14 @@ int memory_remove(struct memory *m, double *cursor, const char *glob, size_t glo
         memory_drop_all(m);
     w = walk_begin(m, *cursor);
     for (; walk_goes_on(&w); w.slot++) {
-        enum index_status found = read_slot(&w, lock_us, &record, key);
+        enum index_status found = read_matching(&w, lock_us, &pattern, &record, key);
         int status = found == INDEX_DISTURBED && glob ? MEMORY_BUSY : MEMORY_OK;
 
         if (found == INDEX_ABSENT)
             continue;
         if (found == INDEX_FOUND && !glob && !shard_exists(m, &record, now_ms))
             status = reclaim_slot(&w, now_ms, lock_us, count);
-        else if (found == INDEX_FOUND && glob &&
-                 glob_match(glob, glob_length, key, record.key_length))
+        else if (found == INDEX_FOUND && glob)
             status = remove_slot(&w, &record, key, now_ms, lock_us, count);
         if (status != MEMORY_OK) {
             *cursor = w.slot;

@@ -212,4 +212,22 @@ TEST(agrees_with_redis_on_patterns_drawn_at_random)
     server_stop(server);
 }
 
+TEST(plain_prefixes_are_known)
+{
+    static const char *const others[] = {"",     "a",    "a?*",   "a*b*", "**",
+                                         "[a]*", "a\\*", "a\\b*", "*a"};
+    size_t length = 99;
+
+    CHECK(glob_is_prefix("user:*", 6, &length));
+    CHECK_INT(5, length);
+    CHECK(glob_is_prefix("*", 1, &length));
+    CHECK_INT(0, length);
+    CHECK(glob_is_prefix("a]-^*", 5, &length)); /* they mean something in brackets only */
+    CHECK_INT(4, length);
+    CHECK(glob_is_prefix("a\0*", 3, &length));
+    CHECK_INT(2, length);
+    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
+        CHECK(!glob_is_prefix(others[i], strlen(others[i]), &length));
+}
+
 CHECK_MAIN()

@@ -72,7 +72,7 @@ static void round_trip(uint64_t offset, size_t key_length, size_t value_length, 
     CHECK_MEM(value, got, value_length);
     CHECK(got[value_length] == GUARD);
     memset(got, GUARD, sizeof(got));
-    record_copy_key(m, &place, &out, got);
+    record_copy_key(m, &place, &out, got, out.key_length);
     CHECK_MEM(key, got, key_length);
     CHECK(got[key_length] == GUARD);
 

@@ -100,6 +100,28 @@ TEST(removal_by_glob_leaves_the_rest)
     memory_close(m);
 }
 
+/* A prefix is compared where the key lies: also with keys shorter than it, of its length, and long ones. */
+TEST(a_prefix_selects_what_its_glob_would)
+{
+    static const char *const patterns[] = {"a*", "ab*", "abc*", "abcd*", "*", "b*"};
+    static const char *const globs[] = {"[a]*", "[a]b*", "[a]bc*", "[a]bcd*", "*?", "[b]*"};
+    struct memory *m = open_bytes(4 << 20);
+    char key[1001] = "";
+
+    for (int i = 0; i < 1000; i++) {
+        key[i] = (char)('a' + i % 26);
+        REQUIRE(put(m, key, "v") == MEMORY_OK);
+    }
+    for (size_t i = 0; i < sizeof(patterns) / sizeof(patterns[0]); i++)
+        CHECK_INT(count_keys(m, globs[i], 100000), count_keys(m, patterns[i], 100000));
+    CHECK_INT(998, count_keys(m, "abc*", 100000));
+    CHECK_INT(1, count_keys(m, key, 100000));
+    CHECK_INT(998, remove_all(m, "abc*"));
+    CHECK_INT(2, remove_all(m, "*"));
+    CHECK_INT(0, metric(m, COUNT_MEMORY_ENTRIES));
+    memory_close(m);
+}
+
 TEST(removal_of_everything_frees_everything)
 {
     struct memory *m = open_bytes(4 << 20);

@@ -41,7 +41,7 @@ local NOWAIT = C.TANDEM_NOWAIT
 local OK = C.TANDEM_OK
 
 local AT_ONCE = 64               -- tickets taken from the mailbox in one call
-local BREATH_MS = 3              -- a walk lets others run after so long
+local BREATH_MS = 1              -- a walk lets others run after so long
 local FAR = 1000000              -- seconds: the timer that only the worker's exit fires
 local FOREVER_MS = 2147483647    -- the longest time-out that a cosocket takes, 24 days
 local HUNG_UP_MS = 50            -- a waker hung up on while calls wait is started again after
