@@ -284,7 +284,8 @@ static int parse(struct parser *p, struct part in)
     if (begins_with(&in, "unix://"))
         return parse_unix(p, in);
     if (begins_with(&in, "rediss://"))
-        return fail(p, "rediss:// needs TLS, which is not available in this build");
+        return fail(p, "rediss:// needs TLS, which this version has not: put a TLS proxy "
+                       "(stunnel, say) on this host between it and Redis");
     return fail(p, "it must begin with redis:// or unix://");
 }
 

@@ -71,7 +71,7 @@ static const char *const malformed[][2] = {
     {"localhost:6379", "it must begin with redis:// or unix://"},
     {"http://h", "it must begin with redis:// or unix://"},
     {"xredis://h", "it must begin with redis:// or unix://"},
-    {"rediss://u:SECRET@h", "rediss:// needs TLS, which is not available in this build"},
+    {"rediss://u:SECRET@h", "rediss:// needs TLS, which this version has not"},
     {"redis://", "there is no host"},
     {"redis:///1", "there is no host"},
     {"redis://:6379", "there is no host"},

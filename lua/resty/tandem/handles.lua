@@ -64,14 +64,29 @@ local function find_conflict(name, open, identity)
     end
 end
 
--- Two handles with equal signatures are interchangeable.
+-- What may be or hold a secret -> its number, which is no secret.
+local numbers, last_number = {}, 0
+
+local function number_of(secret)
+    if secret == nil then
+        return 0
+    elseif not numbers[secret] then
+        last_number = last_number + 1
+        numbers[secret] = last_number
+    end
+    return numbers[secret]
+end
+
+-- Two handles with equal signatures are interchangeable.  A cache object shows its own to whoever
+-- dumps it.
 local function signature(checked)
     local redis = checked.redis or {}
     local parts = {}
     for _, value in ipairs({
         tostring(checked.memory), tostring(checked.path), tostring(checked.codec.name),
-        tostring(redis.url), tostring(redis.username), tostring(redis.password),
-        tostring(redis.client_name), checked.prefix, tostring(checked.memory_ttl),
+        tostring(number_of(redis.url)), tostring(redis.username),
+        tostring(number_of(redis.password)), tostring(redis.client_name), checked.prefix,
+        tostring(checked.memory_ttl),
         tostring(checked.max_stale), tostring(checked.connect_timeout), tostring(checked.timeout),
         checked.on_redis_error, checked.write, checked.replay, tostring(checked.tracking),
         tostring(checked.runtime_dir), tostring(checked.stale_ttl), tostring(checked.tags),

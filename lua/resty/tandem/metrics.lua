@@ -56,7 +56,7 @@ local function quantile(buckets, count, fraction)
     for _, bucket in ipairs(buckets) do
         if count > 0 and bucket.count >= fraction * count then
             local share = (fraction * count - before) / (bucket.count - before)
-            return bucket.le < huge and from + (bucket.le - from) * share or nil
+            return bucket.le and from + (bucket.le - from) * share
         end
         before, from = bucket.count, bucket.le
     end
@@ -72,7 +72,7 @@ local function histogram(read_buckets, handle, index)
     local buckets, count = {}, 0
     for i, le in ipairs(bounds) do
         count = count + counts[i - 1]
-        buckets[i] = { le = le, count = count }
+        buckets[i] = { le = le < huge and le or nil, count = count } -- JSON has no infinity
     end
     return { count = count, sum = tonumber(sum[0]), buckets = buckets,
              p50 = quantile(buckets, count, 0.5), p99 = quantile(buckets, count, 0.99) }
@@ -82,7 +82,8 @@ end
 
 --- The present values over all processes of the host.
 -- @return a table: tier -> name -> number, or of a histogram a table: count=, sum= (seconds),
--- buckets= (an array of { le=, count= }, each with all that took `le` at most), p50=, p99=; each of
+-- buckets= (an array of { le=, count= }, each with all that took `le` at most, the last, without
+-- one, with all), p50=, p99=; each of
 -- "memory", "redis", "tracking", "fetch" is there
 -- @param handle what the next two read: a tandem_cache, or something else
 -- @tparam[opt] function read_value, read_buckets as tandem_metric_value and tandem_metric_buckets

@@ -18,7 +18,6 @@ local concat = table.concat
 local find = string.find
 local format = string.format
 local gsub = string.gsub
-local huge = math.huge
 local ipairs = ipairs
 local match = string.match
 local pairs = pairs
@@ -86,7 +85,7 @@ end
 local function add_histogram(samples, name, label, histogram)
     local open = sub(label, 1, -2)
     for _, bucket in ipairs(histogram.buckets) do
-        local le = bucket.le == huge and "+Inf" or number(bucket.le)
+        local le = bucket.le and number(bucket.le) or "+Inf"
         samples[#samples + 1] = format('%s_bucket%s,le="%s"} %s', name, open, le,
                                        number(bucket.count))
     end
