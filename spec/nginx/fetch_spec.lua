@@ -29,11 +29,11 @@ describe("fetch, in two workers,", function()
 
     -- A fetch of the test's key by this loader; opts as Lua text.
     local function fetch(loader, opts)
-        return ("return cache:fetch(%q, %s, %s)"):format(key, opts or "nil", loader)
+        return fetching.code(key, loader, opts)
     end
 
     local function held(results, opts)
-        return fetch(("held, %q%s"):format(key, results and ", " .. results or ""), opts)
+        return fetching.held(key, results, opts)
     end
 
     -- Fifty requests in each worker, all waiting for the one loader.

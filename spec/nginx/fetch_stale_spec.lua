@@ -46,11 +46,11 @@ describe("fetch of a value past its TTL", function()
     end
 
     local function fetch(loader, opts)
-        return ("return cache:fetch(%q, %s, %s)"):format(key, opts or "nil", loader)
+        return fetching.code(key, loader, opts)
     end
 
     local function held(results, opts)
-        return fetch(("held, %q%s"):format(key, results and ", " .. results or ""), opts)
+        return fetching.held(key, results, opts)
     end
 
     local function await_value(value)

@@ -41,11 +41,11 @@ describe("fetch, on three hosts with lock = \"redis\",", function()
     end)
 
     local function fetch(loader, opts)
-        return ("return cache:fetch(%q, %s, %s)"):format(key, opts or "nil", loader)
+        return fetching.code(key, loader, opts)
     end
 
     local function held(results, opts)
-        return fetch(("held, %q%s"):format(key, results and ", " .. results or ""), opts)
+        return fetching.held(key, results, opts)
     end
 
     -- What all hosts have counted as this name.

@@ -84,6 +84,16 @@ function Site:counter(name)
     return tonumber(self:eval("return cache:stats().fetch." .. name))
 end
 
+--- Lua text that fetches key by this loader, and its opts, both text too.
+function _M.code(key, loader, opts)
+    return ("return cache:fetch(%q, %s, %s)"):format(key, opts or "nil", loader)
+end
+
+--- The same, by held; results: what that returns, as text.
+function _M.held(key, results, opts)
+    return _M.code(key, ("held, %q%s"):format(key, results and ", " .. results or ""), opts)
+end
+
 local function freeze(pid)
     assert(signal.kill(pid, signal.SIGSTOP))
     run.wait_until("a worker stands still", function() return run.state_of(pid) == "T" end)

@@ -33,6 +33,16 @@ CHECK_UNUSED void server_nap(void)
     nanosleep(&nap, NULL);
 }
 
+/* Checks a condition that comes true by itself before long. */
+#define AWAIT(condition)                                      \
+    do {                                                      \
+        int64_t await_end = clock_now_us() + AWAIT_MS * 1000; \
+        while (!(condition) && clock_now_us() < await_end)    \
+            server_nap();                                     \
+        CHECK(condition);                                     \
+    } while (0)
+enum { AWAIT_MS = 20000 };
+
 /* Connects as another client would.  NULL when nobody answers. */
 CHECK_UNUSED redisContext *server_connect(const struct server *s)
 {

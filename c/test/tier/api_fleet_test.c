@@ -3,61 +3,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "base/clock.h"
-#include "support/cache.h"
-#include "support/server.h"
+#include "support/hosts.h"
 
-enum { PATIENCE_MS = 20000, LONG = 100000, ROUNDS = 9 };
-
-#define AWAIT(condition)                                         \
-    do {                                                         \
-        int64_t await_end = clock_now_us() + PATIENCE_MS * 1000; \
-        while (!(condition) && clock_now_us() < await_end)       \
-            server_nap();                                        \
-        CHECK(condition);                                        \
-    } while (0)
-
-static struct server *server;
-static tandem_options o1, o2;
-static tandem_cache *c1, *c2;
-
-static tandem_options options(const char *name)
-{
-    tandem_options o = options_for(name, server->url);
-
-    o.prefix = "f:";
-    o.prefix_length = 2;
-    o.timeout_ms = 10000;
-    o.max_stale_ms = 10000;
-    return o;
-}
-
-static bool is_on(tandem_cache *c)
-{
-    return strcmp(tandem_tracking_state(c), "on") == 0;
-}
-
-static void begin(bool tracking)
-{
-    server_refuses_tracking = !tracking;
-    server = server_start(NULL);
-    o1 = options("host1");
-    o2 = options("host2");
-    c1 = open_with(&o1);
-    c2 = open_with(&o2);
-    if (!tracking)
-        return;
-    get(c1, &o1, "anything");
-    get(c2, &o2, "anything");
-    AWAIT(is_on(c1) && is_on(c2));
-}
-
-static void end(void)
-{
-    close_all(c1, &o1);
-    close_all(c2, &o2);
-    server_stop(server);
-}
+enum { LONG = 100000, ROUNDS = 9 };
 
 static double flight(tandem_cache *c, const char *key)
 {
@@ -91,7 +39,7 @@ static void fail(tandem_cache *c, double number, const char *error)
 
 static const char *lock_key(void)
 {
-    return server_command(server, "GET f:#tandem:lock:key");
+    return server_command(server, "GET t:#tandem:lock:key");
 }
 
 static void store(tandem_cache *c, const tandem_options *o, double number, const char *text)
@@ -230,16 +178,16 @@ TEST(only_what_lives_long_enough_is_an_answer)
     double number;
 
     begin(false);
-    server_command(server, "SET f:key value PX 50000");
+    server_command(server, "SET t:key value PX 50000");
     number = flight(c1, "key");
     CHECK_INT(TANDEM_FLEET_ANSWERED, lock_for(c1, &o1, number, LONG, 0));
     CHECK_INT(TANDEM_FLEET_ANSWERED, lock_for(c1, &o1, number, LONG, 10000));
     CHECK_INT(TANDEM_FLEET_TAKEN, lock_for(c1, &o1, number, LONG, 60000));
     CHECK_INT(TANDEM_FLEET_TAKEN, lock_for(c1, &o1, number, LONG, -1));
-    server_command(server, "PERSIST f:key");
+    server_command(server, "PERSIST t:key");
     CHECK_INT(TANDEM_FLEET_ANSWERED, lock_for(c1, &o1, number, LONG, 60000));
     CHECK_INT(TANDEM_FLEET_TAKEN, lock_for(c1, &o1, number, LONG, -1));
-    server_command(server, "DEL f:key");
+    server_command(server, "DEL t:key");
     CHECK_INT(TANDEM_FLEET_TAKEN, lock(c1, &o1, number));
     tandem_flight_end(c1, number, TANDEM_FLIGHT_GONE, NULL, 0);
     end();
@@ -295,7 +243,7 @@ TEST(the_lock_of_a_killed_process_expires)
     begin(false);
     pid = fork();
     if (pid == 0) {
-        tandem_options o = options("host3");
+        tandem_options o = host_options("host3");
         tandem_cache *c = open_with(&o);
 
         number = flight(c, "key");
@@ -317,24 +265,24 @@ TEST(what_others_put_in_its_place_does_no_harm)
 
     begin(false);
     number = flight(c1, "key");
-    server_command(server, "SET f:#tandem:lock:key junk");
+    server_command(server, "SET t:#tandem:lock:key junk");
     CHECK_INT(TANDEM_FLEET_TAKEN, lock(c1, &o1, number));
-    server_command(server, "SET f:#tandem:lock:key h");
+    server_command(server, "SET t:#tandem:lock:key h");
     CHECK_INT(TANDEM_FLEET_TAKEN, lock(c1, &o1, number));
-    server_command(server, "SET f:#tandem:lock:key h0123456789abcdef0");
+    server_command(server, "SET t:#tandem:lock:key h0123456789abcdef0");
     CHECK_INT(TANDEM_FLEET_TAKEN, lock(c1, &o1, number));
-    server_command(server, "SET f:#tandem:lock:key h0123456789abcdef");
+    server_command(server, "SET t:#tandem:lock:key h0123456789abcdef");
     CHECK_INT(TANDEM_FLEET_HELD, lock(c1, &o1, number));
     CHECK(said.ttl < 0); /* for ever */
-    server_command(server, "SET f:#tandem:lock:key e0123456789abcdef");
+    server_command(server, "SET t:#tandem:lock:key e0123456789abcdef");
     CHECK_INT(TANDEM_EPROTO, lock(c1, &o1, number));
-    server_command(server, "SET f:#tandem:lock:key e0123456789abcdef1why");
+    server_command(server, "SET t:#tandem:lock:key e0123456789abcdef1why");
     CHECK_INT(TANDEM_EPROTO, lock(c1, &o1, number));
-    server_command(server, "SET f:#tandem:lock:key e0123456789abcdef4why");
+    server_command(server, "SET t:#tandem:lock:key e0123456789abcdef4why");
     CHECK_INT(TANDEM_FLEET_LEFT, lock(c1, &o1, number));
     CHECK_STR("4why", value);
-    server_command(server, "DEL f:#tandem:lock:key");
-    server_command(server, "RPUSH f:#tandem:lock:key a");
+    server_command(server, "DEL t:#tandem:lock:key");
+    server_command(server, "RPUSH t:#tandem:lock:key a");
     CHECK_INT(TANDEM_EREDIS, lock(c1, &o1, number));
     tandem_flight_end(c1, number, TANDEM_FLIGHT_GONE, NULL, 0);
     end();
@@ -363,7 +311,7 @@ TEST(a_flight_holds_to_what_was_when_it_was_restarted)
                finish(&o2, tandem_flight_store(c2, two, "made", 4, LONG, NULL, 0, 0, &said)) ==
                    TANDEM_MISS)
         server_nap(); /* the messages of both come late */
-    CHECK_STR("made", server_command(server, "GET f:key"));
+    CHECK_STR("made", server_command(server, "GET t:key"));
     tandem_flight_end(c2, two, TANDEM_FLIGHT_STORED, NULL, 0);
     end();
 }

@@ -1,63 +1,11 @@
 /* Tags, over two hosts (two segments) and a real Redis. */
-#include "base/clock.h"
-#include "support/cache.h"
-#include "support/server.h"
+#include "support/hosts.h"
 
-enum { PATIENCE_MS = 20000, MANY = 1000 };
+enum { MANY = 1000 };
 
-#define AWAIT(condition)                                         \
-    do {                                                         \
-        int64_t await_end = clock_now_us() + PATIENCE_MS * 1000; \
-        while (!(condition) && clock_now_us() < await_end)       \
-            server_nap();                                        \
-        CHECK(condition);                                        \
-    } while (0)
-
-static struct server *server;
-static tandem_options o1, o2;
-static tandem_cache *c1, *c2;
-
-static tandem_options options(const char *name)
+__attribute__((constructor)) static void with_tags(void)
 {
-    tandem_options o = options_for(name, server ? server->url : NULL);
-
-    o.prefix = "t:";
-    o.prefix_length = 2;
-    o.tags = 1;
-    o.timeout_ms = 10000;
-    return o;
-}
-
-static void open_hosts(void)
-{
-    o1 = options("host1");
-    o2 = options("host2");
-    c1 = open_with(&o1);
-    c2 = open_with(&o2);
-}
-
-static bool is_on(tandem_cache *c)
-{
-    return strcmp(tandem_tracking_state(c), "on") == 0;
-}
-
-static void begin(bool tracking)
-{
-    server_refuses_tracking = !tracking;
-    server = server_start(NULL);
-    open_hosts();
-    if (!tracking)
-        return;
-    get(c1, &o1, "anything");
-    get(c2, &o2, "anything");
-    AWAIT(is_on(c1) && is_on(c2));
-}
-
-static void end(void)
-{
-    close_all(c1, &o1);
-    close_all(c2, &o2);
-    server_stop(server);
+    hosts_have_tags = true;
 }
 
 /* Names as tandem_set_tagged has them, from a sentence. */
@@ -154,7 +102,7 @@ TEST(what_is_wrong_is_refused)
     CHECK_INT(TANDEM_EINVAL, tandem_invalidate_tag(c1, long_tag, 201, 0, &said));
     CHECK_INT(TANDEM_OK, tandem_invalidate_tag(c1, long_tag + 1, 200, 0, &said));
     CHECK_INT(TANDEM_MISS, get(c1, &o1, "k"));
-    plain = options("plain");
+    plain = host_options("plain");
     plain.tags = 0;
     c = open_with(&plain);
     CHECK_INT(TANDEM_EINVAL, tandem_set_tagged(c, "k", 1, "v", 1, 0, "\1a", 2, 0, &said));
@@ -497,7 +445,7 @@ TEST(with_fail_it_is_an_error_and_memory_lacks_it_all_the_same)
 {
     server_refuses_tracking = true;
     server = server_start(NULL);
-    o1 = options("host1");
+    o1 = host_options("host1");
     o1.fail = 1;
     c1 = open_with(&o1);
     CHECK_INT(TANDEM_OK, set_with(c1, &o1, "key", "text", 0, "red"));

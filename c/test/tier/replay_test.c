@@ -3,19 +3,11 @@
 #include "support/cache.h"
 #include "support/server.h"
 
-enum { PATIENCE_MS = 10000, NOISE_MS = 2000 /* a busy machine's */ };
+enum { NOISE_MS = 2000 /* a busy machine's */ };
 
 static struct server *server;
 static tandem_options o;
 static tandem_cache *c;
-
-#define AWAIT(condition)                                         \
-    do {                                                         \
-        int64_t await_end = clock_now_us() + PATIENCE_MS * 1000; \
-        while (!(condition) && clock_now_us() < await_end)       \
-            server_nap();                                        \
-        CHECK(condition);                                        \
-    } while (0)
 
 static void begin_without_thread(bool deletes)
 {

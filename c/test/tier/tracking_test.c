@@ -5,8 +5,6 @@
 #include "support/cache.h"
 #include "support/server.h"
 
-enum { PATIENCE_MS = 10000 };
-
 static struct server *server;
 static tandem_options o;
 static tandem_cache *c;
@@ -26,15 +24,6 @@ static void end(void)
     close_all(c, &o);
     server_stop(server);
 }
-
-/* Waits until a condition holds. */
-#define AWAIT(condition)                                         \
-    do {                                                         \
-        int64_t await_end = clock_now_us() + PATIENCE_MS * 1000; \
-        while (!(condition) && clock_now_us() < await_end)       \
-            server_nap();                                        \
-        CHECK(condition);                                        \
-    } while (0)
 
 static bool is_on(void)
 {
@@ -201,7 +190,7 @@ TEST(without_a_sign_of_life_nothing_is_fresh_after_max_stale)
     cached("key", "value");
     server_freeze(server);
     start_ms = clock_now_ms();
-    for (bool stale = false; !stale && looked_ms - start_ms < PATIENCE_MS; server_nap()) {
+    for (bool stale = false; !stale && looked_ms - start_ms < AWAIT_MS; server_nap()) {
         looked_ms = clock_now_ms();
         REQUIRE(get_now(c, "key", TANDEM_NOWAIT) == TANDEM_OK);
         stale = said.tier == TANDEM_TIER_STALE;
