@@ -168,9 +168,11 @@ tests-of-asan: $(tests)
 	CHECK_TIMEOUT=240 UBSAN_OPTIONS=print_stacktrace=1 tools/test-unit $(tests)
 # TSan cannot have the kernel choose addresses as freely as new kernels do, and in a child of fork()
 # it takes the parent's threads for the child's own.
-tests-of-tsan: $(tests)
+# And some, which take long, have no threads.
+threaded = $(filter-out %/memory/kill_test %/memory/policy_test,$(tests))
+tests-of-tsan: $(threaded)
 	CHECK_TIMEOUT=240 TSAN_OPTIONS='die_after_fork=0 report_thread_leaks=0' \
-	    $$(setarch -R true 2>/dev/null && echo setarch -R) tools/test-unit $(tests)
+	    $$(setarch -R true 2>/dev/null && echo setarch -R) tools/test-unit $(threaded)
 
 # libFuzzer is clang's.  Each program is built from the library's own sources, with ASan and UBSan.
 fuzzers = $(patsubst %.c,$(BUILD)/%,$(wildcard c/fuzz/*_fuzz.c))

@@ -16,7 +16,7 @@ describe("fetch, on three hosts with lock = \"redis\",", function()
         sites = {}
         for i = 1, HOSTS do
             sites[i] = fetching.start(([[
-                redis = %q, prefix = "f:", lock = "redis", timeout = 5, max_stale = 10,
+                redis = %q, prefix = "f:", lock = "redis", timeout = 4, max_stale = 10,
                 stale_ttl = 100, lock_timeout = 60, hard_timeout = 60, neg_ttl = 600
             ]]):format(server:url()))
         end

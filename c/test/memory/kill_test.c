@@ -49,6 +49,12 @@ static void put_some(void)
         put_sized(key, USUAL, key < 20 ? 0 : 10);
 }
 
+static void put_some_that_stay(void)
+{
+    for (uint32_t key = 0; key < 40; key++)
+        put_usual(key);
+}
+
 static void put_some_that_expire(void)
 {
     put_some();
@@ -362,10 +368,10 @@ static void damage_main(void)
     X(put_when_much_is_dead, fill_and_empty_main, put_new_ones)                \
     X(put_into_a_damaged_shard, damage_small, put_until_found)                 \
     X(put_what_was_evicted_from_a_damaged_shard, damage_main, put_until_found) \
-    X(put_together_what_is_there, put_some, put_together)                      \
+    X(put_together_what_is_there, put_some_that_stay, put_together)            \
     X(put_together_when_full, fill_up, put_together)                           \
     X(put_large_ones_together, put_large_ones, put_large_together)             \
-    X(delete_together_some, put_some, delete_together)                         \
+    X(delete_together_some, put_some_that_stay, delete_together)               \
     X(delete_an_entry, put_some, delete_first)                                 \
     X(delete_nothing, nothing, delete_first)                                   \
     X(add_an_entry, nothing, add_first)                                        \
