@@ -60,10 +60,13 @@ TEST(a_key_that_does_not_fit_is_not_skipped)
     char buffer[8];
     double cursor = 0;
     size_t length, count;
+    int rc;
 
     put(m, "a-long-key", "v");
-    CHECK_INT(MEMORY_SMALL,
-              memory_keys(m, &cursor, NULL, 0, 0, buffer, sizeof(buffer), &length, &count));
+    do
+        rc = memory_keys(m, &cursor, NULL, 0, 0, buffer, sizeof(buffer), &length, &count);
+    while (rc == MEMORY_MORE); /* a step ends after 1 ms */
+    CHECK_INT(MEMORY_SMALL, rc);
     CHECK_INT(14, length);
     CHECK_INT(1, count_keys(m, NULL, 100));
     memory_close(m);
@@ -146,9 +149,9 @@ TEST(expired_entries_are_cleaned_up_within_max)
 
     for (int i = 0; i < 100; i++) {
         snprintf(key, sizeof(key), "%d", i);
-        put_for(m, key, "v", i < 60 ? 10 : 100000);
+        put_for(m, key, "v", i < 60 ? 1000 : 100000);
     }
-    clock_shift(20);
+    clock_shift(2000);
     CHECK_INT(100, metric(m, COUNT_MEMORY_ENTRIES));
     do { /* a step ends early where its time is up */
         rc = memory_cleanup(m, &cursor, 10 - total, clock_now_ms(), MEMORY_LOCK_US, &count);
@@ -215,13 +218,16 @@ TEST(a_stopped_writer_is_not_passed_over_by_a_removal)
     double cursor = 0;
     size_t count;
     pid_t pid;
+    int rc;
 
     put(m, "page:1", "v");
     pid = hold_odd(m, "page:1", 0);
     waitpid(pid, NULL, WUNTRACED);
     CHECK_INT(0, count_keys(m, NULL, 100)); /* as a read, which is told busy */
-    CHECK_INT(MEMORY_BUSY,
-              memory_remove(m, &cursor, "page:*", 6, clock_now_ms(), MEMORY_LOCK_US, &count));
+    do
+        rc = memory_remove(m, &cursor, "page:*", 6, clock_now_ms(), MEMORY_LOCK_US, &count);
+    while (rc == MEMORY_MORE);
+    CHECK_INT(MEMORY_BUSY, rc);
     kill(pid, SIGCONT);
     waitpid(pid, NULL, 0);
     CHECK_INT(1, remove_all(m, "page:*"));
