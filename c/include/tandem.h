@@ -436,9 +436,8 @@ int tandem_flight_absent(tandem_cache *cache, double flight, int64_t ttl_ms, con
 enum {
     TANDEM_FLEET_HELD = 0,  /* another host has it: tandem_fleet_wait, then again */
     TANDEM_FLEET_TAKEN = 1, /* it is ours: load */
-    TANDEM_FLEET_LEFT =
-        2, /* the host that had it has failed, or there is no value: buffer holds the
-                                 TANDEM_FLIGHT_* it ended with, as a digit, and the error's text */
+    TANDEM_FLEET_LEFT = 2, /* who had it has left word in buffer: the TANDEM_FLIGHT_* it ended with,
+                               as a digit, and the error's text */
     TANDEM_FLEET_ANSWERED = 3 /* Redis has a value: ask again */
 };
 

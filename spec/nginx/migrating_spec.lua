@@ -10,21 +10,8 @@ local TEXT = run.read_file(run.root .. "/docs/migrating.md")
 -- Libraries that are here, so that also what was before can be run.
 local RUN_BEFORE = { ["ngx.shared.DICT"] = true, ["lua-resty-lrucache"] = true }
 
--- Runs a block, given by the long string's level that it fits in.
 local RUN = [==[
-    local printed = {}
-    local environment = setmetatable({
-        print = function(...)
-            local words = {}
-            for i = 1, select("#", ...) do
-                words[i] = tostring((select(i, ...)))
-            end
-            printed[#printed + 1] = table.concat(words, "  ")
-        end,
-    }, { __index = _G })
-    local chunk = assert(loadstring([=[%s]=], "=migrating.md"))
-    setfenv(chunk, environment)()
-    return table.concat(printed, "\n")
+    return table.concat(require("spec.support.printed")([=[%s]=], "migrating.md"), "\n")
 ]==]
 
 describe("docs/migrating.md", function()

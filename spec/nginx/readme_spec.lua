@@ -1,5 +1,6 @@
 --- The README's promises that can be run: its nginx.conf, its script, its examples, its tables.
 
+local printed = require "spec.support.printed"
 local redis = require "spec.support.redis"
 local run = require "spec.support.run"
 
@@ -141,16 +142,7 @@ describe("the README", function()
     end)
 
     it("has examples that print what they say", function()
-        local printed, expected = {}, {}
-        local environment = setmetatable({
-            print = function(...)
-                local words = {}
-                for i = 1, select("#", ...) do
-                    words[i] = tostring((select(i, ...)))
-                end
-                printed[#printed + 1] = table.concat(words, "  ")
-            end,
-        }, { __index = _G })
+        local expected = {}
         local parts = {
             'cache = assert(require("resty.tandem").new("readme", { redis = "' .. server:url()
                 .. '" }))\n',
@@ -162,10 +154,9 @@ describe("the README", function()
             parts[#parts + 1] = block
         end
         assert.is_true(#parts > 15)
-        local chunk = assert(loadstring(table.concat(parts), "=README.md"))
-        setfenv(chunk, environment)()
-        environment.cache:close()
-        assert.same(expected, printed)
+        local lines, globals = printed(table.concat(parts), "README.md")
+        globals.cache:close()
+        assert.same(expected, lines)
     end)
 
     it("has a user for Redis who may do what is needed, tracking included", function()

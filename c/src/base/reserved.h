@@ -16,4 +16,12 @@ static inline bool reserved_is(const char *key, size_t length)
     return length >= sizeof(RESERVED) - 1 && memcmp(key, RESERVED, sizeof(RESERVED) - 1) == 0;
 }
 
+/* Is it that name (RESERVED "lock:", say) and something behind it? */
+static inline bool reserved_begins(const char *key, size_t length, const char *name)
+{
+    size_t n = strlen(name);
+
+    return length > n && memcmp(key, name, n) == 0;
+}
+
 #endif

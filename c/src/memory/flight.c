@@ -259,14 +259,14 @@ bool memory_flight_end(struct memory *m, const struct memory_flight *flight, int
     return awaited;
 }
 
-bool memory_flight_end_of(struct memory *m, const void *key, size_t key_length, int outcome)
+void memory_flight_end_of(struct memory *m, const void *key, size_t key_length, int outcome)
 {
     uint64_t hash[2];
     uint32_t first = group_of(m, key, key_length, hash);
     bool ended = false;
 
     if (!hold(m, lock_of(first), MEMORY_LOCK_IO_US))
-        return false;
+        return;
     for (uint32_t i = first; i < first + LAYOUT_FLIGHT_GROUP; i++)
         if (is_of_locked(m->flights + i, hash)) {
             end_locked(m, i, outcome, NULL, 0);
@@ -275,7 +275,6 @@ bool memory_flight_end_of(struct memory *m, const void *key, size_t key_length, 
     release(m, lock_of(first));
     if (ended)
         memory_flight_ring(m);
-    return ended;
 }
 
 /* -- The bell of all processes ------------------------------------------------------------------- */

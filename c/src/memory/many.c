@@ -13,7 +13,7 @@ enum {
     HOLD_BYTES = 65536 /* of values */
 };
 
-/* A run of items, all of one shard, in their order. */
+/* What is to be done, and to which. */
 struct batch {
     struct memory *m;
     struct memory_item *items;

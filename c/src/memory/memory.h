@@ -409,9 +409,8 @@ int memory_flight_look(struct memory *memory, const struct memory_flight *flight
 bool memory_flight_end(struct memory *memory, const struct memory_flight *flight, int outcome,
                        const char *error, size_t error_length);
 
-/* Ends whatever flight of a key is under way, whoever owns it, and tells all who wait for anything.  True:
- * there was one. */
-bool memory_flight_end_of(struct memory *memory, const void *key, size_t key_length, int outcome);
+/* Ends whatever flight of a key is under way, whoever owns it, and tells all who wait for anything. */
+void memory_flight_end_of(struct memory *memory, const void *key, size_t key_length, int outcome);
 
 /* A word that changes whenever a flight ends that somebody waits for.  memory_flight_sleep waits until it
  * is another than word, ms at most; memory_flight_ring changes it, and wakes all sleepers. */

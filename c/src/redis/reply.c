@@ -94,22 +94,14 @@ static bool take_number(struct redis_op *op, const redisReply *reply,
     return true;
 }
 
-static bool take_tagged(struct redis_op *op, const redisReply *reply,
-                        const struct reply_source *source)
+/* What a script answers, which its own file knows how to take. */
+static bool take_script(struct redis_op *op, const redisReply *reply,
+                        const struct reply_source *source,
+                        bool (*take)(struct redis_op *, const redisReply *, bool *))
 {
     bool without_memory;
 
-    if (!tagged_take(op, reply, &without_memory))
-        return garbage(op, source);
-    return without_memory ? no_memory(op, source) : true;
-}
-
-static bool take_lock(struct redis_op *op, const redisReply *reply,
-                      const struct reply_source *source)
-{
-    bool without_memory;
-
-    if (!fleet_take(op, reply, &without_memory))
+    if (!take(op, reply, &without_memory))
         return garbage(op, source);
     return without_memory ? no_memory(op, source) : true;
 }
@@ -193,7 +185,7 @@ bool reply_take(struct redis_op *op, enum reply_part part, const redisReply *rep
     if (reply->type == REDIS_REPLY_ERROR)
         return refused(op, reply, source);
     if (part == REPLY_TAGGED)
-        return take_tagged(op, reply, source);
+        return take_script(op, reply, source, tagged_take);
     if (part == REPLY_UNLINK)
         return take_integer(op, reply, &op->integer, 0, INT64_MAX, source);
     if (part == REPLY_PTTL)
@@ -207,7 +199,7 @@ bool reply_take(struct redis_op *op, enum reply_part part, const redisReply *rep
     case REDIS_UNLOCK:
         return take_integer(op, reply, &op->integer, 0, 1, source);
     case REDIS_LOCK:
-        return take_lock(op, reply, source);
+        return take_script(op, reply, source, fleet_take);
     case REDIS_PTTL:
         return take_integer(op, reply, &op->pttl_ms, -2, INT64_MAX, source);
     case REDIS_INVALIDATE_TAG:

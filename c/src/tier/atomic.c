@@ -10,28 +10,6 @@
 #include "tier/request.h"
 #include "tier/result.h"
 
-/* -- In memory only ------------------------------------------------------------------------------ */
-
-static int said(const tandem_cache *cache, int memory_status, size_t value_length,
-                tandem_result *result)
-{
-    switch (memory_status) {
-    case MEMORY_OK:
-        return TANDEM_OK;
-    case MEMORY_NOT_A_NUMBER:
-        return TANDEM_NOT_A_NUMBER;
-    case MEMORY_OUT_OF_RANGE:
-        return result_say(result, TANDEM_EINVAL, "the sum would be out of range");
-    case MEMORY_BUSY:
-        return result_busy(result);
-    case MEMORY_TOO_BIG:
-        return result_say(result, TANDEM_ETOOBIG, "value too large: %zu bytes, at most %zu",
-                          value_length, memory_value_limit(cache->tier->memory));
-    default: /* there is one, or none */
-        return TANDEM_MISS;
-    }
-}
-
 /* -- On the handle's thread ---------------------------------------------------------------------- */
 
 /* Asks Redis to do it, unless what it has of the key is known to be older than what it is to be told. */
@@ -84,7 +62,7 @@ static int set_if(tandem_cache *cache, enum redis_kind kind, const char *key, si
 
         status = (kind == REDIS_ADD ? memory_add : memory_replace)(
             cache->tier->memory, key, key_length, value, value_length, &a, MEMORY_LOCK_US);
-        return said(cache, status, value_length, result);
+        return result_of_memory(cache->tier->memory, status, value_length, result);
     }
     status = may_be_awaited(cache, key, key_length, flags, result);
     if (status)
@@ -130,7 +108,7 @@ int tier_incr(tandem_cache *cache, const char *key, size_t key_length, double by
 
         status = memory_incr(cache->tier->memory, key, key_length, &a, MEMORY_LOCK_US);
         result->count = (double)a.sum;
-        return said(cache, status, 0, result);
+        return result_of_memory(cache->tier->memory, status, 0, result);
     }
     status = may_be_awaited(cache, key, key_length, flags, result);
     if (status)
@@ -158,7 +136,7 @@ int tier_expire(tandem_cache *cache, const char *key, size_t key_length, int64_t
 
         status = memory_expire(cache->tier->memory, key, key_length, a.expires_ms, now_ms,
                                MEMORY_LOCK_US);
-        return said(cache, status, 0, result);
+        return result_of_memory(cache->tier->memory, status, 0, result);
     }
     status = may_be_asked(cache, key, key_length, result);
     if (status)

@@ -47,9 +47,7 @@ static void stop_watching(struct tier *tier, struct fleet *fleet)
 
 void fleet_hear(struct tier *tier, const char *key, size_t key_length)
 {
-    static const char name[] = REDIS_LOCK_KEY;
-
-    if (key_length > sizeof(name) - 1 && memcmp(key, name, sizeof(name) - 1) == 0)
+    if (reserved_begins(key, key_length, REDIS_LOCK_KEY))
         memory_flight_end_of(tier->memory, key, key_length, TANDEM_FLIGHT_GONE);
 }
 

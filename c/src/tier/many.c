@@ -6,22 +6,6 @@
 #include "tier/result.h"
 #include "tier/tier.h"
 
-static int status_of(int memory_status, tandem_cache *cache, size_t value_length,
-                     tandem_result *result)
-{
-    switch (memory_status) {
-    case MEMORY_BUSY:
-        return result_busy(result);
-    case MEMORY_TOO_BIG:
-        return result_say(result, TANDEM_ETOOBIG, "value too large: %zu bytes, at most %zu",
-                          value_length, memory_value_limit(cache->tier->memory));
-    case MEMORY_ABSENT:
-        return TANDEM_MISS;
-    default:
-        return TANDEM_OK;
-    }
-}
-
 /* Tells the items, and in result of the first that failed why. */
 static void tell(tandem_cache *cache, const struct memory_item *from, tandem_item *items,
                  size_t count, tandem_result *result)
@@ -29,7 +13,8 @@ static void tell(tandem_cache *cache, const struct memory_item *from, tandem_ite
     tandem_result later = *result, *to = result;
 
     for (size_t i = 0; i < count; i++) {
-        items[i].status = status_of(from[i].status, cache, items[i].value_length, to);
+        items[i].status =
+            result_of_memory(cache->tier->memory, from[i].status, items[i].value_length, to);
         if (items[i].status < 0)
             to = &later;
     }

@@ -26,3 +26,23 @@ int result_busy(tandem_result *result)
                       "busy: a lock of the shared memory was not to be had in %d ms",
                       MEMORY_LOCK_US / 1000);
 }
+
+int result_of_memory(const struct memory *memory, int memory_status, size_t value_length,
+                     tandem_result *result)
+{
+    switch (memory_status) {
+    case MEMORY_OK:
+        return TANDEM_OK;
+    case MEMORY_NOT_A_NUMBER:
+        return TANDEM_NOT_A_NUMBER;
+    case MEMORY_OUT_OF_RANGE:
+        return result_say(result, TANDEM_EINVAL, "the sum would be out of range");
+    case MEMORY_BUSY:
+        return result_busy(result);
+    case MEMORY_TOO_BIG:
+        return result_say(result, TANDEM_ETOOBIG, "value too large: %zu bytes, at most %zu",
+                          value_length, memory_value_limit(memory));
+    default: /* there is one, or none, or it has changed */
+        return TANDEM_MISS;
+    }
+}

@@ -8,6 +8,8 @@
 
 #include "tandem.h"
 
+struct memory;
+
 /* As if nothing had been said yet. */
 static inline void result_clear(tandem_result *result)
 {
@@ -24,5 +26,9 @@ __attribute__((format(printf, 3, 4))) int result_say(tandem_result *result, int 
 
 /* TANDEM_EBUSY, and the sentence for it. */
 int result_busy(tandem_result *result);
+
+/* What MEMORY_* is to a caller for whom memory is all that there is; value_length: of what was to be stored. */
+int result_of_memory(const struct memory *memory, int memory_status, size_t value_length,
+                     tandem_result *result);
 
 #endif

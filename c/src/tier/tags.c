@@ -81,16 +81,11 @@ static size_t key_of(const char *tag, size_t length, char key[KEY_BYTES])
     return sizeof(REDIS_TAG_KEY) - 1 + length;
 }
 
-static bool begins_with(const char *key, size_t length, const char *text, size_t text_length)
-{
-    return length > text_length && memcmp(key, text, text_length) == 0;
-}
-
 const char *tags_of_key(const char *key, size_t key_length, size_t *length)
 {
     size_t n = sizeof(REDIS_TAG_KEY) - 1;
 
-    if (!begins_with(key, key_length, REDIS_TAG_KEY, n))
+    if (!reserved_begins(key, key_length, REDIS_TAG_KEY))
         return NULL;
     *length = key_length - n;
     return key + n;
@@ -120,7 +115,7 @@ bool tags_hear(struct tier *tier, const char *key, size_t key_length)
         memory_tag_invalidate(tier->memory, memory_tag_hash(tier->memory, tag, n));
         return true;
     }
-    if (!begins_with(key, key_length, REDIS_TAGS_KEY, list))
+    if (!reserved_begins(key, key_length, REDIS_TAGS_KEY))
         return false;
     if (key_length - list <= MEMORY_KEY_MAX)
         memory_invalidate(tier->memory, key + list, key_length - list, MEMORY_LOCK_IO_US);

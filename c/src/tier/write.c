@@ -49,20 +49,9 @@ static int change_memory(struct tier *tier, const struct change *c,
 
 static int change_memory_only(tandem_cache *cache, const struct change *c, tandem_result *result)
 {
-    struct memory *memory = cache->tier->memory;
+    int status = change_memory(cache->tier, c, &cache->rules, MEMORY_LOCK_US);
 
-    switch (change_memory(cache->tier, c, &cache->rules, MEMORY_LOCK_US)) {
-    case MEMORY_BUSY:
-        return result_busy(result);
-    case MEMORY_TOO_BIG:
-        return result_say(result, TANDEM_ETOOBIG, "value too large: %zu bytes, at most %zu",
-                          c->value_length, memory_value_limit(memory));
-    case MEMORY_ABSENT:
-    case MEMORY_REFUSED:
-        return TANDEM_MISS;
-    default:
-        return TANDEM_OK;
-    }
+    return result_of_memory(cache->tier->memory, status, c->value_length, result);
 }
 
 /* Why a change that Redis has not got is not in memory either; NULL: it is. */

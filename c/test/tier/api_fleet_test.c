@@ -27,6 +27,15 @@ static int lock(tandem_cache *c, const tandem_options *o, double number)
     return lock_for(c, o, number, LONG, 0);
 }
 
+/* A flight on each host, and the first has the lock. */
+static void compete(double *one, double *two)
+{
+    *one = flight(c1, "key");
+    *two = flight(c2, "key");
+    CHECK_INT(TANDEM_FLEET_TAKEN, lock(c1, &o1, *one));
+    CHECK_INT(TANDEM_FLEET_HELD, lock(c2, &o2, *two));
+}
+
 static int wait_for(tandem_cache *c, const tandem_options *o, double number, double ms)
 {
     return finish(o, tandem_fleet_wait(c, number, ms, &said));
@@ -54,10 +63,7 @@ TEST(one_host_has_it_until_its_flight_ends)
     double one, two;
 
     begin(true);
-    one = flight(c1, "key");
-    two = flight(c2, "key");
-    CHECK_INT(TANDEM_FLEET_TAKEN, lock(c1, &o1, one));
-    CHECK_INT(TANDEM_FLEET_HELD, lock(c2, &o2, two));
+    compete(&one, &two);
     CHECK(said.ttl > 50 && said.ttl <= 100.01);
     CHECK_INT(TANDEM_FLEET_TAKEN, lock(c1, &o1, one)); /* one that asks again has it still */
     store(c1, &o1, one, "value");
@@ -82,10 +88,7 @@ TEST(what_is_no_value_in_redis_is_told_to_those_who_wait)
 
     begin(true);
     for (int i = 0; i < 3; i++) {
-        one = flight(c1, "key");
-        two = flight(c2, "key");
-        CHECK_INT(TANDEM_FLEET_TAKEN, lock(c1, &o1, one));
-        CHECK_INT(TANDEM_FLEET_HELD, lock(c2, &o2, two));
+        compete(&one, &two);
         tandem_flight_end(c1, one, outcomes[i], "why", 3);
         while (lock(c2, &o2, two) == TANDEM_FLEET_HELD)
             server_nap();
@@ -111,10 +114,7 @@ TEST(a_message_may_be_anything)
 
     begin(false);
     memset(error, 0, sizeof(error));
-    one = flight(c1, "key");
-    two = flight(c2, "key");
-    CHECK_INT(TANDEM_FLEET_TAKEN, lock(c1, &o1, one));
-    CHECK_INT(TANDEM_FLEET_HELD, lock(c2, &o2, two));
+    compete(&one, &two);
     tandem_flight_end(c1, one, TANDEM_FLIGHT_FAILED, error, sizeof(error));
     while (lock(c2, &o2, two) == TANDEM_FLEET_HELD)
         server_nap();
@@ -132,11 +132,10 @@ TEST(a_waiting_host_is_woken_by_redis)
 
     begin(true);
     for (int i = 0; i < ROUNDS; i++) {
-        double one = flight(c1, "key"), two = flight(c2, "key");
         int64_t began_us;
+        double one, two;
 
-        CHECK_INT(TANDEM_FLEET_TAKEN, lock(c1, &o1, one));
-        CHECK_INT(TANDEM_FLEET_HELD, lock(c2, &o2, two));
+        compete(&one, &two);
         began_us = clock_now_us();
         tandem_flight_end(c1, one, TANDEM_FLIGHT_GONE, NULL, 0);
         do
@@ -158,10 +157,7 @@ TEST(a_wait_ends_by_itself_with_a_link_and_without)
         double one, two;
 
         begin(tracking);
-        one = flight(c1, "key");
-        two = flight(c2, "key");
-        CHECK_INT(TANDEM_FLEET_TAKEN, lock(c1, &o1, one));
-        CHECK_INT(TANDEM_FLEET_HELD, lock(c2, &o2, two));
+        compete(&one, &two);
         began_ms = clock_now_ms();
         while (clock_now_ms() < began_ms + 90) { /* its own message may be among those that come */
             CHECK_INT(TANDEM_OK, wait_for(c2, &o2, two, LONG));
@@ -294,10 +290,7 @@ TEST(a_flight_holds_to_what_was_when_it_was_restarted)
     double one, two;
 
     begin(true);
-    one = flight(c1, "key");
-    two = flight(c2, "key");
-    CHECK_INT(TANDEM_FLEET_TAKEN, lock(c1, &o1, one));
-    CHECK_INT(TANDEM_FLEET_HELD, lock(c2, &o2, two));
+    compete(&one, &two);
     CHECK_INT(TANDEM_OK, set(c2, &o2, "key", "set", LONG));
     CHECK_INT(TANDEM_OK, del(c2, &o2, "key"));
     tandem_flight_end(c1, one, TANDEM_FLIGHT_GONE, NULL, 0);

@@ -213,9 +213,6 @@ local function refresh(self, key, settings, flags, loader, ...)
         return nil
     elseif host.name == "plain" then
         fleet.run(job)
-        if job.left then
-            loads.pause(job)
-        end
         return job
     end
     loads.give_up(job)

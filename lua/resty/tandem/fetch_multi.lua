@@ -109,7 +109,6 @@ local function make_anew(call, jobs, loader, ...)
     if host.name == "plain" then
         for _, job in ipairs(batches.run(batch)) do
             loads.leave(job)
-            loads.pause(job)
         end
         take_jobs(call, jobs)
     else

@@ -340,12 +340,12 @@ local function rest(job)
     core.paused_count = core.paused_count + 1
 end
 
---- A refresh has failed, or another host makes it: no other is tried for a while.
+--- A refresh has failed: no other is tried for a while.  (If it was left, that is so already.)
 function _M.pause(job, err)
-    rest(job)
     if job.left then
         return
     end
+    rest(job)
     host.log("warn", format('cache "%s": a refresh has failed: %s', job.cache.name, err),
              job.cache.name .. "refresh")
 end
@@ -357,9 +357,11 @@ local function run_later(job)
     end
 end
 
---- The end of a refresh that another host makes: what is past its TTL is good enough meanwhile.
+--- The end of a refresh that another host makes: what there is is good enough meanwhile, and no
+-- other is tried for a while.
 function _M.leave(job)
     job.err, job.left = "another host makes it", true
+    rest(job)
     gone(job)
 end
 

@@ -155,22 +155,12 @@ local function one_of(...)
 end
 
 -- What is specified, but comes with a later version: to accept it would be to promise it.
-local function not_yet(check, unavailable)
-    return function(value)
-        local checked, problem, sentence = check(value)
-        if checked ~= nil and unavailable(checked) then
-            return nil, UNAVAILABLE
-        end
-        return checked, problem, sentence
-    end
+local function not_yet()
+    return nil, UNAVAILABLE
 end
 
 local function anything(value)
     return value
-end
-
-local function always()
-    return true
 end
 
 -- -- The table -----------------------------------------------------------------------------------
@@ -182,8 +172,8 @@ local REDIS = {
     { name = "username", check = c_string, secret = true },
     { name = "password", check = c_string, secret = true },
     { name = "client_name", check = c_string },
-    { name = "replicas", check = not_yet(anything, always) },
-    { name = "tls", check = not_yet(anything, always) },
+    { name = "replicas", check = not_yet },
+    { name = "tls", check = not_yet },
 }
 
 local NEAR = {
