@@ -589,6 +589,10 @@ int tandem_is_untold(tandem_cache *cache, const char *key, size_t key_length,
 void tandem_marks_take(tandem_cache *cache, double from, double n, uint8_t *times);
 void tandem_marks_give(tandem_cache *cache, double from, double n, const uint8_t *times);
 
+/* May these bytes, which others may have written, be given to LuaJIT's string.buffer.decode, which believes the
+ * lengths that they say?  TANDEM_OK: they may (if it is not their like, it says so); TANDEM_MISS. */
+int tandem_buffer_is_sound(const char *bytes, size_t length);
+
 /* ffi: end */
 
 #pragma GCC visibility pop

@@ -157,6 +157,16 @@ describe("the codec buffer", function()
         assert.is_nil(misuse)
     end)
 
+    it("decodes nothing that says it holds more than is there, which would crash LuaJIT", function()
+        for _, bytes in ipairs({ "\10\255\255\255\255\255\1", "\9\255\255\255\255\255\1",
+                                 ("\10\1"):rep(100000), ("\12\2"):rep(101) .. "\8",
+                                 "\5\255\255\255\255\255\255\255\255", "\15\1", "\8\8" }) do
+            local value, err = c.decode(bytes)
+            assert.is_nil(value)
+            assert.is_truthy(err:find("^not written by string.buffer: .+"), err)
+        end
+    end)
+
     it("has no nil, null or cdata", function()
         assert.are.same({ nil, "value must not be nil: use delete", true }, { c.encode(nil) })
         assert.are.same({ nil, "value must not be null: use delete", true },

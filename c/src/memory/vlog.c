@@ -115,6 +115,8 @@ bool vlog_look_locked(const struct memory *m, uint32_t shard, uint32_t log, uint
     struct index_word w;
 
     found->place = (struct pages_place){shard, log, offset};
+    if (vlog_used(s, log) > (uint64_t)m->layout.pages << m->layout.page_shift)
+        return false; /* to drop all that would take for ever */
     if (offset < vlog_tail(s, log) || offset >= head ||
         !record_load(m, &found->place, &found->record) || found->record.units > head - offset ||
         found->record.slot >= view_slot_count(m) || view_shard_of(m, found->record.slot) != shard)

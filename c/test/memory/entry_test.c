@@ -1,6 +1,7 @@
 /*
  * Single entries: what a put, get, delete, fill and commit do to them.
  */
+#include "memory/vlog.h"
 #include "open.h"
 
 TEST(a_value_comes_back)
@@ -267,6 +268,33 @@ TEST(of_two_writes_under_way_neither_is_kept)
     CHECK_INT(MEMORY_REFUSED, commit(m, "second", &second));
     CHECK_STR(NULL, get(m, "key"));
     memory_close(m);
+}
+
+/* A head or a tail that makes no sense: the next writes find out, instead of dropping without end. */
+TEST(a_log_longer_than_its_shard_is_emptied)
+{
+    static const int64_t harms[] = {INT64_C(1) << 40, -(INT64_C(1) << 40), 1 << 24};
+
+    for (uint32_t log = 0; log < LOGS; log++) {
+        for (size_t i = 0; i < sizeof(harms) / sizeof(*harms); i++) {
+            struct memory *m = open_small();
+            char key[16];
+
+            for (int n = 0; n < 100; n++) {
+                snprintf(key, sizeof(key), "k%d", n);
+                CHECK_INT(MEMORY_OK, put(m, key, "value"));
+            }
+            for (uint32_t shard = 0; shard < m->layout.shards; shard++)
+                atomic_fetch_add(&view_shard(m, shard)->log[log].head, (uint64_t)harms[i]);
+            for (int n = 0; n < 100; n++) {
+                snprintf(key, sizeof(key), "k%d", n);
+                CHECK_INT(MEMORY_OK, put(m, key, "another value, for which there is no room"));
+                CHECK_STR("another value, for which there is no room", get(m, key));
+            }
+            CHECK_INT(m->layout.shards, metric(m, COUNT_MEMORY_RESETS));
+            memory_close(m);
+        }
+    }
 }
 
 CHECK_MAIN()

@@ -11,6 +11,7 @@
 -- as the codec has them: cjson.null, which in nginx is ngx.null.
 
 local each = require "resty.tandem.each"
+local lib = require "resty.tandem.lib"
 local text = require "resty.tandem.text"
 
 local abs = math.abs
@@ -149,6 +150,9 @@ local function make_buffer()
         return nil, 'opts.codec = "buffer" needs a LuaJIT with string.buffer, and this one has none'
     end
     local encode, decode = buffer.encode, buffer.decode
+    -- Of tables it believes how many items they say they have, and crashes: whoever may write to
+    -- Redis could have it do so.
+    local C, OK = lib.C, lib.C.TANDEM_OK
 
     local codec = { name = "buffer" }
 
@@ -167,6 +171,9 @@ local function make_buffer()
     end
 
     function codec.decode(bytes)
+        if C.tandem_buffer_is_sound(bytes, #bytes) ~= OK then
+            return nil, "not written by string.buffer: what it says that it holds is not there"
+        end
         local ok, value = pcall(decode, bytes)
         if not ok then
             return nil, "not written by string.buffer: " .. tostring(value)
