@@ -6,6 +6,7 @@ exclude_files = { "lua/resty/tandem/cdef.lua", "build" }
 
 files["lua/resty/tandem/host/nginx.lua"].std = "ngx_lua"
 files["spec"].std = "luajit+busted"
+files["spec/soak/worker.lua"].std = "ngx_lua"
 files["spec/nginx"].std = "ngx_lua+busted"
 files["examples"].std = "ngx_lua"
 files["rockspec"].std = "rockspec"

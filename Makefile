@@ -182,17 +182,18 @@ $(fuzzers): $(BUILD)/%: $(BUILD)/%.o $(archive)
 -include $(fuzzers:=.d)
 
 .PHONY: fuzz fuzz-all
-fuzz: ## feed URLs, answers and messages that were made at random (FUZZ_SECONDS=60, each)
+fuzz: ## feed all that reads foreign bytes, and memory, at random (FUZZ_SECONDS=60, each)
+	$(again) all
 	$(again) BUILD=$(BUILD)/fuzz WERROR=0 CC='$(SANITIZE_CC)' \
 	    CFLAGS='$(sanitizers) -fsanitize=address,undefined,fuzzer-no-link' fuzz-all
 fuzz-all: $(fuzzers)
-	UBSAN_OPTIONS=print_stacktrace=1 tools/fuzz $${FUZZ_SECONDS:-60} $(fuzzers)
+	UBSAN_OPTIONS=print_stacktrace=1 tools/fuzz $${FUZZ_SECONDS:-60} $(fuzzers) \
+	    $(wildcard spec/fuzz/*_fuzz.lua)
 
 .PHONY: soak
-soak: ## the tests that kill and cut, for minutes (SOAK_SECONDS=300, each)
+soak: ## nginxes, a Redis, and all that can happen to them (SOAK_SECONDS=300, SOAK_SEED)
 	$(again) all
-	TANDEM_SOAK_SECONDS=$${SOAK_SECONDS:-300} TANDEM_KILL_SECONDS=$${SOAK_SECONDS:-300} \
-	    busted --lua=$(LUAJIT) --output=plainTerminal spec/redis/stress_spec.lua spec/unit/hammer_spec.lua
+	tools/soak $${SOAK_SECONDS:-300} $${SOAK_SEED:-}
 
 # -- Measuring ---------------------------------------------------------------------------------------
 

@@ -78,6 +78,13 @@ function Ledger:queued(key, version)
     self.numbers[key * PER_KEY + 2] = version
 end
 
+--- Redis has lost all keys: none need be there until it has been written anew.
+function Ledger:lose()
+    for key = 0, _M.KEYS - 1 do
+        self:queued(key, self:begun(key))
+    end
+end
+
 --- The newest version that was acknowledged before that time, in milliseconds.
 function Ledger:floor(key, time)
     local at = key * PER_KEY
@@ -102,6 +109,23 @@ end
 function Ledger:count(process, which)
     local at = OPERATIONS + process * 8 + which
     self.numbers[at] = self.numbers[at] + 1
+end
+
+-- Of the eight kinds two are deaths, and those that cannot have an effect any more.
+local DIED, SETTLED = 6, 7
+
+--- A process is about to be killed, or what it had sent has reached Redis, or never will.
+function Ledger:note_death(process)
+    self:count(process, DIED)
+end
+
+function Ledger:note_settled(process)
+    self:count(process, SETTLED)
+end
+
+--- May one in its place write?
+function Ledger:settled(process)
+    return self:counted(process, DIED) == self:counted(process, SETTLED)
 end
 
 function Ledger:counted(process, which)

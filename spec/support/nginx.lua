@@ -114,8 +114,8 @@ end
 --- Starts one and waits until it answers.  options, all of them text for the configuration but the
 -- ones noted: init and init_worker (Lua), locations (uri -> Lua for the content phase), server,
 -- http and main (directives), workers (a number, default 2), user ("root" by default; "nobody"
--- works on a copy of the library), code_cache (boolean).  $folder and $tree in them stand for the
--- folder of this nginx and the one with the library.
+-- works on a copy of the library), code_cache (boolean), env (as run.start).  $folder and $tree in
+-- them stand for the folder of this nginx and the one with the library.
 function _M.start(options)
     run.need(run.nginx)
     local self = setmetatable({ options = options, folder = run.temp_dir() }, Nginx)
@@ -126,11 +126,14 @@ function _M.start(options)
     assert(stat.chmod(self.tmp, 1023))
     self.tree = options.user and options.user ~= "root" and tree_readable_by_all(self) or run.root
     self:configure()
+    local env = { TANDEM_LIBRARY = false, LUA_PATH = false, LUA_CPATH = false }
+    for name, value in pairs(options.env or {}) do
+        env[name] = value
+    end
     self.process = run.start({ run.nginx, "-p", self.folder, "-c", "nginx.conf",
                                "-e", "error.log" },
                              { cwd = self.folder, output = self.folder .. "/output",
-                               env = { TANDEM_LIBRARY = false, LUA_PATH = false,
-                                       LUA_CPATH = false } })
+                               env = env })
     run.wait_until("nginx answers", function()
         if not self.process:alive() then
             error("nginx does not start: " .. run.read_file(self.folder .. "/output")

@@ -8,17 +8,18 @@ local _M = {}
 local Proxy = {}
 Proxy.__index = Proxy
 
--- Its file says the port for new connections, and what is done to links: "pass"; "swallow": not a
--- byte passes any more, and nobody is told; "cut": they are closed.
+-- Its file says the port for new connections, what is done to links: "pass"; "swallow": not a
+-- byte passes any more, and nobody is told; "cut": they are closed; and by how many milliseconds
+-- everything is held up.
 local SCRIPT = [[
     local poll = require "posix.poll"
     local socket = require "posix.sys.socket"
 
     local function told()
         local file = io.open(%q)
-        local port, links = file:read("*a"):match("^(%%d+) (%%a+)$")
+        local port, links, delay = file:read("*a"):match("^(%%d+) (%%a+) (%%d+)$")
         file:close()
-        return tonumber(port), links
+        return tonumber(port), links, tonumber(delay)
     end
 
     local there = assert(socket.socket(socket.AF_INET, socket.SOCK_STREAM, 0))
@@ -46,7 +47,10 @@ local SCRIPT = [[
             elseif links == "swallow" then
                 pass = false
             end
-            local at = 1
+            local at, delay = 1, bytes and select(3, told()) or 0
+            if delay > 0 then
+                poll.poll({}, delay)
+            end
             while pass and bytes and at <= #bytes do
                 at = at + assert(socket.send(to, bytes:sub(at)))
             end
@@ -59,15 +63,15 @@ local SCRIPT = [[
 
 --- Starts one that leads to a port of 127.0.0.1.
 function _M.start(port)
-    local self = setmetatable({ file = run.temp_dir() .. "/told", port = port, links = "pass" },
-                              Proxy)
+    local self = setmetatable({ file = run.temp_dir() .. "/told", port = port, links = "pass",
+                                delay = 0 }, Proxy)
     self:tell()
     self.peer = peer.start(SCRIPT:format(self.file))
     return self
 end
 
 function Proxy:tell()
-    run.write_file(self.file .. ".new", self.port .. " " .. self.links)
+    run.write_file(self.file .. ".new", self.port .. " " .. self.links .. " " .. self.delay)
     assert(os.rename(self.file .. ".new", self.file))
 end
 
@@ -80,6 +84,12 @@ end
 --- What is done to links from now on.
 function Proxy:treat_links(how)
     self.links = how
+    self:tell()
+end
+
+--- By how many milliseconds what passes is held up from now on, each time.
+function Proxy:hold_up(ms)
+    self.delay = ms
     self:tell()
 end
 
