@@ -42,22 +42,25 @@ our_cflags = -std=c11 -fPIC -pthread -fvisibility=hidden \
     -Wno-unknown-warning-option -Wno-format-truncation \
     $(if $(filter-out 0,$(WERROR)),-Werror)
 # nodelete: LuaJIT unloads a library whose handle it has collected, under the library's own thread.
-our_soflags = -shared -Wl,-soname,libtandem.so -Wl,-z,defs -Wl,-z,nodelete -Wl,-z,now
-our_libs = -lhiredis -lpthread -lm
+our_soflags = -shared -Wl,-soname,$(@F) -Wl,-z,defs -Wl,-z,nodelete -Wl,-z,now
+our_libs = -lhiredis -ldl -lpthread -lm
+tls_libs = -lssl -lcrypto
 compile = $(CC) $(our_cppflags) $(CPPFLAGS) $(our_cflags) $(CFLAGS)
 link = $(CC) -pthread $(CFLAGS) $(LDFLAGS)
 
 header  = c/include/tandem.h
 library = $(BUILD)/libtandem.so
+tls_library = $(BUILD)/libtandem_tls.so
 archive = $(BUILD)/libtandem.a
 cdef    = lua/resty/tandem/cdef.lua
 
-sources = $(wildcard c/src/*.c c/src/*/*.c)
+sources = $(filter-out c/src/tls/%,$(wildcard c/src/*.c c/src/*/*.c))
 objects = $(sources:%.c=$(BUILD)/%.o)
+tls_objects = $(patsubst %.c,$(BUILD)/%.o,$(wildcard c/src/tls/*.c))
 tests   = $(patsubst %.c,$(BUILD)/%,$(wildcard c/test/*/*_test.c))
 
 .PHONY: all
-all: $(library) $(cdef) ## build the library, and the Lua declarations of it (the default)
+all: $(library) tls $(cdef) ## build the library, and the Lua declarations of it (the default)
 
 # -- Building --------------------------------------------------------------------------------------
 
@@ -85,6 +88,19 @@ $(cdef): $(header) tools/cdef
 $(library): $(objects)
 	$(link) $(our_soflags) -o $@.new $(objects) $(our_libs) $(LDLIBS) && mv $@.new $@
 
+# It is of use with hiredis 1.0 or newer only, and needs OpenSSL's headers.
+has_tls = printf '%s\n' '\#include <openssl/ssl.h>' '\#include <hiredis/hiredis.h>' \
+    '\#if HIREDIS_MAJOR < 1' '\#error' '\#endif' | $(CC) $(CPPFLAGS) -E -xc - >/dev/null 2>&1
+
+.PHONY: tls
+tls:
+	@if $(has_tls); then $(MAKE) --no-print-directory SUBMAKE=1 $(tls_library); else \
+	    rm -f $(tls_library); \
+	    echo "without TLS: rediss:// needs libssl-dev, and hiredis 1.0 or newer"; fi
+
+$(tls_library): $(tls_objects)
+	$(link) $(our_soflags) -o $@.new $(tls_objects) $(tls_libs) $(LDLIBS) && mv $@.new $@
+
 $(archive): $(objects)
 	@rm -f $@
 	@$(AR) rcs $@ $(objects)
@@ -93,6 +109,9 @@ $(tests:=.o): object_flags = -Ic/test
 
 $(BUILD)/c/test/%: $(BUILD)/c/test/%.o $(archive)
 	$(link) -o $@ $< $(archive) $(our_libs) $(LDLIBS)
+
+$(BUILD)/c/test/tls/%: $(BUILD)/c/test/tls/%.o $(tls_objects) $(archive)
+	$(link) -o $@ $< $(tls_objects) $(archive) $(our_libs) $(tls_libs) $(LDLIBS)
 
 # These have a memory room with marked points, at which they kill or count (c/src/memory/fault.h).
 fault_tests = $(BUILD)/c/test/memory/kill_test $(BUILD)/c/test/memory/many_test
@@ -106,7 +125,7 @@ $(fault_tests): %: %.o $(fault_objects) $(archive)
 	$(link) -o $@ $< $(fault_objects) $(archive) $(our_libs) $(LDLIBS)
 
 .SECONDARY: $(tests:=.o)
--include $(objects:.o=.d) $(tests:=.d) $(fault_objects:.o=.d)
+-include $(objects:.o=.d) $(tls_objects:.o=.d) $(tests:=.d) $(fault_objects:.o=.d)
 
 # -- What is needed --------------------------------------------------------------------------------
 
@@ -235,7 +254,7 @@ install: install-lua ## install below PREFIX (/usr/local), or below DESTDIR for 
 install-lua: all
 	install -d $(DESTDIR)$(bin_dir) $(DESTDIR)$(lib_dir) $(DESTDIR)$(lua_dir)/resty/tandem/host \
 	    $(DESTDIR)$(lua_dir)/resty/tandem/tool
-	install -m 755 $(library) $(DESTDIR)$(lib_dir)/
+	install -m 755 $(library) $(wildcard $(tls_library)) $(DESTDIR)$(lib_dir)/
 	install -m 644 lua/resty/*.lua $(DESTDIR)$(lua_dir)/resty/
 	install -m 644 lua/resty/tandem/*.lua $(DESTDIR)$(lua_dir)/resty/tandem/
 	install -m 644 lua/resty/tandem/host/*.lua $(DESTDIR)$(lua_dir)/resty/tandem/host/

@@ -109,7 +109,7 @@ typedef struct tandem_options {
                                     other does: they meet in a file of runtime_dir named after it */
     const char *runtime_dir; /* where private files go, or NULL: $TMPDIR or /tmp */
     const char *codec;       /* name of the codec, part of the identity; NULL: "string" */
-    const char *redis_url;   /* redis://..., unix:///..., or NULL: memory only */
+    const char *redis_url;   /* redis://..., rediss://..., unix:///..., or NULL: memory only */
     const char *redis_username;    /* NULL, or instead of the URL's */
     const char *redis_password;    /* NULL, or instead of the URL's */
     const char *redis_client_name; /* NULL, or sent by CLIENT SETNAME */
@@ -127,7 +127,14 @@ typedef struct tandem_options {
         replay_delete; /* what was written while Redis was away: 0: is sent to it when it is back;
                                 1: is deleted there */
     int32_t tags;      /* 1: values may have tags; part of the identity */
-    tandem_mailbox *mailbox; /* where this handle's operations complete; NULL: one of its own */
+    int32_t redis_tls_unverified; /* 1: whatever the server's certificate is, it is good */
+    const char *redis_tls_ca; /* rediss://: file or folder of certificates, in PEM, of those who may
+                                          have issued the server's; NULL: the system's */
+    const char *redis_tls_cert; /* NULL, or our own certificate, a file in PEM */
+    const char *redis_tls_key;  /* NULL, or its key, without a passphrase */
+    const char
+        *redis_tls_server_name; /* whom the server's certificate must name; NULL: the URL's host */
+    tandem_mailbox *mailbox;    /* where this handle's operations complete; NULL: one of its own */
 } tandem_options;
 
 /* What an operation says beside its status.  Owned by the caller and reused at will. */

@@ -134,7 +134,7 @@ local PORT = 6379 -- in a network of its own
 local function launch(address, port, inside)
     local folder = run.temp_dir()
     local program = { unpack(inside or {}) }
-    for _, word in ipairs({ run.need("redis-server"), "--port", port, "--bind", address,
+    for _, word in ipairs({ run.need(run.redis_server), "--port", port, "--bind", address,
                             "--protected-mode", "no", "--unixsocket", folder .. "/redis.sock",
                             "--save", "", "--dir", folder }) do
         program[#program + 1] = word

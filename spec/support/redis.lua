@@ -23,10 +23,17 @@ _M.free_port = free_port
 
 local function launch(self)
     local program = {
-        run.need("redis-server"), "--port", self.port, "--bind", "127.0.0.1",
+        run.need(run.redis_server), "--port", self.port, "--bind", "127.0.0.1",
         "--unixsocket", self.path, "--unixsocketperm", "777", "--save", "", "--appendonly", "no",
         "--daemonize", "no", "--dir", self.folder, "--logfile", self.folder .. "/redis.log",
     }
+    if self.tls then
+        for name, value in pairs({ port = self.tls_port, ["cert-file"] = self.tls.cert,
+                                   ["key-file"] = self.tls.key, ["ca-cert-file"] = self.tls.ca,
+                                   ["auth-clients"] = self.tls.clients or "no" }) do
+            program[#program + 1], program[#program + 2] = "--tls-" .. name, value
+        end
+    end
     for _, argument in ipairs(self.arguments) do
         program[#program + 1] = argument
     end
@@ -54,10 +61,12 @@ local function answers(self)
     end, 20) == "yes"
 end
 
---- Starts one.  options: password (requirepass), arguments (further ones of redis-server).
+--- Starts one.  options: password (requirepass), arguments (further ones of redis-server), tls: it
+-- also listens for TLS, { cert=, key=, ca=, clients="yes" if they are to have certificates }.
 function _M.start(options)
     options = options or {}
-    local self = setmetatable({ folder = run.temp_dir(), password = options.password }, Server)
+    local self = setmetatable({ folder = run.temp_dir(), password = options.password,
+                                tls = options.tls }, Server)
     self.path = self.folder .. "/redis.sock"
     self.arguments = { unpack(options.arguments or {}) }
     if self.password then
@@ -65,7 +74,7 @@ function _M.start(options)
         table.insert(self.arguments, self.password)
     end
     for _ = 1, 5 do
-        self.port = free_port()
+        self.port, self.tls_port = free_port(), self.tls and free_port()
         launch(self)
         if answers(self) then
             return self
@@ -79,6 +88,11 @@ end
 --- Its URL for the option `redis`, without user and password.
 function Server:url(db)
     return "redis://127.0.0.1:" .. self.port .. (db and "/" .. db or "")
+end
+
+--- The same for TLS.  host: 127.0.0.1.
+function Server:tls_url(host)
+    return ("rediss://%s:%d"):format(host or "127.0.0.1", self.tls_port)
 end
 
 --- A connection of its own; give it to close.

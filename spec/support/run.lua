@@ -35,6 +35,7 @@ _M.root = unistd.getcwd()
 --- What to run: an interpreter, a server.
 _M.luajit = os.getenv("LUAJIT") or "luajit"
 _M.nginx = os.getenv("TANDEM_NGINX") or "nginx"
+_M.redis_server = os.getenv("TANDEM_REDIS_SERVER") or "redis-server" -- or valkey-server
 
 -- -- Time ----------------------------------------------------------------------------------------
 

@@ -232,8 +232,6 @@ describe("the table of redis", function()
     end)
 
     it("does not take what this version cannot do", function()
-        assert.are.equal("opts.redis.tls is not available in this version",
-                         problem({ redis = { url = "redis://h", tls = { verify = true } } }))
         assert.are.equal("opts.redis.replicas is not available in this version",
                          problem({ redis = { url = "redis://h", replicas = {} } }))
     end)
@@ -249,6 +247,31 @@ describe("the table of redis", function()
             assert.is_nil(sentence:find("s3cret", 1, true), sentence)
             assert.is_truthy(sentence:find("opts.redis.", 1, true), sentence)
         end
+    end)
+end)
+
+describe("the table of TLS", function()
+    it("is checked too", function()
+        local function tls(value, url)
+            return problem({ redis = { url = url or "rediss://h", tls = value } })
+        end
+        assert.are.equal("opts.redis.tls must be a table, got true", tls(true))
+        assert.are.equal("opts.redis.tls.ca must not be empty, got \"\"", tls({ ca = "" }))
+        assert.are.equal("opts.redis.tls.verify must be a boolean, got \"no\"",
+                         tls({ verify = "no" }))
+        assert.are.equal('unknown option opts.redis.tls.server: did you mean "server_name"?',
+                         tls({ server = "h" }))
+        assert.is_nil(tls({ key = "/secret\0" }):find("secret", 1, true))
+        for _, url in ipairs({ "redis://h", "unix:///h", "redis://rediss://" }) do
+            assert.are.equal(
+                "opts.redis.tls is given, but opts.redis.url does not begin with rediss://",
+                tls({ verify = true }, url))
+        end
+    end)
+
+    it("verifies unless told otherwise", function()
+        local checked = options.check("x", { redis = { url = "Rediss://h", tls = {} } })
+        assert.is_true(checked.redis.tls.verify)
     end)
 end)
 
@@ -275,8 +298,6 @@ describe("what this version has not got", function()
     it("is refused, not ignored", function()
         assert.are.equal('opts.redis.replicas is not available in this version',
                          problem({ redis = { url = "redis://h", replicas = {} } }))
-        assert.are.equal('opts.redis.tls is not available in this version',
-                         problem({ redis = { url = "redis://h", tls = {} } }))
     end)
 end)
 

@@ -73,7 +73,8 @@ static void begin(struct redis_client *c, int64_t now_ms)
     c->phase = CLIENT_DIALLING;
     if (!c->breaker.open)
         set_state(c, REDIS_STATE_CONNECTING, NULL);
-    dialled(c, dial_begin(&c->dial, &c->url, &c->conn, c->connect_timeout_ms, now_ms), now_ms);
+    dialled(c, dial_begin(&c->dial, &c->url, c->tls, &c->conn, c->connect_timeout_ms, now_ms),
+            now_ms);
 }
 
 static bool greet(struct redis_client *c, enum client_greeting greeting, int words,
@@ -361,20 +362,19 @@ static struct client_watch watch_of(const struct conn *conn, uint32_t events)
 static struct client_wish wish_of(const struct redis_client *c, const struct link_wish *link)
 {
     struct client_wish wish = {link->at_ms, {{-1, 0, 0}, {-1, 0, 0}}};
-    uint32_t events = EPOLLIN;
+    bool has_output =
+        (c->phase == CLIENT_DIALLING && dial_has_output(&c->dial)) || pipeline_has_more(c);
 
     sooner(&wish.at_ms, c->next_deadline_ms);
     sooner(&wish.at_ms, c->next_tick_ms);
-    if (c->probe_wanted)
+    if (c->probe_wanted || conn_has_pending(&c->conn))
         sooner(&wish.at_ms, 1); /* at once */
     if (c->phase == CLIENT_RESTING)
         sooner(&wish.at_ms, c->breaker.retry_at_ms);
     if (c->phase == CLIENT_DIALLING)
         sooner(&wish.at_ms, c->dial.next_ms);
     sooner(&wish.at_ms, stalled_at(c));
-    if (c->phase == CLIENT_DIALLING || pipeline_has_more(c))
-        events |= EPOLLOUT;
-    wish.watch[CLIENT_DATA] = watch_of(&c->conn, events);
+    wish.watch[CLIENT_DATA] = watch_of(&c->conn, conn_watch(&c->conn, has_output));
     wish.watch[CLIENT_LINK] = watch_of(&c->link.conn, link->events);
     return wish;
 }
@@ -410,8 +410,7 @@ static void serve_data(struct redis_client *c, uint32_t events, int64_t now_ms)
     if (c->phase == CLIENT_IDLE && c->waiting.first)
         begin(c, now_ms);
     if (c->phase == CLIENT_DIALLING)
-        dialled(c, dial_continue(&c->dial, events & (EPOLLOUT | EPOLLERR | EPOLLHUP), now_ms),
-                now_ms);
+        dialled(c, dial_continue(&c->dial, events, now_ms), now_ms);
     else if (is_talking(c) && ((events & (EPOLLIN | EPOLLERR | EPOLLHUP)) || is_late(c, now_ms)))
         receive(c, now_ms); /* late: it may be us who slept, and the answer is there */
     if (is_talking(c))
@@ -429,7 +428,7 @@ struct client_wish client_round(struct redis_client *c, const uint32_t events[CL
     /* What is known of changes comes before answers that are older or newer than them: either order is
      * right, since tokens are compared, but this one rejects less. */
     link = link_round(&c->link, c->link_wanted, events[CLIENT_LINK], now_ms);
-    serve_data(c, events[CLIENT_DATA], now_ms);
+    serve_data(c, conn_events(&c->conn, events[CLIENT_DATA]), now_ms);
     if (c->hooks.tick)
         c->next_tick_ms = c->hooks.tick(c->hooks.context, now_ms);
     return wish_of(c, &link);
@@ -464,6 +463,7 @@ void client_free(struct redis_client *c)
     alloc_free(c->prefix_glob);
     command_free(&c->command);
     url_wipe(&c->url);
+    secure_discard(c->tls);
     alloc_free(c);
 }
 

@@ -49,7 +49,8 @@ struct client_watch {
 struct redis_client {
     /* Constant. */
     struct url url;
-    char *name; /* CLIENT SETNAME, or NULL */
+    struct tls_context *tls; /* of a rediss:// */
+    char *name;              /* CLIENT SETNAME, or NULL */
     char *prefix, *prefix_glob;
     struct command_prefix command_prefix;
     char server[320];

@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -51,10 +52,12 @@ static void check_arrays(redisReader *reader)
 void conn_before_fork(void)
 {
     pthread_mutex_lock(&sockets);
+    secure_before_fork();
 }
 
 void conn_after_fork(void)
 {
+    secure_after_fork();
     pthread_mutex_unlock(&sockets);
 }
 
@@ -71,8 +74,16 @@ static void say(const char *text, char *error, size_t size)
 static enum conn_status lost(const struct conn *conn, char *error, size_t size)
 {
     const redisContext *c = conn->context;
+    bool reset = c->err == REDIS_ERR_IO && errno == ECONNRESET;
 
-    if (c->err == REDIS_ERR_EOF)
+    if (conn->secure.session && (c->err == REDIS_ERR_EOF || c->err == REDIS_ERR_IO))
+        say(c->errstr, error, size);
+    else if (!conn->heard && c->connection_type == REDIS_CONN_TCP &&
+             (c->err == REDIS_ERR_EOF || reset))
+        say("the server closed the connection before it said anything: does it want TLS "
+            "(rediss://)?",
+            error, size);
+    else if (c->err == REDIS_ERR_EOF)
         say("the server closed the connection", error, size);
     else if (c->err == REDIS_ERR_PROTOCOL)
         say("what it sends is not Redis's protocol", error, size);
@@ -137,7 +148,7 @@ bool conn_open(struct conn *conn, const struct url *url, const char *address, ch
         return false;
     }
     conn->context = c;
-    conn->output = false;
+    conn->heard = conn->output = false;
     conn->due_first = conn->due_end = 0;
     conn->serial++;
     return true;
@@ -176,6 +187,24 @@ enum conn_status conn_finish(struct conn *conn, char *error, size_t error_size)
     return CONN_LOST;
 }
 
+enum conn_status conn_handshake(struct conn *conn, const struct tls_context *context, char *error,
+                                size_t error_size)
+{
+    enum tls_status status;
+
+    if (!conn->secure.session && !secure_begin(&conn->secure, context, conn->context)) {
+        say("no memory", error, error_size);
+        return CONN_LOST;
+    }
+    status = secure_handshake(&conn->secure);
+    if (status == TLS_DONE)
+        return CONN_OK;
+    if (status == TLS_WANTS_READ || status == TLS_WANTS_WRITE)
+        return CONN_BUSY;
+    say(conn->secure.why, error, error_size);
+    return CONN_LOST;
+}
+
 void conn_close(struct conn *conn, bool reset)
 {
     struct linger at_once = {1, 0};
@@ -184,6 +213,7 @@ void conn_close(struct conn *conn, bool reset)
         return;
     if (reset)
         setsockopt(conn->context->fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
+    secure_end(&conn->secure);
     free_context(conn, conn->context);
     conn->context = NULL;
     alloc_free(conn->due);
@@ -234,6 +264,31 @@ bool conn_expect(struct conn *conn, struct conn_due due)
     return true;
 }
 
+/* -- Events ---------------------------------------------------------------------------------------- */
+
+uint32_t conn_events(const struct conn *conn, uint32_t events)
+{
+    bool out = events & EPOLLOUT, in = events & EPOLLIN;
+
+    if (conn_has_pending(conn) || (conn->secure.read_wants_write && out))
+        events |= EPOLLIN;
+    if (conn->secure.write_wants_read && in)
+        events |= EPOLLOUT;
+    return events;
+}
+
+uint32_t conn_watch(const struct conn *conn, bool has_output)
+{
+    bool out = conn->secure.read_wants_write || (has_output && !conn->secure.write_wants_read);
+
+    return EPOLLIN | (out ? EPOLLOUT : 0);
+}
+
+bool conn_has_pending(const struct conn *conn)
+{
+    return secure_has_pending(&conn->secure);
+}
+
 /* -- Bytes --------------------------------------------------------------------------------------- */
 
 bool conn_append(struct conn *conn, const char *bytes, size_t length)
@@ -268,6 +323,7 @@ enum conn_status conn_read(struct conn *conn, size_t *bytes, char *error, size_t
     if (redisBufferRead(conn->context) != REDIS_OK)
         return lost(conn, error, error_size);
     *bytes = reader->len - before;
+    conn->heard = conn->heard || *bytes > 0;
     return CONN_OK;
 }
 

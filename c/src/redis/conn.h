@@ -8,6 +8,7 @@
 #include <hiredis/hiredis.h>
 
 #include "redis/reply.h"
+#include "redis/secure.h"
 #include "redis/url.h"
 
 enum { CONN_READ_BYTES = 16 << 10, CONN_ERROR_BYTES = 160 };
@@ -22,6 +23,8 @@ struct conn_due {
 /* All zero: closed. */
 struct conn {
     redisContext *context; /* NULL: closed */
+    struct secure secure;  /* with TLS */
+    bool heard;            /* something came */
     struct conn_due *due;  /* a ring */
     size_t due_size;       /* a power of two */
     uint64_t due_first, due_end;
@@ -34,7 +37,7 @@ struct conn {
     int fd;
 };
 
-enum conn_status { CONN_OK, CONN_LOST, CONN_GARBAGE };
+enum conn_status { CONN_OK, CONN_BUSY, CONN_LOST, CONN_GARBAGE };
 
 /* Starts to connect.  False with the reason in error. */
 bool conn_open(struct conn *conn, const struct url *url, const char *address, char *error,
@@ -44,6 +47,19 @@ int conn_fd(const struct conn *conn);
 
 /* Is the connection made?  CONN_LOST with the reason: refused, unreachable, ... */
 enum conn_status conn_finish(struct conn *conn, char *error, size_t error_size);
+
+/* A step of TLS on a connection that is made, with certificates of secure_prepare; to be called again while it
+ * says CONN_BUSY, on each event.  The server is who it has to be once it says CONN_OK. */
+enum conn_status conn_handshake(struct conn *conn, const struct tls_context *context, char *error,
+                                size_t error_size);
+
+/* TLS may have to write in order to read, and the other way round.  Of events, those that a connection without
+ * it would have; and what to watch for: EPOLLIN always, EPOLLOUT when wanted. */
+uint32_t conn_events(const struct conn *conn, uint32_t events);
+uint32_t conn_watch(const struct conn *conn, bool has_output);
+
+/* Something came that no event tells of: conn_events has EPOLLIN at once. */
+bool conn_has_pending(const struct conn *conn);
 
 /* Closes, forgetting what is due.  With reset, what has not reached the peer's system yet never will (TCP; a
  * unix socket has no such thing).  What has is carried out when the peer gets to it: before anything that

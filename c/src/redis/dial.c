@@ -1,29 +1,41 @@
 #include "redis/dial.h"
 
 #include <stdio.h>
+#include <sys/epoll.h>
 
 #include "redis/loop.h"
+
+static void say(struct dial *d, const char *reason)
+{
+    if (!d->met)
+        snprintf(d->reason, sizeof(d->reason), "%s", reason);
+}
 
 /* Each address gets its share of the time that is left: one that swallows everything shall not keep us
  * from the next. */
 static enum dial_status try_next(struct dial *d, int64_t now_ms)
 {
     int count = d->url->is_unix ? 1 : d->addresses.count;
+    char reason[CONN_ERROR_BYTES];
 
     while (d->next_address < count) {
         const char *address = d->addresses.address[d->next_address];
 
+        d->connected = false;
         d->next_ms = now_ms + (d->give_up_ms - now_ms) / (count - d->next_address++);
-        if (conn_open(d->conn, d->url, address, d->reason, sizeof(d->reason)))
+        if (conn_open(d->conn, d->url, address, reason, sizeof(reason)))
             return DIAL_WAITING;
+        say(d, reason);
     }
     return DIAL_FAILED;
 }
 
-enum dial_status dial_begin(struct dial *d, const struct url *url, struct conn *conn,
-                            int64_t timeout_ms, int64_t now_ms)
+enum dial_status dial_begin(struct dial *d, const struct url *url, const struct tls_context *tls,
+                            struct conn *conn, int64_t timeout_ms, int64_t now_ms)
 {
     d->url = url;
+    d->tls = tls;
+    d->connected = d->met = false;
     d->conn = conn;
     d->resolve = NULL;
     d->next_address = 0;
@@ -44,32 +56,68 @@ static enum dial_status resolved(struct dial *d, int64_t now_ms)
     return try_next(d, now_ms);
 }
 
-static enum dial_status called(struct dial *d, bool writable, int64_t now_ms)
+/* On the connection that is being made. */
+static enum conn_status step(struct dial *d, uint32_t events, char *reason, size_t size)
 {
-    if (writable && conn_finish(d->conn, d->reason, sizeof(d->reason)) == CONN_OK)
+    if (!d->connected) {
+        enum conn_status status = CONN_BUSY;
+
+        if (events & (EPOLLOUT | EPOLLERR | EPOLLHUP))
+            status = conn_finish(d->conn, reason, size);
+        d->connected = status == CONN_OK;
+        if (status != CONN_OK)
+            return status;
+    }
+    return d->tls ? conn_handshake(d->conn, d->tls, reason, size) : CONN_OK;
+}
+
+static void say_late(struct dial *d, char *reason, size_t size)
+{
+    snprintf(reason, size,
+             d->connected ? "no answer to TLS in %lld ms: is this the server's TLS port?"
+                          : "no connection in %lld ms",
+             (long long)d->timeout_ms);
+}
+
+static enum dial_status called(struct dial *d, uint32_t events, int64_t now_ms)
+{
+    char reason[CONN_ERROR_BYTES];
+    enum conn_status status = CONN_BUSY;
+
+    if (events)
+        status = step(d, events, reason, sizeof(reason));
+    if (status == CONN_OK)
         return DIAL_CONNECTED;
-    if (!writable && now_ms < d->next_ms)
+    if (status == CONN_BUSY && now_ms < d->next_ms)
         return DIAL_WAITING;
-    if (!writable)
-        snprintf(d->reason, sizeof(d->reason), "no connection in %lld ms",
-                 (long long)d->timeout_ms);
+    if (status == CONN_BUSY)
+        say_late(d, reason, sizeof(reason));
+    say(d, reason);
+    d->met = d->met || d->connected;
     conn_close(d->conn, false);
     return try_next(d, now_ms);
 }
 
-enum dial_status dial_continue(struct dial *d, bool writable, int64_t now_ms)
+enum dial_status dial_continue(struct dial *d, uint32_t events, int64_t now_ms)
 {
     enum dial_status status = DIAL_WAITING;
+    char reason[64];
 
     if (d->resolve)
         status = resolved(d, now_ms);
     else if (d->conn->context)
-        status = called(d, writable, now_ms);
+        status = called(d, events, now_ms);
     if (status != DIAL_WAITING || now_ms < d->give_up_ms)
         return status;
-    snprintf(d->reason, sizeof(d->reason), "%s in %lld ms",
+    snprintf(reason, sizeof(reason), "%s in %lld ms",
              d->resolve ? "the host was not found" : "no connection", (long long)d->timeout_ms);
+    say(d, reason);
     return DIAL_FAILED;
+}
+
+bool dial_has_output(const struct dial *d)
+{
+    return !d->connected;
 }
 
 void dial_end(struct dial *d)

@@ -388,7 +388,8 @@ static void sooner(int64_t *at, int64_t other)
 
 static struct link_wish wish_of(const struct link *l)
 {
-    struct link_wish wish = {INT64_MAX, EPOLLIN};
+    struct link_wish wish = {INT64_MAX, 0};
+    bool has_output = l->phase == LINK_DIALLING ? dial_has_output(&l->dial) : l->conn.output;
 
     if (l->phase == LINK_RESTING)
         sooner(&wish.at_ms, l->breaker.retry_at_ms);
@@ -398,27 +399,30 @@ static struct link_wish wish_of(const struct link *l)
         sooner(&wish.at_ms, l->next_beat_ms);
     if (answer_is_due(l))
         sooner(&wish.at_ms, l->progress_ms + l->config->timeout_ms);
-    if (l->phase == LINK_DIALLING || l->conn.output)
-        wish.events |= EPOLLOUT;
+    if (conn_has_pending(&l->conn))
+        sooner(&wish.at_ms, 1); /* at once */
+    wish.events = conn_watch(&l->conn, has_output);
     return wish;
 }
 
 struct link_wish link_round(struct link *l, bool wanted, uint32_t events, int64_t now_ms)
 {
-    bool ready = events & (EPOLLIN | EPOLLERR | EPOLLHUP);
-    bool writable = events & (EPOLLOUT | EPOLLERR | EPOLLHUP);
+    bool ready, writable;
 
+    events = conn_events(&l->conn, events);
+    ready = events & (EPOLLIN | EPOLLERR | EPOLLHUP);
+    writable = events & (EPOLLOUT | EPOLLERR | EPOLLHUP);
     if (!wanted && l->phase != LINK_OFF) {
         link_close(l);
     } else if (wanted && (l->phase == LINK_OFF ||
                           (l->phase == LINK_RESTING && now_ms >= l->breaker.retry_at_ms))) {
         l->phase = LINK_DIALLING;
-        dialled(
-            l,
-            dial_begin(&l->dial, l->config->url, &l->conn, l->config->connect_timeout_ms, now_ms),
-            now_ms);
+        dialled(l,
+                dial_begin(&l->dial, l->config->url, l->config->tls, &l->conn,
+                           l->config->connect_timeout_ms, now_ms),
+                now_ms);
     } else if (l->phase == LINK_DIALLING) {
-        dialled(l, dial_continue(&l->dial, writable, now_ms), now_ms);
+        dialled(l, dial_continue(&l->dial, events, now_ms), now_ms);
     } else if (l->conn.context) {
         if (ready)
             receive(l, now_ms);

@@ -27,7 +27,8 @@ enum link_phase {
 
 struct link_config {
     const struct url *url;
-    const char *name; /* or NULL */
+    const struct tls_context *tls; /* of a rediss:// */
+    const char *name;              /* or NULL */
     const struct command_prefix *prefix;
     const char *server;
     const struct redis_hooks *hooks;

@@ -111,6 +111,27 @@ static bool fill_url(struct url *url, const struct redis_config *config, char *e
                     size);
 }
 
+/* Certificates are read here and now: by the one who may read them, before nginx's workers change their user. */
+static bool fill_tls(struct redis_client *c, const struct redis_config *config, char *error,
+                     size_t size)
+{
+    struct tls_options tls = config->tls;
+    char host[sizeof(c->url.host)];
+
+    if (!c->url.is_secure) {
+        if (!tls.ca && !tls.cert && !tls.key && !tls.server_name && !tls.unverified)
+            return true;
+        snprintf(error, size, "tls is given, but the URL does not begin with rediss://");
+        return false;
+    }
+    /* An address's interface is ours alone. */
+    snprintf(host, sizeof(host), "%.*s", (int)strcspn(c->url.host, "%"), c->url.host);
+    if (!tls.server_name)
+        tls.server_name = host;
+    c->tls = secure_prepare(&tls, error, size);
+    return c->tls != NULL;
+}
+
 /* As Redis wants it: one word. */
 static bool fill_name(struct redis_client *c, const char *name, char *error, size_t size)
 {
@@ -152,9 +173,15 @@ static void fill_rest(struct redis_client *c, const struct redis_config *config,
     c->max_bytes = config->max_bytes ? config->max_bytes : DEFAULT_MAX_BYTES;
     c->watch[CLIENT_DATA].fd = c->watch[CLIENT_LINK].fd = -1;
     c->next_tick_ms = INT64_MAX;
-    c->link_config = (struct link_config){&c->url,       c->name,   &c->command_prefix,
-                                          c->server,     &c->hooks, c->connect_timeout_ms,
-                                          c->timeout_ms, 1000};
+    c->link_config = (struct link_config){&c->url,
+                                          c->tls,
+                                          c->name,
+                                          &c->command_prefix,
+                                          c->server,
+                                          &c->hooks,
+                                          c->connect_timeout_ms,
+                                          c->timeout_ms,
+                                          1000};
     c->link.config = &c->link_config;
     op_list_init(&c->queued);
     pipeline_init(c);
@@ -172,6 +199,7 @@ struct redis_client *redis_client_create(const struct redis_config *config,
     snprintf(error, error_size, "no memory");
     pthread_once(&once, watch_forks);
     if (!c || watching != 0 || !fill_url(&c->url, config, error, error_size) ||
+        !fill_tls(c, config, error, error_size) ||
         !fill_name(c, config->client_name, error, error_size) || !fill_prefix(c, config)) {
         if (c)
             client_free(c);

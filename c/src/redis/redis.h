@@ -17,6 +17,7 @@
 #include <stdint.h>
 
 #include "base/reserved.h"
+#include "tls/tls.h"
 
 struct redis_client;
 
@@ -172,8 +173,9 @@ struct redis_hooks {
 };
 
 struct redis_config {
-    const char *url;                               /* redis://, unix:// */
+    const char *url;                               /* redis://, rediss://, unix:// */
     const char *username, *password, *client_name; /* NULL, or instead of the URL's */
+    struct tls_options tls; /* for rediss://; server_name NULL: the URL's host */
     const char *prefix;
     size_t prefix_length;
     int64_t connect_timeout_ms;
@@ -183,7 +185,7 @@ struct redis_config {
 };
 
 /* Makes a client.  Checks the URL, contacts nobody, starts nothing.  NULL with a sentence in error
- * when the URL is malformed or there is no memory. */
+ * when the URL is malformed, TLS is not to be had as wanted, or there is no memory. */
 struct redis_client *redis_client_create(const struct redis_config *config,
                                          const struct redis_hooks *hooks, char *error,
                                          size_t error_size);

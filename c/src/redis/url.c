@@ -233,7 +233,7 @@ static int parse_tcp(struct parser *p, struct part in)
     struct part db = {authority.end < in.end ? authority.end + 1 : in.end, in.end};
 
     if (find(in, '?') < in.end)
-        return fail(p, "nothing may follow a ? after redis://");
+        return fail(p, "nothing may follow a ? after redis:// or rediss://");
     if (take_user(p, &authority) != 0 || parse_host(p, authority) != 0)
         return -1;
     return db.begin < db.end ? parse_db(p, db) : 0;
@@ -283,10 +283,10 @@ static int parse(struct parser *p, struct part in)
         return parse_tcp(p, in);
     if (begins_with(&in, "unix://"))
         return parse_unix(p, in);
-    if (begins_with(&in, "rediss://"))
-        return fail(p, "rediss:// needs TLS, which this version has not: put a TLS proxy "
-                       "(stunnel, say) on this host between it and Redis");
-    return fail(p, "it must begin with redis:// or unix://");
+    p->url->is_secure = begins_with(&in, "rediss://");
+    if (p->url->is_secure)
+        return parse_tcp(p, in);
+    return fail(p, "it must begin with redis://, rediss:// or unix://");
 }
 
 int url_parse(const char *text, struct url *url, char *error, size_t error_size)
@@ -309,10 +309,12 @@ void url_wipe(struct url *url)
 
 void url_server(const struct url *url, char *text, size_t size)
 {
+    const char *scheme = url->is_secure ? "rediss" : "redis";
+
     if (url->is_unix)
         snprintf(text, size, "redis unix:%s/%d", url->path, url->db);
     else if (strchr(url->host, ':'))
-        snprintf(text, size, "redis [%s]:%d/%d", url->host, url->port, url->db);
+        snprintf(text, size, "%s [%s]:%d/%d", scheme, url->host, url->port, url->db);
     else
-        snprintf(text, size, "redis %s:%d/%d", url->host, url->port, url->db);
+        snprintf(text, size, "%s %s:%d/%d", scheme, url->host, url->port, url->db);
 }

@@ -2,9 +2,10 @@
  * url.h: addresses of servers.  Pure.
  *
  *   redis://[user][:password@]host[:port][/db]      port 6379, db 0 unless said
+ *   rediss://...                                    the same, over TLS
  *   unix:///path.sock[?db=n]                        also unix://user:password@/path.sock
  *
- * %-escapes are decoded; an IPv6 address stands in brackets.  rediss:// is refused: there is no TLS yet.
+ * %-escapes are decoded; an IPv6 address stands in brackets.
  */
 #ifndef TANDEM_REDIS_URL_H
 #define TANDEM_REDIS_URL_H
@@ -14,6 +15,7 @@
 
 struct url {
     bool is_unix;
+    bool is_secure;
     char host[254]; /* name or address, no brackets; empty for unix */
     int port;
     char path[108]; /* of the socket, as long as the system allows */
@@ -29,7 +31,7 @@ int url_parse(const char *text, struct url *url, char *error, size_t error_size)
 /* Wipes the secrets. */
 void url_wipe(struct url *url);
 
-/* "redis host:port/db", "redis [v6]:port/db" or "redis unix:path/db". */
+/* "redis host:port/db" ("rediss ..." over TLS), "redis [v6]:port/db" or "redis unix:path/db". */
 void url_server(const struct url *url, char *text, size_t size);
 
 #endif

@@ -115,6 +115,21 @@ static int check_numbers(const tandem_options *o, const struct complaint *c)
     return status;
 }
 
+static int check_tls(const tandem_options *o, const struct complaint *c)
+{
+    int status = check_number("redis_tls_unverified", o->redis_tls_unverified, 0, 1, c);
+
+    if (!status)
+        status = check_text("redis_tls_ca", o->redis_tls_ca, PATH_MAX_BYTES, c);
+    if (!status)
+        status = check_text("redis_tls_cert", o->redis_tls_cert, PATH_MAX_BYTES, c);
+    if (!status)
+        status = check_text("redis_tls_key", o->redis_tls_key, PATH_MAX_BYTES, c);
+    if (!status)
+        status = check_text("redis_tls_server_name", o->redis_tls_server_name, PATH_MAX_BYTES, c);
+    return status;
+}
+
 static int check_redis(const tandem_options *o, const struct complaint *c)
 {
     int status;
@@ -126,6 +141,9 @@ static int check_redis(const tandem_options *o, const struct complaint *c)
             return complain(c, "redis_password: is given without redis_url");
         if (o->redis_client_name)
             return complain(c, "redis_client_name: is given without redis_url");
+        if (o->redis_tls_ca || o->redis_tls_cert || o->redis_tls_key || o->redis_tls_server_name ||
+            o->redis_tls_unverified)
+            return complain(c, "redis_tls: is given without redis_url");
         return TANDEM_OK;
     }
     status = check_text("redis_url", o->redis_url, TEXT_MAX_BYTES, c);
@@ -135,6 +153,8 @@ static int check_redis(const tandem_options *o, const struct complaint *c)
         status = complain(c, "redis_password: has more than %d bytes", TEXT_MAX_BYTES);
     if (!status && o->redis_client_name)
         status = check_text("redis_client_name", o->redis_client_name, TEXT_MAX_BYTES, c);
+    if (!status)
+        status = check_tls(o, c);
     if (!status && o->prefix && o->prefix_length > PREFIX_MAX_BYTES)
         status = complain(c, "prefix: has %zu bytes, at most %d are allowed", o->prefix_length,
                           PREFIX_MAX_BYTES);
@@ -182,6 +202,11 @@ void options_configure(const tandem_options *o, char *prefix_buffer, struct regi
     config->redis.username = o->redis_username;
     config->redis.password = o->redis_password;
     config->redis.client_name = o->redis_client_name;
+    config->redis.tls.ca = o->redis_tls_ca;
+    config->redis.tls.cert = o->redis_tls_cert;
+    config->redis.tls.key = o->redis_tls_key;
+    config->redis.tls.server_name = o->redis_tls_server_name;
+    config->redis.tls.unverified = o->redis_tls_unverified != 0;
     config->redis.connect_timeout_ms = o->connect_timeout_ms;
     config->redis.timeout_ms = o->timeout_ms;
     config->redis.prefix = o->prefix;

@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/alloc.h"
 #include "base/hash.h"
@@ -37,12 +38,32 @@ static void add_text(struct settings *s, const char *text)
     add(s, text, text ? strlen(text) : 0);
 }
 
+/* Not what is in the file, but enough to tell when another has taken its place: a reload of nginx then
+ * has new connections made with what is there now. */
+static void add_file(struct settings *s, const char *path)
+{
+    struct stat file;
+
+    add_text(s, path);
+    if (!path || stat(path, &file) != 0)
+        return;
+    add(s, &file.st_dev, sizeof(file.st_dev));
+    add(s, &file.st_ino, sizeof(file.st_ino));
+    add(s, &file.st_size, sizeof(file.st_size));
+    add(s, &file.st_mtim, sizeof(file.st_mtim));
+}
+
 static void add_all(struct settings *s, const struct redis_config *config)
 {
     add_text(s, config->url);
     add_text(s, config->username);
     add_text(s, config->password);
     add_text(s, config->client_name);
+    add_file(s, config->tls.ca);
+    add_file(s, config->tls.cert);
+    add_file(s, config->tls.key);
+    add_text(s, config->tls.server_name);
+    add(s, &config->tls.unverified, sizeof(config->tls.unverified));
     add(s, config->prefix, config->prefix_length);
     add(s, &config->connect_timeout_ms, sizeof(config->connect_timeout_ms));
     add(s, &config->timeout_ms, sizeof(config->timeout_ms));

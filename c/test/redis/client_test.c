@@ -195,7 +195,9 @@ TEST(greetings_that_are_refused)
                    "ERR max number of clients reached");
     check_greeting(greet_and_close, "-DENIED Redis is running in protected mode\r\n",
                    "DENIED Redis is running in protected mode");
-    check_greeting(greet_and_close, "", "the server closed the connection");
+    check_greeting(greet_and_close, "",
+                   "the server closed the connection before it said anything: does it want TLS "
+                   "(rediss://)?");
     check_greeting(greet_oddly, "", "no answer in 100 ms");
     check_greeting(greet_oddly, "+PO", "no answer in 100 ms");
     check_greeting(greet_oddly, ":1\r\n", "the answer makes no sense");

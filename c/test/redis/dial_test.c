@@ -1,5 +1,6 @@
 /* From a URL to a connection: names, addresses that refuse, addresses that swallow. */
 #include <netdb.h>
+#include <sys/epoll.h>
 
 #include "redis/dial.h"
 #include "redis/ops.h"
@@ -187,7 +188,7 @@ static enum dial_status dial_three(struct conn *conn, int port)
     enum dial_status status;
     int64_t now_ms = clock_now_ms();
 
-    status = dial_begin(&dial, &url, conn, 1000, now_ms);
+    status = dial_begin(&dial, &url, NULL, conn, 1000, now_ms);
     REQUIRE(status == DIAL_WAITING);
     strcpy(dial.addresses.address[1], "127.0.0.3");
     strcpy(dial.addresses.address[2], "127.0.0.1");
@@ -195,9 +196,9 @@ static enum dial_status dial_three(struct conn *conn, int port)
     dial.next_ms = now_ms + 50; /* the first one's share */
     while (status == DIAL_WAITING) {
         struct pollfd poller = {conn_fd(conn), POLLOUT, 0};
-        bool writable = poll(&poller, 1, 5) == 1;
+        uint32_t events = poll(&poller, 1, 5) == 1 ? EPOLLOUT : 0;
 
-        status = dial_continue(&dial, writable, clock_now_ms());
+        status = dial_continue(&dial, events, clock_now_ms());
     }
     CHECK(clock_now_ms() - now_ms >= 500);
     dial_end(&dial);

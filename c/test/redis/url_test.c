@@ -34,6 +34,12 @@ TEST(host_port_and_database)
     CHECK_URL("redis://a%2Db", "redis a-b:6379/0", "", "");
 }
 
+TEST(tls)
+{
+    CHECK_URL("rediss://h", "rediss h:6379/0", "", "");
+    CHECK_URL("REDISS://u:p@[::1]:7/2", "rediss [::1]:7/2", "u", "p");
+}
+
 TEST(user_and_password)
 {
     CHECK_URL("redis://u:p@h", "redis h:6379/0", "u", "p");
@@ -65,13 +71,13 @@ TEST(unix_sockets)
 }
 
 static const char *const malformed[][2] = {
-    {"", "it must begin with redis:// or unix://"},
-    {"redis", "it must begin with redis:// or unix://"},
-    {"redis:/h", "it must begin with redis:// or unix://"},
-    {"localhost:6379", "it must begin with redis:// or unix://"},
-    {"http://h", "it must begin with redis:// or unix://"},
-    {"xredis://h", "it must begin with redis:// or unix://"},
-    {"rediss://u:SECRET@h", "rediss:// needs TLS, which this version has not"},
+    {"", "it must begin with redis://, rediss:// or unix://"},
+    {"redis", "it must begin with redis://, rediss:// or unix://"},
+    {"redis:/h", "it must begin with redis://, rediss:// or unix://"},
+    {"localhost:6379", "it must begin with redis://, rediss:// or unix://"},
+    {"http://h", "it must begin with redis://, rediss:// or unix://"},
+    {"xredis://h", "it must begin with redis://, rediss:// or unix://"},
+    {"rediss://u:SECRET@h?x=1", "nothing may follow a ? after redis:// or rediss://"},
     {"redis://", "there is no host"},
     {"redis:///1", "there is no host"},
     {"redis://:6379", "there is no host"},

@@ -61,9 +61,19 @@ CHECK_UNUSED void server_exec(const struct server *s)
     static const char *const no_tracking[] = {
         "--user", "default", "on", "nopass", "~*", "&*", "+@all", "-client|tracking",
     };
+    const char *program = getenv("TANDEM_REDIS_SERVER");
     const char *argv[32 + SERVER_ARGUMENTS] = {
-        "redis-server", "--port",     "0",         "--unixsocket", s->socket, "--save", "",
-        "--dir",        s->directory, "--logfile", "redis.log",
+        program ? program : "redis-server",
+        "--port",
+        "0",
+        "--unixsocket",
+        s->socket,
+        "--save",
+        "",
+        "--dir",
+        s->directory,
+        "--logfile",
+        "redis.log",
     };
     int n = 11;
 
@@ -73,7 +83,7 @@ CHECK_UNUSED void server_exec(const struct server *s)
         argv[n++] = no_tracking[i];
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     execvp(argv[0], (char *const *)(void *)argv);
-    printf("cannot run redis-server: %s\n", strerror(errno));
+    printf("cannot run %s: %s\n", argv[0], strerror(errno));
     fflush(stdout);
     _exit(127);
 }

@@ -81,11 +81,14 @@ end
 -- dumps it.
 local function signature(checked)
     local redis = checked.redis or {}
+    local tls = redis.tls or {}
     local parts = {}
     for _, value in ipairs({
         tostring(checked.memory), tostring(checked.path), tostring(checked.codec.name),
         tostring(number_of(redis.url)), tostring(redis.username),
         tostring(number_of(redis.password)), tostring(redis.client_name), checked.prefix,
+        tostring(tls.ca), tostring(tls.cert), tostring(number_of(tls.key)),
+        tostring(tls.server_name), tostring(tls.verify),
         tostring(checked.memory_ttl),
         tostring(checked.max_stale), tostring(checked.connect_timeout), tostring(checked.timeout),
         checked.on_redis_error, checked.write, checked.replay, tostring(checked.tracking),
@@ -102,6 +105,7 @@ end
 local function options_struct(checked, mailbox, rendezvous)
     local o = ffi.new "tandem_options"
     local redis = checked.redis or {}
+    local tls = redis.tls or {}
 
     C.tandem_options_init(o)
     o.name = checked.name
@@ -114,6 +118,11 @@ local function options_struct(checked, mailbox, rendezvous)
     o.redis_username = redis.username
     o.redis_password = redis.password
     o.redis_client_name = redis.client_name
+    o.redis_tls_unverified = tls.verify == false and 1 or 0
+    o.redis_tls_ca = tls.ca
+    o.redis_tls_cert = tls.cert
+    o.redis_tls_key = tls.key
+    o.redis_tls_server_name = tls.server_name
     o.prefix = checked.prefix
     o.prefix_length = #checked.prefix
     o.memory_ttl_ms = checked.memory_ttl
@@ -168,8 +177,9 @@ local function open_handle(checked)
     local status = checked.attach and C.tandem_attach(checked.attach, o, out, err, ERROR_BYTES)
         or C.tandem_open(o, out, err, ERROR_BYTES)
     if status ~= OK then
-        -- A URL is malformed: the option is what the caller knows it by.
-        return nil, (gsub(str(err), "^redis URL:", "opts.redis:")), status == EINVAL
+        -- The option is what the caller knows it by.
+        local sentence = gsub(str(err), "^redis URL:", "opts.redis:")
+        return nil, (gsub(sentence, "^tls([.: ])", "opts.redis.tls%1")), status == EINVAL
     end
     return ffi.gc(out[0], collect_handle)
 end

@@ -167,13 +167,29 @@ end
 
 local check_rows
 
+local TLS = {
+    { name = "ca", check = c_string },
+    { name = "cert", check = c_string },
+    { name = "key", check = c_string, secret = true },
+    { name = "server_name", check = c_string },
+    { name = "verify", check = boolean, default = true },
+}
+
+local function tls(value)
+    if type(value) ~= "table" then
+        return nil, "must be a table"
+    end
+    local checked, sentence = check_rows(TLS, value, "opts.redis.tls.")
+    return checked, nil, sentence
+end
+
 local REDIS = {
     { name = "url", check = c_string, required = true, secret = true },
     { name = "username", check = c_string, secret = true },
     { name = "password", check = c_string, secret = true },
     { name = "client_name", check = c_string },
     { name = "replicas", check = not_yet },
-    { name = "tls", check = not_yet },
+    { name = "tls", check = tls },
 }
 
 local NEAR = {
@@ -188,6 +204,9 @@ local function redis(value)
         return nil, 'must be a URL such as "redis://127.0.0.1:6379/0", or a table'
     end
     local checked, sentence = check_rows(REDIS, value, "opts.redis.")
+    if checked and checked.tls and sub(lower(checked.url), 1, 9) ~= "rediss://" then
+        return nil, nil, "opts.redis.tls is given, but opts.redis.url does not begin with rediss://"
+    end
     return checked, nil, sentence
 end
 
