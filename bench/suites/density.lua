@@ -27,7 +27,7 @@ return function(context)
     result.targets = {
         report.target("entries held, 16 B keys and 100 B values, against shdict's",
                       small.tandem.entries / small.shdict.entries, 1.5),
-        report.target("bytes beside keys and values, an entry", overhead, 56, true),
+        report.target("bytes beside keys and values, an entry", overhead, 48, true),
         report.target("bytes of values held, 10 B to 10 KB, against shdict's",
                       mixed.tandem.value_bytes / mixed.shdict.value_bytes, 1.25),
     }

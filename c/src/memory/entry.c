@@ -105,7 +105,6 @@ static struct record record_of(struct memory *m, const struct write *w)
     struct record record = {.attributes = *w->attributes,
                             .key_length = w->key_length,
                             .value_length = w->value_length,
-                            .slot = INDEX_NONE,
                             .used = policy_used_now_locked(m, w->place.shard)};
     struct memory_attributes *a = &record.attributes;
 
@@ -133,7 +132,7 @@ static bool overwrite_locked(struct memory *m, const struct write *w, uint32_t s
     if (old->units < record->units || slack > record->units / 4 + 1 || slack > LAYOUT_SLACK_UNITS)
         return false;
     record->units = old->units;
-    record->slot = slot;
+    record->bucket = old->bucket;
     seq_write_begin(version);
     FAULT_POINT(OVERWRITE_ODD);
     record_store(m, &word.place, record, w->key, w->value);
@@ -176,7 +175,7 @@ static void append_locked(struct memory *m, const struct write *w, struct record
         shard_set(&s->entries, shard_get(&s->entries) + 1);
         FAULT_POINT(ENTRY_COUNTED);
     }
-    record->slot = slot;
+    record->bucket = index_bucket(&w->place, slot);
     record_store(m, at, record, w->key, w->value);
     FAULT_POINT(RECORD_WRITTEN);
     index_publish_locked(m, slot, at, record->units, w->place.tag);

@@ -122,7 +122,7 @@ void index_prefetch_record(const struct memory *m, uint32_t slot)
     struct index_word w = index_word_load(m, slot);
 
     if (!w.empty)
-        __builtin_prefetch((const void *)pages_run_at(m, &w.place).words, 0);
+        record_prefetch(m, &w.place);
 }
 
 enum index_status index_read_slot(const struct memory *m, uint32_t slot, struct record *record,
@@ -160,6 +160,45 @@ uint32_t index_find_locked(const struct memory *m, const struct memory_place *pl
         }
     }
     return INDEX_NONE;
+}
+
+static uint64_t word_of(const struct pages_place *place, uint64_t units, uint16_t tag)
+{
+    return (uint64_t)place->log << 63 | (place->offset & (LAYOUT_OFFSET_UNITS - 1)) << 36 |
+           units << 16 | tag;
+}
+
+static uint32_t first_slot(const struct memory_place *key, uint32_t bucket)
+{
+    return key->slot[bucket / LAYOUT_GROUP] + bucket % LAYOUT_GROUP * LAYOUT_SLOTS;
+}
+
+uint32_t index_bucket(const struct memory_place *key, uint32_t slot)
+{
+    uint32_t bucket = 0;
+
+    while (slot - first_slot(key, bucket) >= LAYOUT_SLOTS)
+        bucket++;
+    return bucket;
+}
+
+uint32_t index_owner(const struct memory *m, const struct memory_place *key,
+                     const struct pages_place *at, const struct record *record)
+{
+    uint32_t first = first_slot(key, record->bucket);
+    uint64_t word = word_of(at, record->units, key->tag);
+
+    for (uint32_t i = 0; i < LAYOUT_SLOTS; i++) {
+        if (atomic_load_explicit(view_bucket(m, first)->word + i, memory_order_relaxed) == word)
+            return first + i;
+    }
+    return INDEX_NONE;
+}
+
+void index_prefetch_owner(const struct memory *m, const struct memory_place *key,
+                          const struct record *record)
+{
+    __builtin_prefetch(view_bucket(m, first_slot(key, record->bucket)), 1);
 }
 
 static uint32_t empty_slots(const struct memory *m, uint32_t slot, uint32_t *first)
@@ -207,9 +246,7 @@ static void set_word(struct memory *m, uint32_t slot, uint64_t word)
 void index_publish_locked(struct memory *m, uint32_t slot, const struct pages_place *place,
                           uint64_t units, uint16_t tag)
 {
-    set_word(m, slot,
-             (uint64_t)place->log << 63 | (place->offset & (LAYOUT_OFFSET_UNITS - 1)) << 36 |
-                 units << 16 | tag);
+    set_word(m, slot, word_of(place, units, tag));
 }
 
 void index_empty_slot_locked(struct memory *m, uint32_t slot)

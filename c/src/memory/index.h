@@ -33,6 +33,18 @@ enum index_status index_read(const struct memory *m, const struct memory_place *
 enum index_status index_read_slot(const struct memory *m, uint32_t slot, struct record *record,
                                   void *key, size_t most);
 
+/* Which of its key's slots stands for a record; or INDEX_NONE: it is dead.  Without the lock the answer counts as
+ * long as that slot's version has not changed. */
+uint32_t index_owner(const struct memory *m, const struct memory_place *key,
+                     const struct pages_place *at, const struct record *record);
+
+/* For record->bucket: which of its key's buckets a slot is in. */
+uint32_t index_bucket(const struct memory_place *key, uint32_t slot);
+
+/* A hint that index_owner will be asked soon. */
+void index_prefetch_owner(const struct memory *m, const struct memory_place *key,
+                          const struct record *record);
+
 /* A hint that the record of a slot will be looked at soon. */
 void index_prefetch_record(const struct memory *m, uint32_t slot);
 

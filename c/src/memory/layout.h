@@ -26,14 +26,19 @@
  *   slot word      63   62        36 35           16 15          0     0: the slot is empty
  *                  [log][ offset / 8][ length / 8   ][ tag        ]    tag: 16 bits of the hash
  *
- *   record         63                        16 15          0
- *        word 0    [ expiry, monotonic ms      ][ key length ]
- *        word 1    [ value length (24) ][flags 8][ slot  (32) ]
- *        word 2    [ epoch     (32)    ][ slack / 8 (8) ][ used (24) ]
+ *   record         63                 16 15     14 13          0
+ *        word 0    [ expiry, monotonic ms ][ bucket ][ key length ]
+ *        word 1    [ value length (24) ][flags 8][ epoch (32) ]
+ *        word 2    [ first bytes (32)  ][ slack / 8 (8) ][ used (24) ]
  *        word 3    [ fresh until, monotonic ms               ]        only with MEMORY_FROM_REDIS
  *        and       [ tag number (48)             ][ tags (16) ]       only with MEMORY_TAGGED, and then
  *                  [ hash of a tag    ][ hash of another      ]       as many as that says
- *        then the key's bytes, then the value's, then up to 7 bytes of nothing, then the slack
+ *        then the key's bytes, then the value's, but for the first four of them all, which are in word 2
+ *        (a value of 512 bytes or more has none of these, and begins at a word);
+ *        then up to 7 bytes of nothing, then the slack
+ *
+ *   Which slot stands for a record is found by its key: one of the four in that one of the key's buckets has a
+ *   word that says this very place, or the record is dead.
  *
  *   ghost          31           16    15    14            0
  *                  [ fingerprint  ][ log ][ when it left  ]            0: none
@@ -76,7 +81,7 @@
 #endif
 
 enum {
-    LAYOUT_VERSION = 3,
+    LAYOUT_VERSION = 4,
     LAYOUT_PAGE = 4096,
     LAYOUT_SLOTS = 4,            /* per bucket */
     LAYOUT_GROUP = 2,            /* buckets side by side that a key may be in */
@@ -85,9 +90,12 @@ enum {
     LAYOUT_NEAR = 256,           /* counters of near hits, each with one writer */
     LAYOUT_UNIT = 8,             /* offsets and lengths in a slot word count these */
     LAYOUT_HEAD_WORDS = 3,       /* of a record without freshness */
-    /* Bytes.  A 16-byte key with a 100-byte value needs 144, and up to 85 of 100 slots in use hardly any key
+    LAYOUT_KEY_BITS = 14,        /* of the length of a key, in these */
+    LAYOUT_HEAD_BYTES = 4,       /* of key and value that are in these */
+    LAYOUT_LONG_VALUE = 512,     /* such values begin at a word */
+    /* Bytes.  A 16-byte key with a 100-byte value needs 136, and up to 85 of 100 slots in use hardly any key
      * finds all of its own taken. */
-    LAYOUT_LOG_PER_SLOT = 124,
+    LAYOUT_LOG_PER_SLOT = 117,
     LAYOUT_GHOSTS_PER_BUCKET =
         5,                   /* of such entries one and a half for each; of larger ones, more */
     LAYOUT_GHOST_GROUP = 8,  /* ghosts that a fingerprint may be among: 32 bytes */

@@ -104,17 +104,6 @@ void policy_reset_locked(struct memory *m, uint32_t shard)
     s->useless = 0;
 }
 
-/* Has the slot of the record at an offset fetched: it is looked at before the next entry is let in. */
-static void prefetch_slot(const struct memory *m, uint32_t shard, uint32_t log, uint64_t offset)
-{
-    struct pages_place place = {shard, log, offset};
-    struct record record;
-
-    if (offset < vlog_head(view_shard(m, shard), log) && record_load(m, &place, &record) &&
-        record.slot < view_slot_count(m))
-        __builtin_prefetch(view_bucket(m, record.slot), 1);
-}
-
 /* -- Evicting ------------------------------------------------------------------------------------- */
 
 /* Takes the record at a log's tail away, leaving a ghost if it was evicted alive. */
@@ -122,14 +111,9 @@ static void drop(struct memory *m, uint32_t shard, const struct vlog_record *tai
 {
     struct layout_shard *s = view_shard(m, shard);
     uint64_t now[LOGS] = {clock_of(s), s->main_gone + tail->record.units};
-    char key[MEMORY_KEY_MAX];
 
-    if (tail->live && existed && tail->record.key_length <= sizeof(key)) {
-        struct memory_place place;
-
-        record_copy_key(m, &tail->place, &tail->record, key, tail->record.key_length);
-        place = index_place(m, key, tail->record.key_length);
-        ghosts_put_locked(m, &place, tail->place.log, now);
+    if (tail->live && existed) {
+        ghosts_put_locked(m, &tail->key, tail->place.log, now);
         FAULT_POINT(GHOST_PUT);
         if (tail->place.log == LOG_SMALL)
             s->small_stay = clock_of(s) - tail->place.offset;
@@ -137,11 +121,11 @@ static void drop(struct memory *m, uint32_t shard, const struct vlog_record *tai
             s->main_gone += tail->record.units;
     }
     if (tail->live) {
-        shard_forget_locked(m, tail->record.slot);
+        shard_forget_locked(m, tail->slot);
         memory_count(m, existed ? COUNT_MEMORY_EVICTIONS : COUNT_MEMORY_EXPIRED, 1);
     }
     vlog_drop_locked(m, shard, tail);
-    prefetch_slot(m, shard, tail->place.log, vlog_tail(s, tail->place.log));
+    vlog_prefetch(m, shard, tail->place.log, vlog_tail(s, tail->place.log));
 }
 
 /* Looks at a log's tail; what does not exist any more there goes at once.  POLICY_ROOM: tail is a live
@@ -168,11 +152,11 @@ static enum policy_status look_at_tail(struct memory *m, uint32_t shard, uint32_
 static bool deserves_another_round(struct memory *m, struct layout_shard *s,
                                    struct vlog_record *tail)
 {
-    uint8_t *state = state_of(m, tail->record.slot), credit = *state & CREDIT_BITS;
+    uint8_t *state = state_of(m, tail->slot), credit = *state & CREDIT_BITS;
     bool judged = (*state & JUDGED) != 0;
 
     *state |= JUDGED;
-    if (take_mark(m, tail->record.slot)) {
+    if (take_mark(m, tail->slot)) {
         s->useless = 0;
         *state = (uint8_t)((*state & ~CREDIT_BITS) | (credit < CREDIT_MAX ? credit + 1 : credit));
         tail->record.used = (uint32_t)(clock_of(s) / used_step(m)) & 0xffffff;
@@ -269,7 +253,7 @@ static enum policy_status shrink_main(struct memory *m, uint32_t shard, int64_t 
 
     if (status == POLICY_DAMAGED)
         return status;
-    if (tail.live && status == POLICY_MORE && is_spared(m, tail.record.slot, budget))
+    if (tail.live && status == POLICY_MORE && is_spared(m, tail.slot, budget))
         return POLICY_MORE;
     if (tail.live && (status == POLICY_ROOM || budget->drops > 0)) {
         budget->drops--;
@@ -284,7 +268,7 @@ static enum policy_status move_to_main(struct memory *m, uint32_t shard, struct 
 {
     tail->record.used = policy_used_now_locked(m, shard);
     record_store_used(m, &tail->place, &tail->record);
-    *state_of(m, tail->record.slot) = 0;
+    *state_of(m, tail->slot) = 0;
     budget->moved_units += tail->record.units;
     return vlog_move_locked(m, shard, tail, LOG_MAIN) ? POLICY_ROOM : POLICY_DAMAGED;
 }
@@ -300,9 +284,9 @@ static enum policy_status shrink_small(struct memory *m, uint32_t shard, int64_t
         return status == POLICY_DAMAGED ? status : POLICY_ROOM;
     budget->drops--;
     if (budget->moved_units <= STEP_MOVED_UNITS &&
-        (take_mark(m, tail.record.slot) || main_has_room(m, s, tail.record.units)))
+        (take_mark(m, tail.slot) || main_has_room(m, s, tail.record.units)))
         return move_to_main(m, shard, &tail, budget);
-    if (budget->moved_units > STEP_MOVED_UNITS && is_spared(m, tail.record.slot, budget))
+    if (budget->moved_units > STEP_MOVED_UNITS && is_spared(m, tail.slot, budget))
         return POLICY_MORE;
     drop(m, shard, &tail, true);
     return POLICY_ROOM;
@@ -324,7 +308,7 @@ static enum policy_status spill_small(struct memory *m, uint32_t shard, uint64_t
             return status == POLICY_DAMAGED ? status : POLICY_ROOM;
         if (!main_has_room(m, s, tail.record.units))
             break;
-        take_mark(m, tail.record.slot);
+        take_mark(m, tail.slot);
         status = move_to_main(m, shard, &tail, budget);
         if (status != POLICY_ROOM)
             return status;
@@ -366,9 +350,9 @@ static void judge(struct memory *m, uint32_t shard)
         if (!vlog_look_locked(m, shard, LOG_SMALL, s->judged, &found))
             return; /* whoever takes the tail will find out */
         if (found.live)
-            take_mark(m, found.record.slot);
+            take_mark(m, found.slot);
         s->judged += found.record.units;
-        prefetch_slot(m, shard, LOG_SMALL, s->judged);
+        vlog_prefetch(m, shard, LOG_SMALL, s->judged);
     }
 }
 

@@ -13,9 +13,9 @@
 struct record {
     struct memory_attributes attributes;
     size_t key_length, value_length;
-    uint32_t slot;
-    uint32_t used;  /* the policy's: when it was last useful, 24 bits */
-    uint64_t units; /* its length in the log, slack included */
+    uint32_t bucket; /* which of its key's four has the slot that stands for it */
+    uint32_t used;   /* the policy's: when it was last useful, 24 bits */
+    uint64_t units;  /* its length in the log, slack included */
 
     /* With MEMORY_TAGGED. */
     uint32_t tag_count;
@@ -25,6 +25,9 @@ struct record {
 
 /* Units that such a record needs: tag_count tags, of which there are some with MEMORY_TAGGED. */
 uint64_t record_units(size_t key_length, size_t value_length, uint32_t flags, uint32_t tag_count);
+
+/* A hint that its head and the beginning of its key will be looked at soon. */
+void record_prefetch(const struct memory *m, const struct pages_place *place);
 
 /* Reads a record's head.  False when it makes no sense, which a torn read can look like. */
 bool record_load(const struct memory *m, const struct pages_place *place, struct record *record);
@@ -55,7 +58,7 @@ void record_store(struct memory *m, const struct pages_place *place, const struc
 void record_store_expiry(struct memory *m, const struct pages_place *place,
                          const struct record *record);
 
-/* Writes its policy field alone. */
+/* Writes its policy field alone, for the holder of the shard's lock. */
 void record_store_used(struct memory *m, const struct pages_place *place,
                        const struct record *record);
 

@@ -55,10 +55,20 @@ struct look {
     struct index_word word;
     struct record record;
     bool is_record;
+    uint32_t owner; /* which of its key's slots stands for it */
     struct sums sums;
     uint32_t epoch;
-    char key[MEMORY_KEY_MAX];
 };
+
+static uint32_t owner_of(const struct memory *m, const struct look *l)
+{
+    struct memory_place place;
+    char key[MEMORY_KEY_MAX];
+
+    record_copy_key(m, &l->word.place, &l->record, key, l->record.key_length);
+    place = index_place(m, key, l->record.key_length);
+    return index_owner(m, &place, &l->word.place, &l->record);
+}
 
 /* False: it was being changed. */
 static bool look_at(const struct memory *m, uint32_t slot, struct look *l)
@@ -74,7 +84,7 @@ static bool look_at(const struct memory *m, uint32_t slot, struct look *l)
     l->is_record = index_record(m, &l->word, &l->record) && l->record.key_length > 0 &&
                    l->record.key_length <= MEMORY_KEY_MAX;
     if (l->is_record)
-        record_copy_key(m, &l->word.place, &l->record, l->key, l->record.key_length);
+        l->owner = owner_of(m, l);
     read_sums(view_shard(m, l->word.place.shard), &l->sums);
     if (!seq_read_holds(version, seen))
         return false;
@@ -91,14 +101,6 @@ static bool is_in_its_log(const struct look *l)
     return tail <= head && from_tail + l->word.units <= head - tail;
 }
 
-static bool is_in_its_place(const struct memory *m, uint32_t slot, const struct look *l)
-{
-    struct memory_place place = index_place(m, l->key, l->record.key_length);
-
-    return place.tag == l->word.tag &&
-           (slot - place.slot[0] < VIEW_GROUP_SLOTS || slot - place.slot[1] < VIEW_GROUP_SLOTS);
-}
-
 static void judge(const struct memory *m, uint32_t slot, const struct look *l, int64_t now_ms,
                   struct memory_findings *f)
 {
@@ -107,12 +109,12 @@ static void judge(const struct memory *m, uint32_t slot, const struct look *l, i
     f->entries++;
     if (!l->is_record)
         damaged(f, "slot %u: it stands for no record", slot);
-    else if (r->slot != slot)
-        damaged(f, "slot %u: its record says that it is slot %u's", slot, r->slot);
     else if (!is_in_its_log(l))
         damaged(f, "slot %u: its record lies outside its log", slot);
-    else if (!is_in_its_place(m, slot, l))
+    else if (l->owner == INDEX_NONE)
         damaged(f, "slot %u: the key of its record belongs elsewhere", slot);
+    else if (l->owner != slot)
+        damaged(f, "slot %u: its record is slot %u's", slot, l->owner);
     else if ((int32_t)(r->attributes.epoch - l->epoch) > 0)
         damaged(f, "slot %u: its record is of an epoch that is still to come", slot);
     else if (!shard_exists(m, r, now_ms))

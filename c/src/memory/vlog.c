@@ -107,24 +107,47 @@ bool vlog_append_locked(struct memory *m, uint32_t shard, uint32_t log, uint64_t
 
 /* -- Records -------------------------------------------------------------------------------------- */
 
+static bool place_key(const struct memory *m, struct vlog_record *found)
+{
+    char key[MEMORY_KEY_MAX];
+    size_t length = found->record.key_length;
+
+    if (length > sizeof(key))
+        return false;
+    record_copy_key(m, &found->place, &found->record, key, length);
+    index_place_to(m, key, length, &found->key);
+    return true;
+}
+
 bool vlog_look_locked(const struct memory *m, uint32_t shard, uint32_t log, uint64_t offset,
                       struct vlog_record *found)
 {
     const struct layout_shard *s = view_shard(m, shard);
     uint64_t head = vlog_head(s, log);
-    struct index_word w;
 
     found->place = (struct pages_place){shard, log, offset};
     if (vlog_used(s, log) > (uint64_t)m->layout.pages << m->layout.page_shift)
         return false; /* to drop all that would take for ever */
     if (offset < vlog_tail(s, log) || offset >= head ||
         !record_load(m, &found->place, &found->record) || found->record.units > head - offset ||
-        found->record.slot >= view_slot_count(m) || view_shard_of(m, found->record.slot) != shard)
+        !place_key(m, found) || found->key.shard != shard)
         return false;
-    w = index_word_load(m, found->record.slot);
-    found->live =
-        !w.empty && w.place.log == log && w.place.offset == (offset & (LAYOUT_OFFSET_UNITS - 1));
+    found->slot = index_owner(m, &found->key, &found->place, &found->record);
+    found->live = found->slot != INDEX_NONE;
     return true;
+}
+
+void vlog_prefetch(const struct memory *m, uint32_t shard, uint32_t log, uint64_t offset)
+{
+    struct vlog_record next;
+
+    next.place = (struct pages_place){shard, log, offset};
+    if (offset >= vlog_head(view_shard(m, shard), log) ||
+        !record_load(m, &next.place, &next.record) || !place_key(m, &next))
+        return;
+    index_prefetch_owner(m, &next.key, &next.record);
+    next.place.offset += next.record.units;
+    record_prefetch(m, &next.place);
 }
 
 void vlog_drop_locked(struct memory *m, uint32_t shard, const struct vlog_record *tail)
@@ -150,9 +173,8 @@ bool vlog_move_locked(struct memory *m, uint32_t shard, const struct vlog_record
                       uint32_t to_log)
 {
     struct layout_shard *s = view_shard(m, shard);
-    uint32_t slot = tail->record.slot;
+    uint32_t slot = tail->slot;
     _Atomic uint32_t *version = view_bucket(m, slot)->version + slot % LAYOUT_SLOTS;
-    uint16_t tag = index_word_load(m, slot).tag;
     struct pages_place from = tail->place, to = {shard, to_log, vlog_head(s, to_log)};
     struct pages_place start = to;
     uint64_t rest = tail->record.units;
@@ -175,7 +197,7 @@ bool vlog_move_locked(struct memory *m, uint32_t shard, const struct vlog_record
         to.offset += units;
         rest -= units;
     }
-    index_publish_locked(m, slot, &start, tail->record.units, tag);
+    index_publish_locked(m, slot, &start, tail->record.units, tail->key.tag);
     FAULT_POINT(MOVE_PUBLISHED);
     vlog_count_live_locked(s, tail->place.log, 0, tail->record.units);
     vlog_count_live_locked(s, to_log, tail->record.units, 0);

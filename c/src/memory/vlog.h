@@ -46,10 +46,12 @@ bool vlog_has_room_locked(const struct memory *m, uint32_t shard, uint64_t units
 bool vlog_append_locked(struct memory *m, uint32_t shard, uint32_t log, uint64_t units,
                         struct pages_place *place);
 
-/* The record at a place, its slot and whether the slot stands for it. */
+/* The record at a place, where its key belongs, and the slot that stands for it if it is live. */
 struct vlog_record {
     struct pages_place place;
     struct record record;
+    struct memory_place key;
+    uint32_t slot;
     bool live;
 };
 
@@ -57,6 +59,10 @@ struct vlog_record {
  * sense. */
 bool vlog_look_locked(const struct memory *m, uint32_t shard, uint32_t log, uint64_t offset,
                       struct vlog_record *found);
+
+/* A hint that the record at an offset will be looked at soon, and then the next one.  Where that lies, and which
+ * slot stands for this one, this one says. */
+void vlog_prefetch(const struct memory *m, uint32_t shard, uint32_t log, uint64_t offset);
 
 /* Drops the record at a log's tail, which no slot stands for any more. */
 void vlog_drop_locked(struct memory *m, uint32_t shard, const struct vlog_record *tail);

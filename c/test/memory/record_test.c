@@ -36,7 +36,7 @@ static void round_trip(uint64_t offset, size_t key_length, size_t value_length, 
                                        .flags = flags},
                         .key_length = key_length,
                         .value_length = value_length,
-                        .slot = 77,
+                        .bucket = 2,
                         .used = 0xabcdef};
     struct record out;
 
@@ -52,7 +52,7 @@ static void round_trip(uint64_t offset, size_t key_length, size_t value_length, 
     CHECK_INT(flags & MEMORY_FROM_REDIS ? 987654321 : 0, out.attributes.fresh_until_ms);
     CHECK_INT(0xdeadbeef, out.attributes.epoch);
     CHECK_INT(flags, out.attributes.flags);
-    CHECK_INT(77, out.slot);
+    CHECK_INT(2, out.bucket);
     CHECK_INT(0xabcdef, out.used);
     CHECK_INT(in.units, out.units);
     CHECK_INT(key_length, out.key_length);
@@ -88,6 +88,9 @@ TEST(every_alignment_round_trips)
     scatter();
     for (size_t key = 1; key <= 40; key++)
         for (size_t value = 0; value <= 40; value++)
+            round_trip(0, key, value, value % 2 ? MEMORY_FROM_REDIS : 0);
+    for (size_t key = 1; key <= 40; key++)
+        for (size_t value = LAYOUT_LONG_VALUE - 9; value <= LAYOUT_LONG_VALUE + 9; value++)
             round_trip(0, key, value, value % 2 ? MEMORY_FROM_REDIS : 0);
 }
 

@@ -303,8 +303,8 @@ TEST(a_slot_that_points_to_anothers_record_is_found)
 
     while (index_word_load(m, other).empty)
         other++;
-    atomic_store(word_of(m, slot), atomic_load(word_of(m, other)));
-    find_damage(m, "its record says that it is slot");
+    atomic_store(word_of(m, other), atomic_load(word_of(m, slot)));
+    find_damage(m, "its record is slot");
 }
 
 TEST(wrong_sums_are_found)

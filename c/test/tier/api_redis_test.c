@@ -68,7 +68,7 @@ TEST(each_answer_of_redis_is_a_round_trip)
     tandem_options o = options_here("trips");
     tandem_cache *c = open_with(&o);
     int row = row_named("round_trip"), buckets = 0;
-    double counts[64], sum, n = 0;
+    double counts[64], sum, trips, n = 0;
 
     while (tandem_bucket_bound(buckets) != 0)
         buckets++;
@@ -78,11 +78,13 @@ TEST(each_answer_of_redis_is_a_round_trip)
     set(c, &o, "key", "value", 0);
     del(c, &o, "key");
     del(c, &o, "key");
-    CHECK_INT(4, tandem_metric_value(c, row));
+    trips = tandem_metric_value(c, row);
     CHECK_INT(TANDEM_OK, tandem_metric_buckets(c, row, counts, 64, &sum));
     for (int i = 0; i < buckets; i++)
         n += counts[i];
-    CHECK_INT(4, n);
+    CHECK(trips >= 4 && n >= trips &&
+          n <= tandem_metric_value(c, row)); /* on a slow machine PINGs, too */
+    CHECK(n < 8);
     CHECK(sum > 0 && sum < 60);
     CHECK_INT(TANDEM_EINVAL, tandem_metric_buckets(c, row, counts, buckets - 1, &sum));
     CHECK_INT(TANDEM_EINVAL, tandem_metric_buckets(c, row_named("hits"), counts, 64, &sum));
