@@ -18,16 +18,17 @@ local error = error
 local _M = { _VERSION = ffi.string(lib.C.tandem_version()) }
 
 --- Opens a cache: attaches to the segment of this identity, or makes it.
---
--- Never contacts Redis, and does not fail because Redis is down.  Cheap when the cache is open
--- already: may be called per request.  In nginx call it in init_by_lua*, so that the workers
--- inherit the segment; workers that call it first meet in a file in `runtime_dir`.
---
--- @tparam string name 1 to 63 of A-Z a-z 0-9 _ . -
--- @tparam[opt] table opts see the table of options in the README
--- @treturn table the cache; or nil, err when the segment cannot be made or attached
--- @raise an argument or option that is wrong; other identity options (`memory`, `path`, `redis`,
--- `prefix`, `codec`) than those of an open cache of this name in this Lua VM
+---
+--- Never contacts Redis, and does not fail because Redis is down.  Cheap when the cache is open
+--- already: may be called per request.  In nginx call it in init_by_lua*, so that the workers
+--- inherit the segment; workers that call it first meet in a file in `runtime_dir`.
+---
+--- Raises what is wrong with an argument or option; also other identity options (`memory`, `path`,
+--- `redis`, `prefix`, `codec`, `tags`) than those of an open cache of this name in this Lua VM.
+---@param name string 1 to 63 of A-Z a-z 0-9 _ . -
+---@param opts tandem.options? see the table of options in the README
+---@return tandem.cache? cache nil when the segment cannot be made or attached
+---@return string? err
 function _M.new(name, opts)
     local checked, problem = options.check(name, opts)
     if not checked then
@@ -41,14 +42,16 @@ function _M.new(name, opts)
 end
 
 --- A deep copy of a value of a cache with `freeze = true`: plain tables, the caller's own.
--- @param value any; what is no table is returned as it is
+---@generic T
+---@param value T any; what is no table is returned as it is
+---@return T copy
 function _M.thaw(value)
     return freeze.thaw(value)
 end
 
 --- Sends the library's log lines to fn(level, message), level being "error", "warn" or "notice".
--- Without one they go to nginx's error log; plain LuaJIT drops them.  nil: as before.
--- @tparam ?function fn
+--- Without one they go to nginx's error log; plain LuaJIT drops them.  nil: as before.
+---@param fn fun(level: "error"|"warn"|"notice", message: string)?
 function _M.set_logger(fn)
     if fn ~= nil and type(fn) ~= "function" then
         error("fn must be a function or nil, got " .. type(fn), 2)

@@ -237,43 +237,6 @@ describe("the README", function()
         cache:close()
     end)
 
-    it("lists every option with its default", function()
-        local text, named = section("### new"), {}
-        for names, defaults in text:gmatch("\n| (`[^|]*`) | ([^|\n]*) |") do
-            local list = {}
-            for default in defaults:gmatch("[^,]+") do
-                list[#list + 1] = default:match("^%s*(.-)%s*$")
-            end
-            for name in names:gmatch("`([%w_]+)`") do
-                assert.is_nil(named[name], name)
-                named[name] = #list > 1 and table.remove(list, 1) or list[1]
-            end
-        end
-        for _, row in ipairs(require("resty.tandem.options").rows) do
-            local given = named[row.name]
-            assert.is_truthy(given, row.name)
-            if type(row.default) == "string" then
-                assert.equal('`"' .. row.default .. '"`', (given:gsub('^"(.*)"$', '`"%1"`')))
-            elseif row.default ~= nil then
-                assert.equal(tostring(row.default), given, row.name)
-            else
-                assert.is_truthy(given == "none" or given:find("^`"), row.name)
-            end
-            named[row.name] = nil
-        end
-        assert.same({}, named)
-    end)
-
-    it("lists every counter", function()
-        local lines, suffix = {}, { counter = "", gauge = " (now)", histogram = " (histogram)" }
-        for _, row in ipairs(require("resty.tandem.metrics").rows()) do
-            lines[#lines + 1] = ("| `%s.%s` | %s%s |"):format(row.tier, row.name, row.help,
-                                                              suffix[row.kind])
-        end
-        assert.is_truthy(section("### stats"):find(table.concat(lines, "\n"), 1, true),
-                         "it should be:\n" .. table.concat(lines, "\n"))
-    end)
-
     it("has a phase table that is the library's", function()
         local text, row = section("## Where it may be called"), nil
         for phases in text:gmatch("\n| ([%w_, ]+) | yes | yes, never") do
@@ -288,20 +251,6 @@ describe("the README", function()
         local rest = text:match("\n| (init_worker[%w_, ]+), any other |")
         for phase in rest:gmatch("[%w_]+") do
             assert.equal("queue", require("resty.tandem.host.phases").kind(phase))
-        end
-    end)
-
-    it("has links that lead somewhere", function()
-        local anchors = {}
-        for title in readme:gmatch("\n#+ ([^\n]+)") do
-            anchors["#" .. title:lower():gsub("[^%w_ -]", ""):gsub(" ", "-")] = true
-        end
-        for target in readme:gmatch("%]%(([^)]+)%)") do
-            if target:sub(1, 1) == "#" then
-                assert.is_true(anchors[target], target)
-            elseif not target:find("^https://") then
-                assert.is_truthy(run.read_file(target), target)
-            end
         end
     end)
 end)

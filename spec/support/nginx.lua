@@ -18,7 +18,8 @@ Nginx.__index = Nginx
 
 local START_SECONDS = 20
 
-local function load_modules()
+--- The lines of a configuration that load the Lua module, where it is not built in.
+function _M.load_modules()
     local openresty = os.getenv("OPENRESTY")
     if openresty and openresty ~= "" then
         return ""
@@ -86,7 +87,7 @@ end
 local function configuration(self)
     local o = self.options
     local values = {
-        load_modules = load_modules(),
+        load_modules = _M.load_modules(),
         user = user_directive(o.user or "root"),
         workers = self.workers_wanted, folder = self.folder, tree = self.tree, main = o.main or "",
         code_cache = o.code_cache == false and "off" or "on", http = o.http or "",

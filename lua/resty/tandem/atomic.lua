@@ -3,6 +3,8 @@
 -- With a Redis each is one command, or script, of Redis, and atomic over all hosts; memory then
 -- drops the key.  Without one each is one operation on the shared memory, and atomic over all
 -- processes of the host.  With Redis away nothing is done, whatever on_redis_error says.
+--
+-- @module resty.tandem.atomic
 
 local ffi = require "ffi"
 
@@ -90,10 +92,14 @@ local function set_if(self, there, key, value, ttl)
 end
 
 --- Stores a value if there is no such key.
--- @tparam string key
--- @param value what the codec takes
--- @tparam[opt] number ttl seconds; default: the option `ttl`
--- @return true; or false, "exists"; or nil, err
+---
+--- Returns true; or false, "exists"; or nil, err.
+---@param self tandem.cache
+---@param key string
+---@param value any what the codec takes
+---@param ttl number? seconds; default: the option `ttl`
+---@return boolean? ok
+---@return string? err
 function _M.add(self, key, value, ttl)
     local ok, err = set_if(self, false, key, value, ttl)
     if ok then
@@ -103,10 +109,14 @@ function _M.add(self, key, value, ttl)
 end
 
 --- Stores a value if there is such a key.
--- @tparam string key
--- @param value what the codec takes
--- @tparam[opt] number ttl seconds; default: the option `ttl`
--- @return true; or false, "not found"; or nil, err
+---
+--- Returns true; or false, "not found"; or nil, err.
+---@param self tandem.cache
+---@param key string
+---@param value any what the codec takes
+---@param ttl number? seconds; default: the option `ttl`
+---@return boolean? ok
+---@return string? err
 function _M.replace(self, key, value, ttl)
     local ok, err = set_if(self, true, key, value, ttl)
     if ok then
@@ -118,12 +128,16 @@ end
 -- -- Incr ----------------------------------------------------------------------------------------
 
 --- Adds to a number.  It is held as text in decimal, whatever the codec: `get` answers that text
--- with the codec "string", and the number with "json".  The time to live of what is there stays.
--- @tparam string key
--- @tparam[opt=1] number by what is added; whole sums are exact up to 2^53
--- @tparam[opt] number init what it is added to when there is no such key
--- @tparam[opt] number init_ttl seconds that a key made so lives; default: the option `ttl`
--- @return the sum; or nil, "not found" without init; or nil, "not a number"; or nil, err
+--- with the codec "string", and the number with "json".  The time to live of what is there stays.
+---
+--- Returns the sum; or nil, "not found" without init; or nil, "not a number"; or nil, err.
+---@param self tandem.cache
+---@param key string
+---@param by number? what is added, 1 by default; whole sums are exact up to 2^53
+---@param init number? what it is added to when there is no such key
+---@param init_ttl number? seconds that a key made so lives; default: the option `ttl`
+---@return number? sum
+---@return string? err
 function _M.incr(self, key, by, init, init_ttl)
     if not self.handle then
         error(not_open(self), 2)
@@ -175,10 +189,14 @@ local function set_ttl(self, key, ms)
 end
 
 --- Gives a key another time to live, from now on.
--- @tparam string key
--- @tparam number ttl seconds; 0: it never expires
--- @return true; or true, "queued: ..." as set, when nobody knows yet whether there is such a key;
--- or false when there is none; or nil, err
+---
+--- Returns true; or true, "queued: ..." as set, when nobody knows yet whether there is such a key;
+--- or false when there is none; or nil, err.
+---@param self tandem.cache
+---@param key string
+---@param ttl number seconds; 0: it never expires
+---@return boolean? ok
+---@return string? note why Redis does not know yet, or what went wrong
 function _M.expire(self, key, ttl)
     if not self.handle then
         error(not_open(self), 2)
@@ -194,9 +212,11 @@ function _M.expire(self, key, ttl)
     return set_ttl(self, key, ms)
 end
 
---- Gives a key the option `ttl` anew, as if it had just been set.
--- @tparam string key
--- @return as expire
+--- Gives a key the option `ttl` anew, as if it had just been set.  Returns as expire.
+---@param self tandem.cache
+---@param key string
+---@return boolean? ok
+---@return string? note why Redis does not know yet, or what went wrong
 function _M.touch(self, key)
     if not self.handle then
         error(not_open(self), 2)

@@ -8,6 +8,8 @@
 --
 -- What is wrong with an argument is raised at the caller's line.  What the world does (network,
 -- memory, an error from Redis) is returned as nil, err.
+--
+-- @module resty.tandem.cache
 
 local ffi = require "ffi"
 
@@ -52,6 +54,7 @@ local HASH = arguments.RESERVED_FIRST
 local RESERVED, RESERVED_LENGTH = arguments.RESERVED, arguments.RESERVED_LENGTH
 local TIERS = outcome.TIERS
 
+--[[@class tandem.cache]]
 local _M = {}
 local mt = { __index = _M }
 
@@ -62,13 +65,16 @@ local result = ffi.new "tandem_result"
 -- -- Reading -------------------------------------------------------------------------------------
 
 --- Looks a key up: in the near table, in memory, then in Redis.
---
--- With another codec than "string", calls may return the same table again: it must not be changed.
--- @tparam string key any bytes
--- @return value, nil, tier: "memory", "redis" or "stale" (past its freshness, Redis cannot be
--- asked); or nil, nil, nil when there is no such key, with "negative" as tier when a loader has
--- said so; or nil, err when only Redis knows and cannot be asked, or the bytes, written by another
--- program, cannot be decoded
+---
+--- With another codec than "string", calls may return the same table again: it must not be changed.
+--- Returns value, nil, tier; or nil, nil, nil when there is no such key, with "negative" as tier
+--- when a loader has said so; or nil, err when only Redis knows and cannot be asked, or the bytes,
+--- written by another program, cannot be decoded.
+---@param self tandem.cache
+---@param key string any bytes
+---@return any value
+---@return string? err
+---@return "memory"|"redis"|"stale"|"negative"? tier "stale": Redis cannot be asked
 function _M.get(self, key)
     local near = self.near
     if near then
@@ -109,8 +115,10 @@ local function ask(self, status)
 end
 
 --- Is there such a key, in either tier?
--- @tparam string key
--- @return true or false; or nil, err when only Redis knows and cannot be asked
+---@param self tandem.cache
+---@param key string
+---@return boolean? there nil when only Redis knows and cannot be asked
+---@return string? err
 function _M.exists(self, key)
     if not self.handle then
         error(not_open(self), 2)
@@ -136,9 +144,10 @@ function _M.exists(self, key)
 end
 
 --- The time a key has left.
--- @tparam string key
--- @return seconds, a float; 0 when it never expires; nil when there is no such key; or nil, err
--- when only Redis knows and cannot be asked
+---@param self tandem.cache
+---@param key string
+---@return number? seconds 0: it never expires; nil: there is none, or only Redis knows (err)
+---@return string? err
 function _M.ttl(self, key)
     if not self.handle then
         error(not_open(self), 2)
@@ -174,13 +183,16 @@ local function settle(self, status)
 end
 
 --- Stores a value in both tiers.
--- @tparam string key
--- @param value what the codec takes: with the default one a string
--- @tparam[opt] number ttl seconds, milliseconds count; 0: never expires; default: the option `ttl`
--- @tparam[opt] table opts tags, an array of strings: the value is gone with any of them
--- (invalidate_tag); in a cache with tags = true
--- @return true; or true, "queued: ..." when Redis will be told without this call waiting for it; or
--- true, "not in Redis: ..." when Redis cannot be told and memory carries on alone; or nil, err
+---
+--- Returns true; or true, "queued: ..." when Redis will be told without this call waiting for it;
+--- or true, "not in Redis: ..." when Redis cannot be told and memory carries on alone; or nil, err.
+---@param self tandem.cache
+---@param key string
+---@param value any what the codec takes: with the default one a string
+---@param ttl number? seconds, milliseconds count; 0: never expires; default: the option `ttl`
+---@param opts tandem.set_options? `tags`, in a cache with `tags = true`
+---@return true? ok
+---@return string? note why Redis does not have it yet, or what went wrong
 function _M.set(self, key, value, ttl, opts)
     if not self.handle then
         error(not_open(self), 2)
@@ -227,9 +239,13 @@ function _M.set(self, key, value, ttl, opts)
 end
 
 --- Makes every value that has a tag go, in both tiers and on all hosts, however many there are.
--- @tparam string tag
--- @return true; or true, "queued: ..." when Redis will be told without this call waiting for it, or
--- when it is back; or nil, err: then other hosts do not know, and this one's memory has done it
+---
+--- Returns true; or true, "queued: ..." when Redis will be told without this call waiting, or
+--- when it is back; or nil, err: then other hosts do not know, and this one's memory has done it.
+---@param self tandem.cache
+---@param tag string
+---@return true? ok
+---@return string? note why Redis does not know yet, or what went wrong
 function _M.invalidate_tag(self, tag)
     if not self.handle then
         error(not_open(self), 2)
@@ -248,9 +264,13 @@ function _M.invalidate_tag(self, tag)
 end
 
 --- Deletes a key from both tiers.
--- @tparam string key
--- @return true when either tier had it, false when none had; or true, "queued: ..." and
--- true, "not in Redis: ..." as set; or nil, err
+---
+--- Returns true when either tier had it, false when none had; or true, "queued: ..." and
+--- true, "not in Redis: ..." as set; or nil, err.
+---@param self tandem.cache
+---@param key string
+---@return boolean? existed
+---@return string? note why Redis does not know yet, or what went wrong
 function _M.delete(self, key)
     if not self.handle then
         error(not_open(self), 2)
@@ -291,9 +311,10 @@ _M.clear = walk.clear
 _M.delete_by_pattern = walk.delete_by_pattern
 _M.cleanup_expired = walk.cleanup_expired
 
---- Numbers over all processes of the host.
--- @return a table: hits, misses, entries, memory_usage_bytes, avg_hit_rate (0..1), hit_count,
--- miss_count, eviction_count; then `memory`, `redis` and `tracking` with every counter of the tier
+--- Numbers over all processes of the host: what a lookup is to a user, then `memory`, `redis`,
+--- `tracking` and `fetch` with every counter of the tier.
+---@param self tandem.cache
+---@return tandem.stats stats
 function _M.stats(self)
     if not self.handle then
         error(not_open(self), 2)
@@ -301,13 +322,13 @@ function _M.stats(self)
     return metrics.stats(self.core)
 end
 
---- Has fn called when something happens to this cache, whichever object of this Lua VM did it; see
--- the README for what each event tells.  fn runs in the call that caused it and must not wait; what
--- it raises is logged.
--- @tparam string event "hit", "miss", "set", "delete", "clear", "cleanup", "eviction",
--- "invalidate", "degraded", "recovered" or "loader_error"
--- @tparam function fn
--- @return true
+--- Has fn called when something happens to this cache, whichever object of this Lua VM did it;
+--- see the README for what each event tells.  fn runs in the call that caused it, must not wait;
+--- what it raises is logged.
+---@param self tandem.cache
+---@param event tandem.event
+---@param fn function
+---@return true ok
 function _M.on(self, event, fn)
     if not self.handle then
         error(not_open(self), 2)
@@ -320,8 +341,9 @@ function _M.on(self, event, fn)
 end
 
 --- Gives the cache up; later calls raise.  Calls of other light threads that are waiting for Redis
--- still end.  The segment goes when its last user does.
--- @return true
+--- still end.  The segment goes when its last user does.
+---@param self tandem.cache
+---@return true ok
 function _M.close(self)
     if not self.handle then
         error(not_open(self), 2)

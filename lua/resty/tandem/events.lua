@@ -28,6 +28,7 @@ local is_event = {}
 for _, name in pairs(NAMES) do
     is_event[name] = true
 end
+_M.NAMES = NAMES
 
 -- -- Telling -------------------------------------------------------------------------------------
 

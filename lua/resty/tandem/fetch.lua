@@ -4,6 +4,8 @@
 -- others wait for its outcome, which is everybody's.
 -- A value past its TTL, if there is one, is answered instead of waiting, and while a flight makes a
 -- new one in the background.
+--
+-- @module resty.tandem.fetch
 
 local ffi = require "ffi"
 
@@ -107,7 +109,7 @@ end
 -- -- Flights -------------------------------------------------------------------------------------
 
 --- Begins a flight.
--- @param into a tandem_result: that of fetch, if nil
+-- into: a tandem_result; that of fetch, if nil.
 -- @return a status; the flight or ticket is in the result
 local function begin(self, key, flags, settings, wait_ms, into)
     local keep = settings.hard_timeout + self.wait_ms + GRACE_MS
@@ -181,7 +183,7 @@ local function load(self, key, settings, is_first, loader, ...)
 end
 
 --- What neither tier has: made by the loader, or by who runs it already.
--- @param is_first Redis has said that it has no such key
+-- is_first: Redis has said that it has no such key.
 -- @return as fetch
 local function load_or_say_why(self, key, settings, is_first, loader, ...)
     local itself = loads.asks_itself(self.core, key)
@@ -307,18 +309,24 @@ local function fetch_far(self, lead, key, opts, loader, ...)
 end
 
 --- Looks a key up as get does, and has what neither tier has made by a loader: once, whoever else
--- of this host asks for it meanwhile.
---
--- @tparam string key
--- @tparam[opt] table opts ttl, neg_ttl, stale_ttl, jitter, refresh_ahead, lock_timeout,
--- soft_timeout, hard_timeout: as in the options of new, for this call; tags: of what is loaded
--- @tparam function loader called with what follows; returns the value, or nil when there is none;
--- or nil, err; thirdly a TTL in seconds, which precedes opts.ttl, less than 0: not to be kept;
--- fourthly an array of tags beside opts.tags
--- @param ... what the loader is called with
--- @return value, nil, tier: as get, "loader" when the loader has just made it, "stale" when it is
--- past its TTL; or nil, nil, "negative" or "loader" when the loader said that there is none; or
--- nil, err
+--- of this host asks for it meanwhile.
+---
+--- opts may be left out.  The loader is called with what follows it, and returns the value, or nil
+--- when there is none; or nil, err; thirdly a TTL in seconds, which precedes opts.ttl, less than 0:
+--- not to be kept; fourthly an array of tags beside opts.tags.
+---
+--- Returns value, nil, tier: as get, "loader" when the loader has just made it, "stale" when it is
+--- past its TTL; or nil, nil, "negative" or "loader" when the loader said that there is none; or
+--- nil, err.
+---@param self tandem.cache
+---@param key string
+---@param opts tandem.fetch_options?
+---@param loader tandem.loader
+---@param ... any what the loader is called with
+---@return any value
+---@return string? err
+---@return "memory"|"redis"|"stale"|"negative"|"loader"? tier
+---@overload fun(self: tandem.cache, key: string, loader: tandem.loader, ...): any, string?, string?
 function _M.fetch(self, key, opts, loader, ...)
     local lead
     local near = self.near

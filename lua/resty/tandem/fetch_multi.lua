@@ -3,6 +3,8 @@
 -- Of what neither tier has, the keys that nobody makes already are this call's: it holds their
 -- flights, and gives all of them to the loader at once.  Those under way elsewhere are waited for
 -- after that, so that of two calls that have some of each other's keys both go on.
+--
+-- @module resty.tandem.fetch_multi
 
 local ffi = require "ffi"
 
@@ -224,17 +226,24 @@ local function fetch_many(self, keys, opts, loader, ...)
 end
 
 --- Looks many keys up as get_multi does, and has what neither tier has made by one call of a
--- loader, but for what somebody else of this host makes already.
---
--- @tparam table keys an array of strings; a key may come twice
--- @tparam[opt] table opts as fetch has them, for all keys; soft_timeout is of no account: what is
--- past its TTL is answered, and made anew in the background, by one call for all of it
--- @tparam function loader called with an array of the keys to be made, and what follows it here;
--- returns a table: key -> value, without those of which there is none; or nil, err; thirdly a TTL
--- in seconds, fourthly an array of tags, as fetch has them, for all of them
--- @param ... what the loader is called with
--- @return a table: key -> value, without the keys of which there is none; and err when some could
--- not be had, the table then holding the others.  nil, err in init_by_lua* with Redis
+--- loader, but for what somebody else of this host makes already.
+---
+--- opts may be left out.  They are those of fetch, for all keys; soft_timeout is of no account:
+--- what is past its TTL is answered, and made anew in the background, by one call for all of it.
+--- The loader is called with an array of the keys to be made, and what follows it here; it returns
+--- a table: key -> value, without those of which there is none; or nil, err; thirdly a TTL in
+--- seconds, fourthly an array of tags, as fetch has them, for all of them.
+---
+--- Returns a table: key -> value, without the keys of which there is none; and err when some could
+--- not be had, the table then holding the others.  nil, err in init_by_lua* with Redis.
+---@param self tandem.cache
+---@param keys string[] a key may come twice
+---@param opts tandem.fetch_options?
+---@param loader tandem.multi_loader
+---@param ... any what the loader is called with
+---@return table<string, any>? values
+---@return string? err
+---@overload fun(self: tandem.cache, keys: string[], loader: tandem.multi_loader, ...): table?
 function _M.fetch_multi(self, keys, opts, loader, ...)
     if type(opts) ~= "function" then
         return fetch_many(self, keys, opts, loader, ...)

@@ -3,6 +3,8 @@
 --
 -- Arguments are checked, and values encoded, before the first operation: what raises has done
 -- nothing.
+--
+-- @module resty.tandem.many
 
 local ffi = require "ffi"
 
@@ -183,8 +185,7 @@ local function value_of(self, key, done)
     return value, err
 end
 
---- What the tiers have of keys, each of which comes once.
--- @param flags of tandem_get
+--- What the tiers have of keys, each of which comes once; flags: those of tandem_get.
 -- @return a table: key -> value; and nil, or one: key -> what is wrong, and one: key -> true where
 -- the value is there and cannot be decoded
 function _M.look(self, keys, flags)
@@ -220,9 +221,13 @@ function _M.sum_up(keys, errors, verb)
 end
 
 --- Looks many keys up, with one round trip to Redis for all that memory lacks.
--- @tparam table keys an array of strings; a key may come twice
--- @return a table: key -> value, without the keys that do not exist; and err when some could not be
--- asked or decoded, the table then holding what is known.  nil, err in init_by_lua* with Redis
+---
+--- Returns a table: key -> value, without the keys that do not exist; and err when some could not
+--- be asked or decoded, the table then holding what is known.  nil, err in init_by_lua* with Redis.
+---@param self tandem.cache
+---@param keys string[] a key may come twice
+---@return table<string, any>? values
+---@return string? err
 function _M.get_multi(self, keys)
     if not self.handle then
         error(not_open(self), 2)
@@ -245,9 +250,13 @@ function _M.get_multi(self, keys)
 end
 
 --- Which of many keys exist, with one round trip to Redis for all that memory lacks.
--- @tparam table keys an array of strings
--- @return a table: key -> true or false; and err when some could not be asked, the table then
--- lacking those.  nil, err in init_by_lua* with Redis
+---
+--- Returns a table: key -> true or false; and err when some could not be asked, the table then
+--- lacking those.  nil, err in init_by_lua* with Redis.
+---@param self tandem.cache
+---@param keys string[]
+---@return table<string, boolean>? there
+---@return string? err
 function _M.exists_multi(self, keys)
     local handle = self.handle
     if not handle then
@@ -351,10 +360,14 @@ local function encoded(self, tbl)
 end
 
 --- Stores many values, in one pipeline.
--- @tparam table tbl key -> value
--- @tparam[opt] number ttl seconds, for all of them; default: the option `ttl`
--- @return true; or true and why Redis has not got some of them yet ("queued: ...",
--- "not in Redis: ..."); or nil, err when some could not be stored: the others are
+---
+--- Returns true; or true and why Redis has not got some of them yet ("queued: ...",
+--- "not in Redis: ..."); or nil, err when some could not be stored: the others are.
+---@param self tandem.cache
+---@param tbl table<string, any> key -> value
+---@param ttl number? seconds, for all of them; default: the option `ttl`
+---@return true? ok
+---@return string? note
 function _M.set_multi(self, tbl, ttl)
     local handle = self.handle
     if not handle then
@@ -409,10 +422,14 @@ function _M.set_multi(self, tbl, ttl)
 end
 
 --- Deletes many keys from both tiers, in one pipeline.
--- @tparam table keys an array of strings; a key may come twice
--- @return how many keys either tier had; or that and why Redis has not been told yet, the count
--- then being of keys queued or gone from memory; or nil, err when some could not be deleted: the
--- others are
+---
+--- Returns how many keys either tier had; or that and why Redis has not been told yet, the count
+--- then being of keys queued or gone from memory; or nil, err when some could not be deleted: the
+--- others are.
+---@param self tandem.cache
+---@param keys string[] a key may come twice
+---@return integer? count
+---@return string? note
 function _M.delete_multi(self, keys)
     local handle = self.handle
     if not handle then

@@ -267,6 +267,7 @@ for _, row in ipairs(OPTIONS) do
     end
 end
 FETCH[#FETCH + 1] = { name = "tags", check = anything } -- arguments.lua knows what
+_M.fetch_rows = FETCH
 
 -- -- Unknown options -----------------------------------------------------------------------------
 

@@ -1,5 +1,7 @@
 --- What memory has of a key, as it lies there: nothing is asked of Redis, brought into the near
 -- table, marked as used or counted.
+--
+-- @module resty.tandem.peek
 
 local ffi = require "ffi"
 
@@ -29,11 +31,17 @@ local result = ffi.new "tandem_result"
 local buffer, buffer_size = pending.room_for(1)
 
 --- Looks a key up in memory, and only there.
--- @tparam string key
--- @tparam[opt] table opts `stale = true`: also what is past its freshness or its time to live
--- @return ttl, nil, value, tier: the seconds that memory will keep it (0: it never expires;
--- negative: it expired so long ago) and "memory" or "stale"; or ttl, nil, nil, "negative" for a
--- remembered absence; or nil when memory has nothing; or nil, err when it cannot be decoded
+---
+--- Returns ttl, nil, value, tier: the seconds that memory will keep it (0: it never expires;
+--- negative: it expired so long ago) and "memory" or "stale"; or ttl, nil, nil, "negative" for a
+--- remembered absence; or nil when memory has nothing; or nil, err when it cannot be decoded.
+---@param self tandem.cache
+---@param key string
+---@param opts tandem.peek_options?
+---@return number? ttl
+---@return string? err
+---@return any value
+---@return "memory"|"stale"|"negative"? tier
 return function(self, key, opts)
     if not self.handle then
         error(arguments.not_open(self), 2)

@@ -94,8 +94,9 @@ local function add_histogram(samples, name, label, histogram)
 end
 
 --- The text.
--- @tparam[opt] table labels more labels for each sample: name -> value, strings
--- @return the text, and its content type
+---@param labels table<string, string>? more labels for each sample: name -> value
+---@return string text
+---@return string content_type
 function _M.collect(labels)
     local more = {}
     for name, value in pairs(labels or {}) do
@@ -136,8 +137,8 @@ function _M.collect(labels)
 end
 
 --- Answers the request with the text.  For content_by_lua*.  Restrict the location: the numbers are
--- nobody else's business.
--- @tparam[opt] table labels as in collect
+--- nobody else's business.
+---@param labels table<string, string>? as in collect
 function _M.serve(labels)
     local text, content_type = _M.collect(labels)
     host.respond(content_type, text)

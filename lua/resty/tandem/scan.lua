@@ -1,5 +1,7 @@
 --- An iterator over all keys, for more of them than one wants in a table: page by page, Redis by
 -- SCAN first, then what memory has beside that.
+--
+-- @module resty.tandem.scan
 
 local ffi = require "ffi"
 
@@ -100,13 +102,16 @@ local function next_key(state)
 end
 
 --- An iterator over the keys of both tiers: for key, err in cache:scan() do ... end.
---
--- It holds a page of them, and some 20 bytes for each that it gave.  A key that is there all the
--- time comes; one that is set or deleted meanwhile may come or not.  None comes twice, as long as
--- there are no more than a million (2^20); of more, those after the first million may.
--- @tparam[opt] string pattern a Redis glob on the key without prefix; default: all
--- @return a function that answers the next key; nil after the last; or once false, err, and
--- nil from then on
+---
+--- It holds a page of them, and some 20 bytes for each that it gave.  A key that is there all the
+--- time comes; one that is set or deleted meanwhile may come or not.  None comes twice, as long as
+--- there are no more than a million (2^20); of more, those after the first million may.
+---
+--- Returns a function that answers the next key; nil after the last; or once false, err, and nil
+--- from then on.
+---@param self tandem.cache
+---@param pattern string? a Redis glob on the key without prefix; default: all
+---@return fun(): string|false|nil, string? next_key
 return function(self, pattern)
     if not self.handle then
         error(not_open(self), 2)

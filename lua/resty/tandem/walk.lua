@@ -1,5 +1,7 @@
 --- Methods on all keys: walks through memory in bounded steps, letting others run in between, and
 -- through Redis page by page with SCAN.
+--
+-- @module resty.tandem.walk
 
 local ffi = require "ffi"
 
@@ -143,10 +145,12 @@ local function each_key(self, handle, pattern, take)
 end
 
 --- The keys of both tiers, each once, in no order.
--- A key that is set or deleted meanwhile may be there or not.
--- @tparam[opt] string pattern a Redis glob (* ? [a-z] \) on the key without prefix; default: all
--- @tparam[opt] number limit at most so many
--- @return an array; or nil, err when there is a Redis and it cannot be asked
+--- A key that is set or deleted meanwhile may be there or not.
+---@param self tandem.cache
+---@param pattern string? a Redis glob (* ? [a-z] \) on the key without prefix; default: all
+---@param limit integer? at most so many
+---@return string[]? list nil when there is a Redis and it cannot be asked
+---@return string? err
 function _M.keys(self, pattern, limit)
     local handle = self.handle
     if not handle then
@@ -178,8 +182,10 @@ function _M.keys(self, pattern, limit)
 end
 
 --- Removes all keys of this cache from both tiers: those under its prefix in Redis, nothing else.
--- With Redis away memory is emptied all the same.
--- @return true; or nil, err
+--- With Redis away memory is emptied all the same.
+---@param self tandem.cache
+---@return true? ok
+---@return string? err
 function _M.clear(self)
     local handle = self.handle
     if not handle then
@@ -210,9 +216,11 @@ function _M.clear(self)
 end
 
 --- Removes the keys that match a pattern from both tiers.  With Redis away those in memory go all
--- the same.
--- @tparam string pattern a Redis glob on the key without prefix
--- @return how many keys went; or nil, err
+--- the same.
+---@param self tandem.cache
+---@param pattern string a Redis glob on the key without prefix
+---@return integer? count how many keys went
+---@return string? err
 function _M.delete_by_pattern(self, pattern)
     local handle = self.handle
     if not handle then
@@ -242,8 +250,10 @@ function _M.delete_by_pattern(self, pattern)
 end
 
 --- Removes expired entries from memory, whose space would otherwise be reclaimed when it is needed.
--- @tparam[opt] number max at most so many
--- @return how many; or nil, err
+---@param self tandem.cache
+---@param max integer? at most so many
+---@return integer? count
+---@return string? err
 function _M.cleanup_expired(self, max)
     local handle = self.handle
     if not handle then

@@ -1,0 +1,142 @@
+---@meta resty.tandem.types
+--- What language servers (LuaLS) are told of tables that users write or read.  Nothing requires
+--- this file.  The README's table of options is made of these fields and of the defaults in
+--- options.lua, by tools/docs.
+
+---@class tandem.options
+---size of the shared memory: bytes, or `"64k"`, `"64m"`, `"2g"`; 1m to 256g
+---@field memory? string|integer
+---keep the shared memory in this file (say, in `/dev/shm`): it survives a restart of the program,
+---though not of the machine, and unrelated processes can share it. Made with mode 0600
+---@field path? string
+---a URL: `redis://[user][:password@]host[:port][/db]`, `rediss://...` for [TLS](#tls), or
+---`unix:///path.sock[?db=n]`, with `%`-escapes; or a table `{ url=, username=, password=,
+---client_name=, tls= }`. None: memory only
+---@field redis? string|tandem.redis_options
+---put before every key in Redis; 512 bytes at most. Default: `name..":"`
+---@field prefix? string
+---seconds that a value lives if `set` does not say; milliseconds count; 0: for ever
+---@field ttl? number
+---with Redis: no entry is in memory for longer without asking Redis again
+---@field memory_ttl? number
+---`"string"`; `"json"` (lua-cjson); `"buffer"` (`string.buffer`); or `{ name=, encode=, decode= }`
+---@field codec? "string"|"json"|"buffer"|tandem.codec
+---`"through"`: `set`, `delete`, `expire` and `touch` wait for Redis; `"behind"`: they return once
+---queued
+---@field write? "through"|"behind"
+---`"degrade"`: memory carries on alone; `"fail"`: `nil, err` and memory untouched. See [When Redis
+---is away](#when-redis-is-away)
+---@field on_redis_error? "degrade"|"fail"
+---what was written while Redis was away: `"write"` is sent to it when it is back, the last to
+---arrive wins; `"delete"` only deletes those keys. See [When Redis is away](#when-redis-is-away)
+---@field replay? "write"|"delete"
+---have Redis tell of changes, so that entries from Redis are fresh as long as it does; false: they
+---are fresh for `memory_ttl`. See [Coherence](#coherence)
+---@field tracking? boolean
+---seconds that an entry from Redis may still be fresh after the tracking link was last known to be
+---good, and without a link after it was asked for; 0: always ask Redis, do not track
+---@field max_stale? number
+---seconds to connect to Redis, at most 60
+---@field connect_timeout? number
+---seconds to wait for an answer of Redis, at most 60
+---@field timeout? number
+---seconds that `fetch` remembers, on this host, that a loader found nothing; 0: not at all
+---@field neg_ttl? number
+---seconds that a value is kept past its TTL, for `fetch`. All writes add it to the TTL in Redis,
+---all reads take it off again: so all programs that use the cache should agree on it
+---@field stale_ttl? number
+---what may be taken off the TTL of what `fetch` stores, by chance: a fraction, 0 to 1
+---@field jitter? number
+---how early `fetch` makes values anew before their end: 0 not at all, 1 as XFetch recommends,
+---more: earlier
+---@field refresh_ahead? number
+---seconds that `fetch` waits for a loader that somebody else runs
+---@field lock_timeout? number
+---seconds that `fetch` waits for a new value when it has one past its TTL; none: it does not
+---@field soft_timeout? number
+---seconds that a loader may take
+---@field hard_timeout? number
+---for whom `fetch` runs a loader once: `"host"`; or `"redis"`, for all hosts. See [One loader for
+---all hosts](#one-loader-for-all-hosts)
+---@field lock? "host"|"redis"
+---values may have tags. See [invalidate_tag](#invalidate_tag)
+---@field tags? boolean
+---tables that are read cannot be changed. See [thaw](#thaw)
+---@field freeze? boolean
+---each worker keeps decoded values of what it reads often: at most `{ entries = 10000, bytes =
+---"16m" }`, or a table with other limits; false: none
+---@field near? boolean|tandem.near_options
+---where private sockets go, and the file in which workers meet; in a folder of mode 0700.
+---Default: `$TMPDIR` or `/tmp`
+---@field runtime_dir? string
+
+---@class tandem.redis_options
+---@field url string
+---@field username? string
+---@field password? string
+---@field client_name? string
+---@field tls? tandem.tls_options with `rediss://`
+
+---@class tandem.tls_options
+---@field ca? string
+---@field cert? string
+---@field key? string
+---@field server_name? string
+---@field verify? boolean true by default
+
+---@class tandem.near_options
+---@field entries? integer
+---@field bytes? string|integer
+
+---@class tandem.codec
+---@field name string part of the cache's identity
+---@field encode fun(value: any): string?, string?
+---@field decode fun(bytes: string): any, string?
+
+---@class tandem.set_options
+---@field tags? string[] the value is gone with any of them
+
+---@class tandem.peek_options
+---@field stale? boolean also what is past its freshness or its time to live
+
+--- Those of a call go before those of the cache.
+---@class tandem.fetch_options
+---@field ttl? number
+---@field neg_ttl? number
+---@field stale_ttl? number
+---@field jitter? number
+---@field refresh_ahead? number
+---@field lock_timeout? number
+---@field soft_timeout? number
+---@field hard_timeout? number
+---@field tags? string[] tags of what is loaded
+
+---@alias tandem.loader fun(...: any): any, string?, number?, string[]?
+---@alias tandem.multi_loader fun(keys: string[], ...: any): table?, string?, number?, string[]?
+
+---@alias tandem.event
+---| "hit"
+---| "miss"
+---| "set"
+---| "delete"
+---| "clear"
+---| "cleanup"
+---| "eviction"
+---| "invalidate"
+---| "degraded"
+---| "recovered"
+---| "loader_error"
+
+---@class tandem.stats
+---@field hits integer
+---@field misses integer
+---@field hit_count integer
+---@field miss_count integer
+---@field avg_hit_rate number
+---@field entries integer
+---@field memory_usage_bytes integer
+---@field eviction_count integer
+---@field memory table<string, any>
+---@field redis table<string, any>
+---@field tracking table<string, any>
+---@field fetch table<string, any>
