@@ -209,6 +209,13 @@ fuzz-all: $(fuzzers)
 	UBSAN_OPTIONS=print_stacktrace=1 tools/fuzz $${FUZZ_SECONDS:-60} $(fuzzers) \
 	    $(wildcard spec/fuzz/*_fuzz.lua)
 
+.PHONY: coverage coverage-all
+coverage: ## which part of C and Lua the tests come by (takes half an hour)
+	$(again) all
+	$(again) BUILD=$(BUILD)/coverage WERROR=0 CFLAGS='-O0 -g --coverage' coverage-all
+coverage-all: $(tests)
+	tools/coverage $(BUILD) $(tests)
+
 .PHONY: soak
 soak: ## nginxes, a Redis, and all that can happen to them (SOAK_SECONDS=300, SOAK_SEED)
 	$(again) all

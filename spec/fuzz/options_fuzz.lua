@@ -49,7 +49,8 @@ local function options()
     local opts = {}
     for _ = 1, random(0, 4) do
         local name = one_of(NAMES)
-        opts[name] = random(8) == 1 and anything() or one_of(GIVEN[name])
+        -- A path at random would be made.
+        opts[name] = random(8) == 1 and name ~= "path" and anything() or one_of(GIVEN[name])
     end
     if random(16) == 1 then
         opts[random(2) == 1 and one_of(NAMES) .. "s" or drive.bytes(9)] = anything()

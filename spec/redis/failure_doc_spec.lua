@@ -1,6 +1,7 @@
 -- docs/failure.md says what is tested: its tables are those of the faults, and every test that it
 -- names is there.
 
+local documented = require "spec.support.documented"
 local failure = require "spec.support.failure"
 local faults = require "spec.support.faults"
 local run = require "spec.support.run"
@@ -31,17 +32,6 @@ describe("docs/failure.md", function()
         return names
     end
 
-    local function is_there(name, names)
-        local path, test = name:match("^(c/test/%S+%.c): ([%w_]+)$")
-        if path then
-            local source = run.read_file(run.root .. "/" .. path)
-            return source and source:find("TEST(" .. test .. ")", 1, true)
-        elseif name:find("^spec/%S+_spec%.lua$") then
-            return run.read_file(run.root .. "/" .. name)
-        end
-        return names[name]
-    end
-
     it("names a test in every row, and only tests that there are", function()
         local names, rows = tests_in("spec/redis", "spec/nginx"), 0
         for line in doc:gmatch("[^\n]+") do
@@ -49,7 +39,8 @@ describe("docs/failure.md", function()
             if last and last ~= "test" then
                 local named = 0
                 for name in last:gmatch("`([^`]+)`") do
-                    assert.is_truthy(is_there(name, names), "there is no such test: " .. name)
+                    assert.is_true(names[name] or documented.exists(name),
+                                   "there is no such test: " .. name)
                     named = named + 1
                 end
                 assert.is_true(named > 0, "names no test: " .. line)
