@@ -223,6 +223,18 @@ soak: ## nginxes, a Redis, and all that can happen to them (SOAK_SECONDS=300, SO
 
 # -- Measuring ---------------------------------------------------------------------------------------
 
+$(BUILD)/bench/operations: bench/guard/operations.c $(archive)
+	@mkdir -p $(@D)
+	$(compile) -o $@ $< $(archive) $(our_libs) $(LDLIBS)
+
+compiler = $$($(CC) -dumpmachine) $$($(CC) -dumpfullversion -dumpversion) $(CFLAGS)
+
+.PHONY: guard guard-update
+guard: $(BUILD)/bench/operations ## count instructions of operations: not 5 % more than the baseline
+	bench/guard/run compare $(BUILD)/bench/operations "$(compiler)"
+guard-update: $(BUILD)/bench/operations ## make what is counted now the baseline
+	bench/guard/run update $(BUILD)/bench/operations "$(compiler)"
+
 $(BUILD)/bench/core: bench/core.c $(archive)
 	@mkdir -p $(@D)
 	$(compile) -o $@ $< $(archive) $(our_libs) $(LDLIBS)
