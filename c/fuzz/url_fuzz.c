@@ -20,7 +20,7 @@ static void check_good(const struct url *url)
         HOLDS(url->port >= 1 && url->port <= 65535);
     }
     url_server(url, server, sizeof(server));
-    HOLDS(strncmp(server, "redis ", 6) == 0);
+    HOLDS(strncmp(server, url->is_secure ? "rediss " : "redis ", url->is_secure ? 7 : 6) == 0);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
