@@ -272,12 +272,13 @@ install: install-lua ## install below PREFIX (/usr/local), or below DESTDIR for 
 .PHONY: install-lua
 install-lua: all
 	install -d $(DESTDIR)$(bin_dir) $(DESTDIR)$(lib_dir) $(DESTDIR)$(lua_dir)/resty/tandem/host \
-	    $(DESTDIR)$(lua_dir)/resty/tandem/tool
+	    $(DESTDIR)$(lua_dir)/resty/tandem/tool $(DESTDIR)$(lua_dir)/resty/tandem/status
 	install -m 755 $(library) $(wildcard $(tls_library)) $(DESTDIR)$(lib_dir)/
 	install -m 644 lua/resty/*.lua $(DESTDIR)$(lua_dir)/resty/
 	install -m 644 lua/resty/tandem/*.lua $(DESTDIR)$(lua_dir)/resty/tandem/
 	install -m 644 lua/resty/tandem/host/*.lua $(DESTDIR)$(lua_dir)/resty/tandem/host/
 	install -m 644 lua/resty/tandem/tool/*.lua $(DESTDIR)$(lua_dir)/resty/tandem/tool/
+	install -m 644 lua/resty/tandem/status/*.lua $(DESTDIR)$(lua_dir)/resty/tandem/status/
 	sed -e 's|@LUA_DIR@|$(lua_dir)|' -e 's|@LIB_DIR@|$(lib_dir)|' bin/tandem \
 	    >$(DESTDIR)$(bin_dir)/tandem
 	chmod 755 $(DESTDIR)$(bin_dir)/tandem

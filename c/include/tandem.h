@@ -590,6 +590,10 @@ double tandem_untold(const tandem_cache *cache);
 int tandem_is_untold(tandem_cache *cache, const char *key, size_t key_length,
                      tandem_result *result);
 
+/* How many slots a cache's memory has, numbered from 0; and what is in one, as tandem_segment_slot. */
+double tandem_slots(const tandem_cache *cache);
+int tandem_slot(tandem_cache *cache, double slot, void *key, tandem_result *result);
+
 /* Of n slots from one on, adds 1 (up to 255) to times for each that was read since it was last asked this, by
  * whomever.  When that is over, tandem_marks_give with all that was counted has the segment as it was: else what
  * is read may be evicted a little earlier. */

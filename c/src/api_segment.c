@@ -71,18 +71,22 @@ int tandem_segment_keys(tandem_segment *segment, double *cursor, const char *glo
     return status == MEMORY_MORE ? TANDEM_MORE : TANDEM_OK;
 }
 
-int tandem_segment_slot(tandem_segment *segment, double slot, void *key, tandem_result *result)
+static int describe_slot(const struct memory *memory, double slot, void *key, tandem_result *result)
 {
     size_t key_length, value_length;
 
     result_clear(result);
-    if (!segment || !key || !(slot >= 0 && slot < memory_slots(segment->memory)) ||
-        !memory_slot(segment->memory, (uint32_t)slot, clock_now_ms(), key, &key_length,
-                     &value_length))
+    if (!memory || !key || !(slot >= 0 && slot < memory_slots(memory)) ||
+        !memory_slot(memory, (uint32_t)slot, clock_now_ms(), key, &key_length, &value_length))
         return TANDEM_MISS;
     result->length = (double)key_length;
     result->count = (double)value_length;
     return TANDEM_OK;
+}
+
+int tandem_segment_slot(tandem_segment *segment, double slot, void *key, tandem_result *result)
+{
+    return describe_slot(segment ? segment->memory : NULL, slot, key, result);
 }
 
 int tandem_segment_verify(tandem_segment *segment, double shard, tandem_findings *findings)
@@ -110,11 +114,21 @@ int tandem_is_untold(tandem_cache *cache, const char *key, size_t key_length, ta
                : TANDEM_OK;
 }
 
+double tandem_slots(const tandem_cache *cache)
+{
+    return cache ? memory_slots(cache->tier->memory) : 0;
+}
+
+int tandem_slot(tandem_cache *cache, double slot, void *key, tandem_result *result)
+{
+    return describe_slot(cache ? cache->tier->memory : NULL, slot, key, result);
+}
+
 /* Slots are counted by 32 bits, and n may say "all". */
 static bool slots(const tandem_cache *cache, double from, double n, const uint8_t *times,
                   uint32_t *first, uint32_t *count)
 {
-    double all = cache ? memory_slots(cache->tier->memory) : 0;
+    double all = tandem_slots(cache);
 
     if (!times || !(from >= 0 && from < all) || !(n >= 1))
         return false;

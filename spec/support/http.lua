@@ -58,7 +58,8 @@ local function finish(self)
     parse(self)
 end
 
---- Sends a request and does not wait.  options: method, body, headers.
+--- Sends a request and does not wait.  options: method, body, headers, until_whole (true: the
+-- answer is over when it has its Content-Length, even if the connection stays).
 -- Returns the request; later it has status, headers, body, seconds; or err.
 function _M.send(target, uri, options)
     options = options or {}
@@ -69,7 +70,7 @@ function _M.send(target, uri, options)
         self.err = "cannot connect: " .. err
         return self
     end
-    self.fd = fd
+    self.fd, self.until_whole = fd, options.until_whole
     local lines = {
         (options.method or (options.body and "POST" or "GET")) .. " " .. uri .. " HTTP/1.1",
         "Host: localhost", "Connection: close", "Content-Length: " .. #body,
@@ -103,14 +104,25 @@ function Request:is_waiting()
     return self.fd ~= nil and #self.parts == 0 and poll.rpoll(self.fd, 0) == 0
 end
 
+-- Some servers leave the connection open, whatever they were told.
+local function is_whole(self)
+    local text = table.concat(self.parts)
+    local head, from = text:match("^(.-\r\n)\r\n()")
+    local length = head and head:lower():match("\r\ncontent%-length:[ ]*(%d+)\r\n")
+    return length and #text - from + 1 >= tonumber(length)
+end
+
 local function receive(by_fd, fds)
     for fd, item in pairs(fds) do
         if item.revents and (item.revents.IN or item.revents.HUP or item.revents.ERR) then
             local bytes = socket.recv(fd, 65536)
             local request = by_fd[fd]
-            if bytes and bytes ~= "" then
+            local is_over = not bytes or bytes == ""
+            if not is_over then
                 request.parts[#request.parts + 1] = bytes
-            else
+                is_over = request.until_whole and is_whole(request)
+            end
+            if is_over then
                 finish(request)
                 by_fd[fd], fds[fd] = nil, nil
             end

@@ -8,6 +8,7 @@ local fleet = require "resty.tandem.fleet"
 local host = require "resty.tandem.host"
 local loads = require "resty.tandem.loader"
 local many = require "resty.tandem.many"
+local slowest = require "resty.tandem.slowest"
 local text = require "resty.tandem.text"
 
 local format = string.format
@@ -104,6 +105,7 @@ function _M.run(batch)
     batch.arguments[1], batch.keys = keys_of(batch.mine)
     if #batch.mine > 0 and not host.call(batch, work, settings.hard_timeout) then
         batch.ended = true
+        slowest.note(batch.core, batch.mine[1].key, settings.hard_timeout)
         fail_all(batch, format("the loader of %d keys took longer than hard_timeout, %.14g s",
                                #batch.mine, settings.hard_timeout / 1000))
     end

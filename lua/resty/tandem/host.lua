@@ -23,7 +23,8 @@
 --   begins_worker()            has this process begun just now, in place of another perhaps?
 --   rendezvous()               the word under which the processes of this host program meet, or nil
 --   use_runtime_dir(directory) where private sockets go, once someone has said so
---   respond(type, body)        answers the request that is being handled
+--   request()                  method, `format` and Accept of the request that is being handled
+--   respond(type, body, headers, status)  answers it
 --   after(seconds, fn, arg)    has fn(arg) called then: true; or nil, as always in plain LuaJIT,
 --                              when that is not possible here.  Not at all when the worker exits
 --   log(level, message, topic) level: "error", "warn" or "notice".  With a topic, any text, at most

@@ -18,6 +18,7 @@ local outcome = require "resty.tandem.outcome"
 local pending = require "resty.tandem.pending"
 local random = require "resty.tandem.random"
 local reading = require "resty.tandem.reading"
+local slowest = require "resty.tandem.slowest"
 local text = require "resty.tandem.text"
 local timing = require "resty.tandem.timing"
 
@@ -281,9 +282,11 @@ local function call_loader(job)
     local began = C.tandem_now_ms()
     local ok, value, err, ttl, tags = xpcall(job.loader, explain, unpack(job.arguments, 1, job.n))
     loading[me] = outer
+    local took = C.tandem_now_ms() - began
     if ok and not err and not job.ended then
-        core.load_ms = timing.average(core.load_ms, C.tandem_now_ms() - began)
+        core.load_ms = timing.average(core.load_ms, took)
     end
+    slowest.note(core, job.key or job.jobs[1].key, took)
     return ok, value, err, ttl, tags
 end
 
@@ -324,6 +327,7 @@ end
 function _M.run(job)
     local settings = job.settings
     if not host.call(job, work, settings.hard_timeout) then
+        slowest.note(job.core, job.key, settings.hard_timeout)
         fail(job, format('the loader of key "%s" took longer than hard_timeout, %.14g s',
                          text.shorten(job.key), settings.hard_timeout / 1000))
     end

@@ -402,11 +402,24 @@ function _M.use_runtime_dir(directory)
     runtime_dir = runtime_dir or directory
 end
 
+--- What the request that is being handled asks for.
+-- @return its method, the argument `format` (nil: none), and the header Accept ("": none)
+function _M.request()
+    local format = ngx.var.arg_format
+    return ngx.req.get_method(), format ~= "" and format or nil, ngx.var.http_accept or ""
+end
+
 --- Answers the request.
-function _M.respond(content_type, body)
+-- @tparam[opt] table headers name -> value
+-- @tparam[opt] number status default: 200
+function _M.respond(content_type, body, headers, status)
+    ngx.status = status or ngx.HTTP_OK
     ngx.header.content_type = content_type
     ngx.header.content_length = #body
     ngx.header.cache_control = "no-store"
+    for name, value in pairs(headers or {}) do
+        ngx.header[name] = value
+    end
     ngx.print(body)
 end
 

@@ -67,6 +67,7 @@ end
 function _M.respond()
     error("there is no request to answer here: this is not nginx", 3)
 end
+_M.request = _M.respond
 
 function _M.log()
 end

@@ -1,8 +1,17 @@
 --- What tells one process from another for as long as the machine runs.
 
+local ffi = require "ffi"
+
 local open = io.open
 
+ffi.cdef "int getpid(void);"
+
 local _M = {}
+
+--- Its number, also after a fork.
+function _M.pid()
+    return ffi.C.getpid()
+end
 
 --- When a process was started, in the kernel's ticks since boot: field 22 of /proc/PID/stat.
 -- @return a string of digits; "0" when /proc does not tell

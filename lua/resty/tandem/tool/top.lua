@@ -6,6 +6,7 @@
 local ffi = require "ffi"
 
 local C = require("resty.tandem.lib").C
+local prefix_of = require "resty.tandem.prefix"
 local json = require "resty.tandem.tool.json"
 local segments = require "resty.tandem.tool.segment"
 local show = require "resty.tandem.tool.show"
@@ -23,11 +24,6 @@ local function sample(cache, slots, seconds)
     end
     C.tandem_marks_give(cache.handle, 0, slots, times)
     return times
-end
-
--- "user:1:name" is below "user:".
-local function prefix_of(key)
-    return key:match("^(.-[:/|.])") or key
 end
 
 local function hottest(list, limit)

@@ -1,0 +1,139 @@
+-- The status page: what the location answers, and the page itself in a real browser.
+
+local browsers = require "spec.support.browser"
+local cjson = require "cjson"
+local run = require "spec.support.run"
+local shops = require "spec.support.shop"
+
+local HOSTILE = [[
+    for _, key in ipairs { "<script>document.title='owned'</script>",
+                           "<img src=x onerror=alert(1)>", "\0\1\27[31m\255\254",
+                           "\226\128\174reversed", "</tbody>&amp;" } do
+        assert(switches:set(key, ("x"):rep(3000)))
+    end
+]]
+
+describe("the status page", function()
+    local shop, browser
+
+    setup(function()
+        shop, browser = shops.start(), browsers.start()
+        shop:work(20)
+        shop.nginx:eval(HOSTILE)
+        browser:resize(1280, 900)
+        browser:open(shop.url)
+        browser:wait_until("there are steps", [[
+            return document.querySelectorAll("path.fill-none[d]").length > 0]])
+    end)
+    teardown(function()
+        if browser then
+            browser:stop()
+        end
+        run.cleanup()
+    end)
+
+    local function get(arguments, options)
+        return require("spec.support.http").request({ port = shop.port },
+                                                    "/tandem" .. arguments, options)
+    end
+
+    it("answers GET and HEAD, and nothing else", function()
+        for _, method in ipairs({ "POST", "PUT", "DELETE", "PATCH", "OPTIONS" }) do
+            local answer = get("", { method = method })
+            assert.equal(405, answer.status)
+            assert.equal("GET, HEAD", answer.headers.allow)
+        end
+        assert.equal(200, get("").status)
+        local answer = get("?format=json")
+        assert.equal("application/json", answer.headers["content-type"])
+        assert.equal("no-store", answer.headers["cache-control"])
+        local caches = cjson.decode(answer.body).caches
+        assert.equal("shop", caches[1].name)
+        assert.equal("switches", caches[2].name)
+        assert.equal("up", caches[1].stats.redis.state)
+        assert.is_true(caches[1].loaders[1].slowest_seconds > 0)
+        answer = get("", { headers = { Accept = "application/json" } })
+        assert.equal("application/json", answer.headers["content-type"])
+    end)
+
+    it("allows itself its own script and nothing from elsewhere", function()
+        local one, two = get(""), get("")
+        local policy = one.headers["content-security-policy"]
+        local nonce = policy:match("script%-src 'nonce%-([%w+/=]+)'")
+        assert.is_truthy(one.body:find('<script nonce="' .. nonce .. '">', 1, true))
+        assert.is_truthy(policy:find("default-src 'none'", 1, true))
+        assert.are_not.equal(policy, two.headers["content-security-policy"])
+        assert.is_nil(one.body:find("https?://[^w]"))
+    end)
+
+    it("has numbers that change while traffic runs", function()
+        local function entries()
+            return browser:run([[return document.querySelector(
+                "section:first-of-type dl.facts div:nth-child(4) dd").textContent]])
+        end
+        local before = entries()
+        run.wait_until("the number of entries changes", function()
+            shop:work(50)
+            return entries() ~= before
+        end, 40)
+        browser:wait_until("prefixes and loaders are there", [[
+            const text = document.querySelector("section:first-of-type .tables").textContent;
+            return text.includes("product:") && text.includes("session:")]])
+    end)
+
+    it("shows hostile keys as text", function()
+        browser:wait_until("the keys are there", [[
+            const text = document.querySelector("main").textContent;
+            return text.includes("<script>") && text.includes("\\x00\\x01\\x1b")]])
+        assert.equal(0, browser:run("return document.querySelectorAll('main script, img').length"))
+        assert.is_truthy(browser:run("return document.title"):find("^tandem"))
+    end)
+
+    it("fits phones, tablets and desktops, light and dark", function()
+        local papers = {}
+        for _, width in ipairs({ 320, 390, 820, 1280 }) do
+            browser:resize(width, 800)
+            for _, scheme in ipairs({ "light", "dark" }) do
+                browser:prefer(scheme)
+                papers[scheme] = browser:run(
+                    "return getComputedStyle(document.documentElement).backgroundColor")
+                assert.is_true(browser:run("return document.documentElement.scrollWidth")
+                               <= width, "too wide at " .. width)
+            end
+        end
+        assert.are_not.equal(papers.light, papers.dark)
+        browser:resize(1280, 900)
+    end)
+
+    it("can be used by keyboard, and says what charts show", function()
+        local seen = {}
+        for _ = 1, 12 do
+            browser:press(browser.TAB)
+            seen[browser:run([[const e = document.activeElement;
+                return e.id || e.tagName + " " + e.textContent.trim()]])] = true
+        end
+        assert.is_true(seen.pause)
+        assert.is_true(seen["SUMMARY Every counter"])
+        assert.equal(0, browser:run([[return [...document.querySelectorAll("figure svg")].filter(
+            (e) => e.getAttribute("role") !== "img" || !e.getAttribute("aria-label")).length]]))
+        assert.equal(1, browser:run("return document.querySelectorAll('main').length"))
+    end)
+
+    it("says that Redis is down, that nobody answers, and recovers", function()
+        assert.same({}, browser:console())
+        shop.redis:kill()
+        run.wait_until("the page says so", function()
+            shop.nginx:eval("shop:get('asked ' .. ngx.now())")
+            return browser:run("return document.querySelector('main').textContent")
+                :find("breaker open", 1, true)
+        end, 40)
+        browser:run([[window.real = window.fetch;
+            window.fetch = () => Promise.reject(new Error("cut off"));]])
+        browser:wait_until("the page says so",
+            "return document.getElementById('status').textContent.includes('cut off')")
+        browser:run("window.fetch = window.real")
+        browser:wait_until("it has recovered",
+            "return document.getElementById('status').textContent === 'live'")
+        assert.same({}, browser:console())
+    end)
+end)
