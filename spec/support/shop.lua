@@ -59,6 +59,7 @@ local SERVER = [[
 function _M.start(memory)
     local self = setmetatable({ redis = redis.start(), port = redis.free_port() }, Shop)
     self.nginx = nginx.start({
+        workers = 1, -- of several, each knows its own connection
         init = INIT:gsub("%$(%a+)", { memory = memory or "4m", redis = self.redis:url() }),
         locations = { ["/work"] = WORK }, http = (SERVER:gsub("%$port", self.port)),
     })

@@ -39,7 +39,8 @@ const rate = (n) => n === null ? "–" : count(n) + "/s";
 
 const COUNTED = ["memory.near_hits", "memory.hits", "memory.stale", "memory.lookup_misses",
   "memory.evictions", "memory.expired", "memory.sets", "redis.hits", "redis.timeouts",
-  "redis.commands", "fetch.stale", "fetch.loads", "fetch.load_errors"];
+  "redis.commands", "redis.connect_failures", "redis.unanswered",
+  "fetch.stale", "fetch.loads", "fetch.load_errors"];
 const at = (stats, name) => name.split(".").reduce((o, k) => o[k], stats);
 
 // The time that this fraction took at most, of what two histograms differ by; null: of nothing.
@@ -71,6 +72,7 @@ function step(was, now, t0, t1) {
   s.share = {};
   for (const k in tiers) s.share[k] = lookups > 0 ? tiers[k] / lookups : null;
   s.hit = lookups > 0 ? 1 - s.share.none : null;
+  s.failures = d["redis.connect_failures"] + d["redis.unanswered"];
   s.evictions = d["memory.evictions"] / seconds;
   s.expired = d["memory.expired"] / seconds;
   s.sets = d["memory.sets"] / seconds;
@@ -351,12 +353,17 @@ function make(name) {
 function dotted(good, text) {
   return el("span", {}, el("span", { class: "dot " + good, "aria-hidden": "true" }), text);
 }
-function states(stats) {
+
+// A worker that has had nothing to ask has no connection: that is no fault, failures are.
+function states(cache) {
+  const stats = cache.data.stats;
   const r = stats.redis, t = stats.tracking;
   if (r.state === "none") return [dotted("", "memory only, no Redis")];
-  const idle = r.state === "down" && r.commands === 0 && r.connect_failures === 0;
-  const list = [dotted(idle ? "" : r.state === "up" ? "good" : "bad", (idle ? "Redis not asked yet"
-    : r.state === "up" ? "Redis up" : "Redis down for this worker, breaker open")
+  const idle = r.state === "down"
+    && !cache.steps.some((s) => s.failures > 0 && cache.t - s.t1 < 8);
+  const list = [dotted(idle ? "" : r.state === "up" ? "good" : "bad", (idle
+    ? "no connection to Redis in the worker that answers"
+    : r.state === "up" ? "Redis up" : "Redis down, breaker open")
     + (r.server ? ", " + r.server : ""))];
   if (t.state !== "off") {
     list.push(dotted(t.state === "on" ? "good" : "bad", t.state === "on"
@@ -408,7 +415,7 @@ function take(data) {
 function render() {
   for (const c of caches.values()) {
     const s = c.data.stats, last = c.steps[c.steps.length - 1];
-    const parts = states(s), text = parts.map((p) => p.textContent).join();
+    const parts = states(c), text = parts.map((p) => p.textContent).join();
     if (c.state.dataset.text !== text) {
       c.state.dataset.text = text;
       c.state.replaceChildren(...parts);
