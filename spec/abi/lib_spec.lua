@@ -15,7 +15,7 @@ end
 -- A library of just what lib.lua asks, with this fingerprint, from this header.
 local function build(folder, id, include, source)
     shell.must("cc -shared -fPIC -I%s -DTANDEM_ABI_FINGERPRINT='\"%s\"' -o %s/libtandem.so %s",
-        include, id, folder, source or "c/src/abi.c c/src/lua_yield.c")
+        include, id, folder, source or "c/src/abi.c c/src/lua_functions.c")
 end
 
 describe("resty.tandem.lib", function()

@@ -12,10 +12,11 @@ local function set_of(text, pattern)
 end
 
 describe("libtandem.so", function()
-    it("exports the functions of the header, and the one for package.loadlib", function()
+    it("exports the functions of the header, and those for package.loadlib", function()
         local region = require("resty.tandem.cdef").text
         local declared = set_of(region, "(tandem_[%w_]+)%(")
         declared.tandem_lua_isyieldable = true
+        declared.tandem_lua_pcall = true
 
         local exported = set_of(shell.must("nm -D --defined-only %s", LIBRARY), " %u ([%w_]+)")
         assert.same(declared, exported)

@@ -145,7 +145,7 @@ static void load_tags(struct walk *w, struct record *record)
     }
 }
 
-static inline bool load_head(struct walk *w, struct record *record, struct rest *rest)
+ALWAYS_INLINE bool load_head(struct walk *w, struct record *record, struct rest *rest)
 {
     uint64_t w0 = walk_load(w), w1 = walk_load(w), w2 = walk_load(w);
 

@@ -150,9 +150,10 @@ local function make_buffer()
         return nil, 'opts.codec = "buffer" needs a LuaJIT with string.buffer, and this one has none'
     end
     local encode, decode = buffer.encode, buffer.decode
-    -- Of tables it believes how many items they say they have, and crashes: whoever may write to
+    -- Of tables it believes how many items they say they have, and crashes; and the LuaJIT of
+    -- Debian 12 crashes where it has compiled what then raises an error.  Whoever may write to
     -- Redis could have it do so.
-    local C, OK = lib.C, lib.C.TANDEM_OK
+    local C, OK, try = lib.C, lib.C.TANDEM_OK, lib.pcall_uncompiled
 
     local codec = { name = "buffer" }
 
@@ -163,7 +164,7 @@ local function make_buffer()
         elseif type(value) == "cdata" then
             return nil, "value must not be cdata", true
         end
-        local ok, bytes = pcall(encode, value)
+        local ok, bytes = try(encode, value)
         if ok then
             return bytes
         end
@@ -174,7 +175,7 @@ local function make_buffer()
         if C.tandem_buffer_is_sound(bytes, #bytes) ~= OK then
             return nil, "not written by string.buffer: what it says that it holds is not there"
         end
-        local ok, value = pcall(decode, bytes)
+        local ok, value = try(decode, bytes)
         if not ok then
             return nil, "not written by string.buffer: " .. tostring(value)
         elseif type(value) == "cdata" then

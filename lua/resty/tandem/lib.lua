@@ -123,13 +123,19 @@ local function check_sizes(lib, path)
     end
 end
 
--- A LuaJIT without lua_isyieldable leaves the answer to the phase that nginx is in.
-local function yieldable_check(path)
-    local check, err = package.loadlib(path, "tandem_lua_isyieldable")
+local function lua_function(path, name)
+    local f, err = package.loadlib(path, name)
 
-    if not check then
+    if not f then
         fail("%s is incomplete: %s", path, err)
     end
+    return f
+end
+
+-- A LuaJIT without lua_isyieldable leaves the answer to the phase that nginx is in.
+local function yieldable_check(path)
+    local check = lua_function(path, "tandem_lua_isyieldable")
+
     if check() == nil then
         return function() return true end
     end
@@ -144,4 +150,9 @@ check_id(lib, path, cdef.id)
 declare(cdef)
 check_sizes(lib, path)
 
-return { C = lib, path = path, id = cdef.id, is_yieldable = yieldable_check(path) }
+return {
+    C = lib, path = path, id = cdef.id,
+    is_yieldable = yieldable_check(path),
+    --- As pcall, but what it calls is not compiled into its caller.
+    pcall_uncompiled = lua_function(path, "tandem_lua_pcall"),
+}
