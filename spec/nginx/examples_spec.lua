@@ -9,6 +9,8 @@ local function replace_one(text, what, with)
     return text:sub(1, from - 1) .. with .. text:sub(to + 1)
 end
 
+local PATIENT = "redis = redis, timeout = 20, connect_timeout = 20"
+
 describe("the examples", function()
     local server
 
@@ -17,21 +19,24 @@ describe("the examples", function()
     end)
     teardown(run.cleanup)
 
-    -- The example as it stands there, but for ports, and with the folders of this source tree; the
-    -- window of the limit and the time-out are longer than any test.
-    local function start(name)
-        local folder, port = run.temp_dir() .. "/example", redis.free_port()
+    -- The example as it stands there, but for ports, the folders of this source tree, and `edits`
+    -- of its files: a list of { file, what, with }, as of times, which are longer than any test.
+    -- Returns the URLs of its servers.
+    local function start(name, edits)
+        local parent, ports = run.temp_dir(), { redis.free_port(), redis.free_port() }
+        local folder = parent .. "/example"
         run.copy_tree(run.root .. "/examples/" .. name, folder)
-        local code = run.read_file(folder .. "/limit.lua")
-        code = replace_one(code, "LIMIT, WINDOW = 5, 10 ", "LIMIT, WINDOW = 5, 600 ")
-        code = replace_one(code, "redis = redis", "redis = redis, timeout = 20")
-        run.write_file(folder .. "/limit.lua", code)
+        run.write_file(parent .. "/http.lua", replace_one(
+            run.read_file(run.root .. "/examples/http.lua"), "1000, 5000, 5000", "20e3, 2e4, 2e4"))
+        for _, edit in ipairs(edits) do
+            local path = folder .. "/" .. edit[1]
+            run.write_file(path, replace_one(run.read_file(path), edit[2], edit[3]))
+        end
         local conf = run.read_file(folder .. "/nginx.conf")
-        conf = replace_one(conf, "listen 127.0.0.1:8080", "listen 127.0.0.1:" .. port)
+        conf = conf:gsub("808([01])", { ["0"] = tostring(ports[1]), ["1"] = tostring(ports[2]) })
         conf = replace_one(conf, "redis://127.0.0.1:6379/0", server:url(0))
-        conf = replace_one(conf, 'lua_package_path "$prefix?.lua;;";',
-            ('lua_package_path "$prefix?.lua;%s/lua/?.lua;;";\n'
-             .. 'lua_package_cpath "%s/build/?.so;;";'):format(run.root, run.root))
+        conf = replace_one(conf, ';;";', (';%s/lua/?.lua;;";\n'
+            .. 'lua_package_cpath "%s/build/?.so;;";'):format(run.root, run.root))
         for _, kind in ipairs({ "client_body", "proxy", "fastcgi", "uwsgi", "scgi" }) do
             conf = replace_one(conf, "http {\n", ("http {\n%s_temp_path %s;\n"):format(kind, kind))
         end
@@ -43,17 +48,23 @@ describe("the examples", function()
             run.need(run.nginx), "-p", folder, "-c", "nginx.conf", "-e", "error.log", "-g",
             "daemon off; pid nginx.pid; error_log error.log notice;",
         }, { output = folder .. "/output" })
-        local url = ("http://127.0.0.1:%d/"):format(port)
+        local url = ("http://127.0.0.1:%d/"):format(ports[1])
+        local other = ("http://127.0.0.1:%d/"):format(ports[2])
         run.wait_until("nginx listens", function()
             assert(nginx:alive(), run.read_file(folder .. "/output"))
             local _, status = run.run({ "curl", "-s", "-o", "/dev/null", url })
             return status == 0
         end)
-        return url
+        return url, other, folder
     end
 
+    local LIMITS = {
+        { "limit.lua", "LIMIT, WINDOW = 5, 10 ", "LIMIT, WINDOW = 5, 600 " },
+        { "limit.lua", "redis = redis", PATIENT },
+    }
+
     it("have a rate limit that is exact, however many ask at once", function()
-        local url = start("rate-limit")
+        local url = start("rate-limit", LIMITS)
         server:call("FLUSHALL")
         local answers = run.run({ "sh", "-c", ("seq 20 | xargs -P 10 -I {} curl -s -m 20"
             .. " -o /dev/null -w '%%{http_code}\\n' '%s?{}'"):format(url) })
@@ -73,11 +84,63 @@ describe("the examples", function()
     end)
 
     it("have a rate limit that lets everybody pass while Redis is away", function()
-        local url = start("rate-limit")
+        local url = start("rate-limit", LIMITS)
         server:kill()
         for _ = 1, 10 do
             assert.are.equal("welcome\n", (run.run({ "curl", "-s", "-m", "20", url })))
         end
         server:restart()
+    end)
+
+    local TOKENS = {
+        { "introspection.lua", "MAX_AGE, ABSENT_AGE = 60, 5", "MAX_AGE, ABSENT_AGE = 600, 600" },
+        { "introspection.lua", "redis = redis", PATIENT },
+        { "nginx.conf", "location = /introspect {",
+            "location = /introspect {\nroot .; if (-f $document_root/down) { return 500; }" },
+    }
+
+    -- Returns the status with which the API answers a token.
+    local function status_for(url, token)
+        return (run.run({ "curl", "-s", "-m", "30", "-o", "/dev/null", "-w", "%{http_code}",
+            "-H", "Authorization: Bearer " .. token, url }))
+    end
+
+    local function get(url)
+        return (run.run({ "curl", "-s", "-m", "30", url }))
+    end
+
+    it("have a check of tokens that remembers the good ones, by their hash", function()
+        local api, issuer = start("token-introspection", TOKENS)
+        server:call("FLUSHALL")
+        get(issuer .. "issue?token=abc&seconds=300")
+        assert.are.equal("200", status_for(api, "abc"))
+        local key = "tokens:ungWv48Bz+pBQUDeXa4iI7ADYaOWF3qctBD/YfIAFa0=" -- SHA-256 of "abc"
+        assert.are.same({ key }, server:keys())
+        assert.is_nil(server:call("GET", key):find("abc", 1, true))
+        local left = server:call("PTTL", key)
+        assert.is_true(left > 0 and left <= 300000, left)
+
+        get(issuer .. "revoke?token=abc")
+        assert.are.equal("200", status_for(api, "abc"))
+        server:call("DEL", key)
+        run.wait_until("the token is asked about again", function()
+            return status_for(api, "abc") == "401"
+        end)
+    end)
+
+    it("have a check of tokens that remembers the bad ones, and no errors", function()
+        local api, issuer, folder = start("token-introspection", TOKENS)
+        run.write_file(folder .. "/down", "")
+        assert.are.equal("503", status_for(api, "later"))
+        os.remove(folder .. "/down")
+        assert.are.equal("401", status_for(api, "later"))
+        get(issuer .. "issue?token=later")
+        assert.are.equal("401", status_for(api, "later"))
+
+        get(issuer .. "issue?token=over&seconds=0")
+        assert.are.equal("401", status_for(api, "over"))
+        assert.are.equal("401", status_for(api, "no+token+;"))
+        local refused = run.run({ "curl", "-si", "-m", "30", api })
+        assert.is_truthy(refused:find("\nWWW%-Authenticate: Bearer\r\n"), refused)
     end)
 end)
