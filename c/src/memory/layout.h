@@ -29,13 +29,12 @@
  *   record         63                 16 15     14 13          0
  *        word 0    [ expiry, monotonic ms ][ bucket ][ key length ]
  *        word 1    [ value length (24) ][flags 8][ epoch (32) ]
- *        word 2    [ first bytes (32)  ][ slack / 8 (8) ][ used (24) ]
+ *        word 2    [ beginning (32)  ][ slack / 8 (8) ][ used (24) ]
  *        word 3    [ fresh until, monotonic ms               ]        only with MEMORY_FROM_REDIS
  *        and       [ tag number (48)             ][ tags (16) ]       only with MEMORY_TAGGED, and then
  *                  [ hash of a tag    ][ hash of another      ]       as many as that says
- *        then the key's bytes, then the value's, but for the first four of them all, which are in word 2
- *        (a value of 512 bytes or more has none of these, and begins at a word);
- *        then up to 7 bytes of nothing, then the slack
+ *        then the key's bytes, then the value's but for its first four, which are the beginning in word 2 (of 512
+ *        bytes and more, they go on at a word); then up to 7 bytes of nothing, then the slack
  *
  *   Which slot stands for a record is found by its key: one of the four in that one of the key's buckets has a
  *   word that says this very place, or the record is dead.
@@ -91,8 +90,8 @@ enum {
     LAYOUT_UNIT = 8,             /* offsets and lengths in a slot word count these */
     LAYOUT_HEAD_WORDS = 3,       /* of a record without freshness */
     LAYOUT_KEY_BITS = 14,        /* of the length of a key, in these */
-    LAYOUT_HEAD_BYTES = 4,       /* of key and value that are in these */
-    LAYOUT_LONG_VALUE = 512,     /* such values begin at a word */
+    LAYOUT_HEAD_BYTES = 4,       /* of the value that are in these */
+    LAYOUT_LONG_VALUE = 512,     /* such values go on at a word */
     /* Bytes.  A 16-byte key with a 100-byte value needs 136, and up to 85 of 100 slots in use hardly any key
      * finds all of its own taken. */
     LAYOUT_LOG_PER_SLOT = 117,

@@ -30,15 +30,18 @@ static size_t tag_words(uint32_t flags, uint32_t tag_count)
     return flags & MEMORY_TAGGED ? 1 + ((size_t)tag_count + 1) / 2 : 0;
 }
 
-/* Of so many bytes, the first of which are in the head. */
-static size_t words_beyond_head(size_t bytes)
+static size_t words_of(size_t bytes)
 {
-    return bytes <= LAYOUT_HEAD_BYTES ? 0
-                                      : (bytes - LAYOUT_HEAD_BYTES + LAYOUT_UNIT - 1) / LAYOUT_UNIT;
+    return (bytes + LAYOUT_UNIT - 1) / LAYOUT_UNIT;
 }
 
-/* Does the value begin at a word?  To put words together from halves takes twice the time of copying them, and
- * a few bytes are little beside a long value. */
+static size_t least(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+/* Does the value go on at a word, behind the key?  To put words together from halves takes twice the time of
+ * copying them, and a few bytes are little beside a long value. */
 static bool is_aligned(size_t value_length)
 {
     return value_length >= LAYOUT_LONG_VALUE;
@@ -46,12 +49,11 @@ static bool is_aligned(size_t value_length)
 
 static size_t untagged_units(size_t key_length, size_t value_length, uint32_t flags)
 {
-    size_t head = head_words(flags);
+    size_t rest = value_length - least(value_length, LAYOUT_HEAD_BYTES);
 
     if (is_aligned(value_length))
-        return head + words_beyond_head(key_length) +
-               (value_length + LAYOUT_UNIT - 1) / LAYOUT_UNIT;
-    return head + words_beyond_head(key_length + value_length);
+        return head_words(flags) + words_of(key_length) + words_of(rest);
+    return head_words(flags) + words_of(key_length + rest);
 }
 
 uint64_t record_units(size_t key_length, size_t value_length, uint32_t flags, uint32_t tag_count)
@@ -61,11 +63,6 @@ uint64_t record_units(size_t key_length, size_t value_length, uint32_t flags, ui
 
 /* So that what walks over a record is kept in registers. */
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
-
-static size_t least(size_t a, size_t b)
-{
-    return a < b ? a : b;
-}
 
 /* -- A walk over words, page by page --------------------------------------------------------------- */
 
@@ -110,17 +107,6 @@ ALWAYS_INLINE void walk_store(struct walk *w, uint64_t value)
 
 /* -- Reading -------------------------------------------------------------------------------------- */
 
-/* What of the last word looked at belongs to key and value and has not been used: in the low bits. */
-struct rest {
-    uint64_t word;
-    unsigned bits;
-};
-
-static inline struct rest rest_of_head(uint64_t third_word)
-{
-    return (struct rest){third_word >> (64 - LAYOUT_HEAD_BYTES * 8), LAYOUT_HEAD_BYTES * 8};
-}
-
 static bool load_tag_count(struct walk *w, struct record *record)
 {
     uint64_t word = walk_load(w);
@@ -145,7 +131,7 @@ static void load_tags(struct walk *w, struct record *record)
     }
 }
 
-ALWAYS_INLINE bool load_head(struct walk *w, struct record *record, struct rest *rest)
+ALWAYS_INLINE bool load_head(struct walk *w, struct record *record)
 {
     uint64_t w0 = walk_load(w), w1 = walk_load(w), w2 = walk_load(w);
 
@@ -156,7 +142,7 @@ ALWAYS_INLINE bool load_head(struct walk *w, struct record *record, struct rest 
     record->attributes.flags = (uint32_t)(w1 >> 32) & 0xff;
     record->value_length = (size_t)(w1 >> 40);
     record->used = (uint32_t)w2 & 0xffffff;
-    *rest = rest_of_head(w2);
+    record->beginning = (uint32_t)(w2 >> 32);
     record->units =
         untagged_units(record->key_length, record->value_length, record->attributes.flags) +
         ((w2 >> 24) & 0xff);
@@ -179,39 +165,19 @@ void record_prefetch(const struct memory *m, const struct pages_place *place)
 bool record_load(const struct memory *m, const struct pages_place *place, struct record *record)
 {
     struct walk w = walk_from(m, place, 0);
-    struct rest rest;
 
-    if (!load_head(&w, record, &rest))
+    if (!load_head(&w, record))
         return false;
     if (record->attributes.flags & MEMORY_TAGGED)
         load_tags(&w, record);
     return true;
 }
 
-/* Are the next bytes, fewer than there are in rest, these? */
-static inline bool same_bytes(struct rest *rest, const unsigned char *bytes, size_t length)
-{
-    uint64_t expected = 0;
-
-    memcpy(&expected, bytes, length);
-    expected ^= rest->word;
-    rest->word = expected >> length * 8;
-    rest->bits -= (unsigned)length * 8;
-    return !(expected & ((UINT64_C(1) << length * 8) - 1));
-}
-
-/* Compares the key; what is left then is the value's. */
-static inline bool same_key(struct walk *w, struct rest *rest, const unsigned char *key,
-                            size_t length)
+/* Compares the key.  What its last word holds of the value goes to rest, in the low bits. */
+static inline bool same_key(struct walk *w, const unsigned char *key, size_t length, uint64_t *rest)
 {
     uint64_t expected;
 
-    if (length < LAYOUT_HEAD_BYTES)
-        return same_bytes(rest, key, length);
-    if (!same_bytes(rest, key, LAYOUT_HEAD_BYTES))
-        return false;
-    key += LAYOUT_HEAD_BYTES;
-    length -= LAYOUT_HEAD_BYTES;
     for (; length >= 8; length -= 8, key += 8) {
         memcpy(&expected, key, 8);
         if (walk_load(w) != expected)
@@ -219,8 +185,13 @@ static inline bool same_key(struct walk *w, struct rest *rest, const unsigned ch
     }
     if (!length)
         return true;
-    *rest = (struct rest){walk_load(w), 64};
-    return same_bytes(rest, key, length);
+    expected = 0;
+    memcpy(&expected, key, length);
+    *rest = walk_load(w) ^ expected;
+    if (*rest & ((UINT64_C(1) << length * 8) - 1))
+        return false;
+    *rest >>= length * 8;
+    return true;
 }
 
 /* Copies whole words, as many as lie side by side at a time. */
@@ -246,32 +217,25 @@ static inline void copy_words(struct walk *w, unsigned char *to, size_t words)
     }
 }
 
-/* Copies length bytes, of which the rest, which there is, is the first. */
-static inline void copy_shifted(struct walk *w, const struct rest *rest, unsigned char *to,
+/* Copies length bytes, the first of which are the bytes of low below have bits. */
+static inline void copy_shifted(struct walk *w, uint64_t low, unsigned have, unsigned char *to,
                                 size_t length)
 {
-    uint64_t low = rest->word, high;
+    uint64_t high;
 
     for (; length >= 8; length -= 8, to += 8) {
         high = walk_load(w);
-        low |= high << rest->bits;
+        low |= high << have;
         memcpy(to, &low, 8);
-        low = high >> (64 - rest->bits);
+        low = high >> (64 - have);
     }
-    if (length > rest->bits / 8)
-        low |= walk_load(w) << rest->bits;
+    if (length > have / 8)
+        low |= walk_load(w) << have;
     memcpy(to, &low, length);
 }
 
-static inline void copy_bytes(struct walk *w, const struct rest *rest, unsigned char *to,
-                              size_t length)
+static inline void copy_bytes(struct walk *w, unsigned char *to, size_t length)
 {
-    if (!length)
-        return;
-    if (rest->bits) {
-        copy_shifted(w, rest, to, length);
-        return;
-    }
     copy_words(w, to, length / 8);
     if (length % 8) {
         uint64_t word = walk_load(w);
@@ -280,18 +244,35 @@ static inline void copy_bytes(struct walk *w, const struct rest *rest, unsigned 
     }
 }
 
+static inline void copy_value(struct walk *w, const struct record *record, uint64_t rest,
+                              unsigned char *to)
+{
+    size_t length = record->value_length, of_key = record->key_length % 8;
+
+    if (length <= LAYOUT_HEAD_BYTES) {
+        memcpy(to, &record->beginning, length);
+        return;
+    }
+    memcpy(to, &record->beginning, LAYOUT_HEAD_BYTES);
+    to += LAYOUT_HEAD_BYTES;
+    if (of_key == 0 || is_aligned(length))
+        copy_bytes(w, to, length - LAYOUT_HEAD_BYTES);
+    else
+        copy_shifted(w, rest, 64 - (unsigned)of_key * 8, to, length - LAYOUT_HEAD_BYTES);
+}
+
 enum record_status record_read(const struct memory *m, const struct pages_place *place,
                                uint64_t units, const void *key, size_t key_length, void *buffer,
                                size_t size, struct record *record)
 {
     struct walk w = walk_from(m, place, 0);
-    struct rest rest;
+    uint64_t rest = 0;
 
-    if (!load_head(&w, record, &rest) || record->units != units || record->key_length != key_length)
+    if (!load_head(&w, record) || record->units != units || record->key_length != key_length)
         return RECORD_OTHER;
     if (record->attributes.flags & MEMORY_TAGGED)
         load_tags(&w, record);
-    if (!same_key(&w, &rest, key, key_length))
+    if (!same_key(&w, key, key_length, &rest))
         return RECORD_OTHER;
     if ((record->attributes.flags & MEMORY_TAGGED) && record->is_void)
         return RECORD_VOID;
@@ -299,9 +280,7 @@ enum record_status record_read(const struct memory *m, const struct pages_place 
         return RECORD_FOUND;
     if (record->value_length > size)
         return RECORD_SMALL;
-    if (is_aligned(record->value_length))
-        rest.bits = 0;
-    copy_bytes(&w, &rest, buffer, record->value_length);
+    copy_value(&w, record, rest, buffer);
     return RECORD_FOUND;
 }
 
@@ -309,20 +288,17 @@ void record_copy_key(const struct memory *m, const struct pages_place *place,
                      const struct record *record, void *key, size_t length)
 {
     uint32_t flags = record->attributes.flags;
-    struct walk w = walk_from(m, place, LAYOUT_HEAD_WORDS - 1);
-    struct rest rest = rest_of_head(walk_load(&w));
+    struct walk w = walk_from(m, place, head_words(flags) + tag_words(flags, record->tag_count));
 
-    w = walk_from(m, place, head_words(flags) + tag_words(flags, record->tag_count));
-    copy_bytes(&w, &rest, key, length);
+    copy_bytes(&w, key, length);
 }
 
 void record_copy_tags(const struct memory *m, const struct pages_place *place,
                       const struct record *record, uint32_t *hashes)
 {
     struct walk w = walk_from(m, place, head_words(record->attributes.flags) + 1);
-    const struct rest none = {0, 0};
 
-    copy_bytes(&w, &none, (void *)hashes, record->tag_count * sizeof(*hashes));
+    copy_bytes(&w, (void *)hashes, record->tag_count * sizeof(*hashes));
 }
 
 /* -- Writing -------------------------------------------------------------------------------------- */
@@ -424,12 +400,12 @@ static uint64_t second_word(const struct record *record)
     return (uint64_t)record->value_length << 40 | (uint64_t)(a->flags & 0xff) << 32 | a->epoch;
 }
 
-static uint64_t third_word(const struct record *record, uint32_t body)
+static uint64_t third_word(const struct record *record, uint32_t beginning)
 {
     uint64_t slack = record->units - record_units(record->key_length, record->value_length,
                                                   record->attributes.flags, record->tag_count);
 
-    return (uint64_t)body << 32 | slack << 24 | (record->used & 0xffffff);
+    return (uint64_t)beginning << 32 | slack << 24 | (record->used & 0xffffff);
 }
 
 static void store_tags(struct walk *w, const struct record *record)
@@ -449,29 +425,24 @@ void record_store(struct memory *m, const struct pages_place *place, const struc
 {
     const struct memory_attributes *a = &record->attributes;
     struct packer p = {walk_from(m, place, 0), 0, 0};
-    size_t of_key = least(record->key_length, LAYOUT_HEAD_BYTES);
-    size_t of_value = is_aligned(record->value_length)
-                          ? 0
-                          : least(record->value_length, LAYOUT_HEAD_BYTES - of_key);
-    unsigned char body[LAYOUT_HEAD_BYTES] = {0};
-    uint32_t first;
+    size_t in_head = least(record->value_length, LAYOUT_HEAD_BYTES);
+    uint32_t beginning = 0;
 
-    memcpy(body, key, of_key);
-    memcpy(body + of_key, value, of_value);
-    memcpy(&first, body, sizeof(first));
+    if (in_head)
+        memcpy(&beginning, value, in_head);
     walk_store(&p.w, first_word(record));
     walk_store(&p.w, second_word(record));
-    walk_store(&p.w, third_word(record, first));
+    walk_store(&p.w, third_word(record, beginning));
     if (a->flags & MEMORY_FROM_REDIS)
         walk_store(&p.w, (uint64_t)a->fresh_until_ms);
     if (a->flags & MEMORY_TAGGED)
         store_tags(&p.w, record);
     FAULT_POINT(RECORD_HEAD);
-    pack(&p, (const char *)key + of_key, record->key_length - of_key);
+    pack(&p, key, record->key_length);
     FAULT_POINT(RECORD_KEY);
     if (is_aligned(record->value_length))
         pack_end(&p);
-    pack(&p, (const char *)value + of_value, record->value_length - of_value);
+    pack(&p, (const char *)value + in_head, record->value_length - in_head);
     FAULT_POINT(RECORD_VALUE);
     pack_end(&p);
 }
