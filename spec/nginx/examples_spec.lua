@@ -58,6 +58,14 @@ describe("the examples", function()
         return url, other, folder
     end
 
+    -- Returns the only key that the example has made in Redis under its cache's name.  (The cache's
+    -- own "#tandem:canary", by which it watches that Redis tells of changes, may be there or not.)
+    local function the_key(cache)
+        local keys = server:call("KEYS", cache .. ":[^#]*")
+        assert.are.equal(1, #keys, table.concat(keys, " "))
+        return keys[1]
+    end
+
     local LIMITS = {
         { "limit.lua", "LIMIT, WINDOW = 5, 10 ", "LIMIT, WINDOW = 5, 600 " },
         { "limit.lua", "redis = redis", PATIENT },
@@ -73,9 +81,9 @@ describe("the examples", function()
             counts[status] = (counts[status] or 0) + 1
         end
         assert.are.same({ ["200"] = 5, ["429"] = 15 }, counts)
-        local keys = server:call("KEYS", "limit:*")
-        assert.are.equal("20", server:call("GET", keys[1]))
-        local left = server:call("PTTL", keys[1])
+        local key = the_key("limit")
+        assert.are.equal("20", server:call("GET", key))
+        local left = server:call("PTTL", key)
         assert.is_true(left > 0 and left <= 600000)
         local refused = run.run({ "curl", "-si", "-m", "20", url })
         assert.is_truthy(refused:find("^HTTP/1.1 429 "), refused)
@@ -115,7 +123,7 @@ describe("the examples", function()
         get(issuer .. "issue?token=abc&seconds=300")
         assert.are.equal("200", status_for(api, "abc"))
         local key = "tokens:ungWv48Bz+pBQUDeXa4iI7ADYaOWF3qctBD/YfIAFa0=" -- SHA-256 of "abc"
-        assert.are.same({ key }, server:keys())
+        assert.are.equal(key, the_key("tokens"))
         assert.is_nil(server:call("GET", key):find("abc", 1, true))
         local left = server:call("PTTL", key)
         assert.is_true(left > 0 and left <= 300000, left)
