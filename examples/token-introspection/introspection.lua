@@ -2,11 +2,9 @@
 -- about each (RFC 7662), and what it said is remembered.
 
 local cjson = require "cjson.safe"
-local ffi = require "ffi"
 local http = require "http"
+local secret = require "secret"
 local tandem = require "resty.tandem"
-
-ffi.cdef [[unsigned char *SHA256(const unsigned char *data, size_t length, unsigned char *digest);]]
 
 -- A token that is revoked may pass for MAX_AGE more; one that is unknown is asked about again after
 -- ABSENT_AGE.  Both in seconds.
@@ -23,14 +21,6 @@ function _M.open(redis, authorization_server)
     tokens = assert(tandem.new("tokens", {
         memory = "8m", redis = redis, codec = "json", ttl = MAX_AGE, neg_ttl = ABSENT_AGE,
     }))
-end
-
--- A token is as good as a password, and keys are seen by many: by MONITOR, in Redis's slow log, its
--- dumps and backups, in a list of keys.  Nobody gets from the hash to the token.
-local function key_of(token)
-    local digest = ffi.new("unsigned char[32]")
-    ffi.C.SHA256(token, #token, digest) -- of the OpenSSL that nginx has
-    return ngx.encode_base64(ffi.string(digest, 32))
 end
 
 -- The loader: nil is "no such token", and remembered; an error is not.
@@ -62,7 +52,8 @@ function _M.check()
     if not found then
         return refuse("Bearer")
     end
-    local said, err = tokens:fetch(key_of(found[1]), introspect, found[1])
+    -- The key is a hash: whoever sees keys cannot use them as tokens.
+    local said, err = tokens:fetch(secret.hash(found[1]), introspect, found[1])
     if err then
         ngx.log(ngx.ERR, err)
         return ngx.exit(503) -- neither known to be good nor to be bad

@@ -26,8 +26,10 @@ describe("the examples", function()
         local parent, ports = run.temp_dir(), { redis.free_port(), redis.free_port() }
         local folder = parent .. "/example"
         run.copy_tree(run.root .. "/examples/" .. name, folder)
-        run.write_file(parent .. "/http.lua", replace_one(
-            run.read_file(run.root .. "/examples/http.lua"), "1000, 5000, 5000", "20e3, 2e4, 2e4"))
+        for _, shared in ipairs({ "/secret.lua", "/http.lua" }) do
+            local code = run.read_file(run.root .. "/examples" .. shared)
+            run.write_file(parent .. shared, (code:gsub("1000, 5000, 5000", "20000, 20000, 20000")))
+        end
         for _, edit in ipairs(edits) do
             local path = folder .. "/" .. edit[1]
             run.write_file(path, replace_one(run.read_file(path), edit[2], edit[3]))
@@ -107,10 +109,15 @@ describe("the examples", function()
             "location = /introspect {\nroot .; if (-f $document_root/down) { return 500; }" },
     }
 
+    -- Returns the status of the answer to a request with a header.
+    local function status_with(header, url)
+        return (run.run({ "curl", "-s", "-m", "30", "-o", "/dev/null", "-w", "%{http_code}",
+            "-H", header, url }))
+    end
+
     -- Returns the status with which the API answers a token.
     local function status_for(url, token)
-        return (run.run({ "curl", "-s", "-m", "30", "-o", "/dev/null", "-w", "%{http_code}",
-            "-H", "Authorization: Bearer " .. token, url }))
+        return status_with("Authorization: Bearer " .. token, url)
     end
 
     local function get(url)
@@ -133,7 +140,7 @@ describe("the examples", function()
         server:call("DEL", key)
         run.wait_until("the token is asked about again", function()
             return status_for(api, "abc") == "401"
-        end)
+        end, 60)
     end)
 
     it("have a check of tokens that remembers the bad ones, and no errors", function()
@@ -150,5 +157,65 @@ describe("the examples", function()
         assert.are.equal("401", status_for(api, "no+token+;"))
         local refused = run.run({ "curl", "-si", "-m", "30", api })
         assert.is_truthy(refused:find("\nWWW%-Authenticate: Bearer\r\n"), refused)
+    end)
+
+    local SESSIONS = {
+        { "session.lua", "redis = redis", PATIENT },
+        { "nginx.conf", '/0", false)', '/0", true)' },
+    }
+
+    -- Logs in: returns the header with the cookie, and the answer.
+    local function log_in(url, cookie)
+        local answer = run.run({ "curl", "-si", "-m", "30", "-d", "user=zoe",
+            "-H", cookie or "X-None: 1", url .. "login" })
+        local id = answer:match("\nSet%-Cookie: sid=([%w_-]+)")
+        return id and "Cookie: sid=" .. id, answer
+    end
+
+    it("have sessions with ids that are random, and hashed where others see them", function()
+        local url = start("session-store", SESSIONS)
+        server:call("FLUSHALL")
+        local cookie, answer = log_in(url)
+        assert.is_truthy(answer:find("\nSet%-Cookie: sid=" .. ("[%w_-]"):rep(43)
+            .. "; Path=/; HttpOnly; SameSite=Lax; Secure\r\n"), answer)
+        assert.is_nil(the_key("sessions"):find(cookie:match("=(.*)"), 1, true))
+        assert.are.equal("200", status_with(cookie, url))
+        assert.are.equal("401", status_with(cookie .. "x", url))
+        assert.are.equal("401", status_with("X-None: 1", url))
+
+        local second = log_in(url, cookie)
+        assert.are_not.equal(cookie, second)
+        assert.are.equal("401", status_with(cookie, url))
+        assert.are.equal("200", status_with(second, url))
+    end)
+
+    it("have sessions that are renewed by use, and end by logging out", function()
+        local url = start("session-store", SESSIONS)
+        server:call("FLUSHALL")
+        local cookie = log_in(url)
+        local key = the_key("sessions")
+        server:call("PEXPIRE", key, 600000)
+        run.wait_until("the session is renewed", function()
+            assert.are.equal("200", status_with(cookie, url))
+            return server:call("PTTL", key) > 600000
+        end, 60)
+
+        local answer = run.run({ "curl", "-si", "-m", "30", "-X", "POST", "-H", cookie,
+            url .. "logout" })
+        assert.is_truthy(answer:find("\nSet%-Cookie: sid=; [^\n]*; Max%-Age=0\r\n"), answer)
+        assert.are.equal(0, server:call("EXISTS", key))
+        assert.are.equal("401", status_with(cookie, url))
+    end)
+
+    it("have sessions that do not begin or end while Redis is away", function()
+        local url = start("session-store", SESSIONS)
+        local cookie = log_in(url)
+        server:kill()
+        local none, answer = log_in(url)
+        assert.is_nil(none)
+        assert.is_truthy(answer:find("^HTTP/1.1 503 "), answer)
+        answer = run.run({ "curl", "-si", "-m", "30", "-X", "POST", "-H", cookie, url .. "logout" })
+        assert.is_truthy(answer:find("^HTTP/1.1 503 "), answer)
+        server:restart()
     end)
 end)
