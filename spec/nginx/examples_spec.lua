@@ -218,4 +218,28 @@ describe("the examples", function()
         assert.is_truthy(answer:find("^HTTP/1.1 503 "), answer)
         server:restart()
     end)
+
+    -- Compiled as it says, but for where header and library are.
+    it("have a C program that sets and gets", function()
+        local folder = run.temp_dir()
+        local said, status = run.run({ run.need("cc"), "-Wall", "-Wextra", "-Werror",
+            "-I" .. run.root .. "/c/include", run.root .. "/examples/c-program/keep.c",
+            run.root .. "/build/libtandem.so", "-Wl,-rpath," .. run.root .. "/build",
+            "-o", folder .. "/keep" })
+        assert.are.equal(0, status, said)
+        local function keep(file, arguments)
+            return run.run({ "sh", "-c", ("CACHE_FILE=%s/%s REDIS_URL=%s %s/keep %s 2>&1"):format(
+                folder, file, server:url(0), folder, arguments) })
+        end
+        server:call("FLUSHALL")
+        said, status = keep("one", "colour")
+        assert.are.same({ "keep: no such key\n", 1 }, { said, status })
+        said, status = keep("one", "colour blue")
+        assert.are.same({ "", 0 }, { said, status })
+        assert.are.equal("blue", server:call("GET", "keep:colour"))
+        said, status = keep("another", "colour")
+        assert.are.same({ "blue (Redis)\n", 0 }, { said, status })
+        said, status = keep("one", "")
+        assert.are.same({ "usage: keep KEY [VALUE]\n", 1 }, { said, status })
+    end)
 end)
