@@ -11,7 +11,7 @@ local report = require "lib.report"
 
 local SUITES = {
     "operations", "processes", "density", "core", "growth", "traces", "bytes", "redis", "coherence",
-    "hits", "tags", "fleet", "clear",
+    "hits", "tags", "fleet", "clear", "e2e",
 }
 
 local context = {

@@ -19,7 +19,8 @@ http {
     fastcgi_temp_path $folder/fastcgi;
     uwsgi_temp_path $folder/uwsgi;
     scgi_temp_path $folder/scgi;
-    lua_package_path "$bench/../lua/?.lua;;";
+    lua_package_path "$bench/?.lua;$bench/../lua/?.lua;$mlcache;";
+    $http
     init_by_lua_block { $init }
     server {
         listen unix:$folder/http.sock;
@@ -30,13 +31,15 @@ http {
 ]]
 
 --- Starts one.
--- @param options { workers =, init = Lua text, server = what goes into the server block, port = }
+-- @param options { workers =, init = Lua text, server = what goes into the server block,
+--   http = what goes before that, port = }
 -- @return its folder, where http.sock is
 function _M.start(context, name, options)
     local folder = context.scratch .. "/" .. name
     local values = {
         modules = nginx.modules(), workers = options.workers, folder = folder,
         bench = context.bench, init = options.init, server = options.server,
+        http = options.http or "", mlcache = nginx.mlcache_path(),
     }
     local conf = CONF
     if not options.port then
@@ -52,8 +55,10 @@ function _M.start(context, name, options)
     return folder
 end
 
+--- Stops it, and waits until it is gone, ten seconds at most.
 function _M.stop(folder)
-    os.execute(("kill -QUIT $(cat %s/pid)"):format(folder))
+    os.execute(("pid=$(cat %s/pid); kill -QUIT $pid; "
+                .. "timeout 10 tail -s 0.05 -f --pid=$pid /dev/null"):format(folder))
 end
 
 --- What a request to it answers.

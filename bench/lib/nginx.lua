@@ -25,7 +25,7 @@ http {
     fastcgi_temp_path %s/fastcgi;
     uwsgi_temp_path %s/uwsgi;
     scgi_temp_path %s/scgi;
-    lua_package_path "%s/?.lua;%s/../lua/?.lua;%s/../lua/?/init.lua;%s;;";
+    lua_package_path "%s/?.lua;%s/../lua/?.lua;%s/../lua/?/init.lua;%s;";
 %s
     init_by_lua_block { require("lib.worker").init("%s") }
     init_worker_by_lua_block { require("lib.worker").start() }
@@ -59,6 +59,12 @@ local function modules()
         .. "load_module " .. MODULES .. "ngx_http_lua_module.so;\n"
 end
 
+--- Where $MLCACHE has lua-resty-mlcache, as the beginning of a Lua path.
+function _M.mlcache_path()
+    local folder = os.getenv("MLCACHE")
+    return folder and folder .. "/?.lua;" .. folder .. "/?/init.lua;" or ""
+end
+
 _M.read_file, _M.write_file, _M.modules = read_file, write_file, modules
 
 --- Runs a job.
@@ -72,8 +78,6 @@ function _M.run(job, args, options)
     for name, size in pairs(options.dicts or {}) do
         dicts[#dicts + 1] = string.format("    lua_shared_dict %s %s;\n", name, size)
     end
-    local mlcache = os.getenv("MLCACHE")
-    local extra = mlcache and mlcache .. "/?.lua;" .. mlcache .. "/?/init.lua" or ""
     local mode = workers == 1 and "master_process off;" or "master_process on; user root;"
     local f = folder
 
@@ -81,7 +85,7 @@ function _M.run(job, args, options)
     write_file(f .. "/args.json", json.encode({ job = job, args = args, workers = workers }))
     write_file(f .. "/nginx.conf",
                string.format(CONF, modules(), mode, workers, f, f, f, f, f, f, f, bench, bench,
-                             bench, extra, table.concat(dicts), f))
+                             bench, _M.mlcache_path(), table.concat(dicts), f))
     local nginx = os.getenv("NGINX") or "nginx"
     os.execute(string.format("timeout 600 %s -p %s -c %s/nginx.conf >>%s/output 2>&1",
                              nginx, f, f, f))

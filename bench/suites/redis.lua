@@ -3,10 +3,12 @@
 
 local json = require "cjson"
 
+local clock = require "lib.clock"
 local nginx = require "lib.nginx"
 local numbers = require "lib.numbers"
 local ports = require "lib.ports"
 local report = require "lib.report"
+local shell = require "lib.shell"
 
 local HANDLERS = { "empty", "peer", "tandem" }
 
@@ -39,13 +41,6 @@ http {
 }
 ]]
 
-local function output_of(format, ...)
-    local pipe = assert(io.popen(string.format(format, ...)))
-    local text = pipe:read("*a")
-    pipe:close()
-    return text
-end
-
 local function await(what, fn)
     for _ = 1, 200 do
         local value = fn()
@@ -63,9 +58,9 @@ local function start_redis(context)
         .. "--enable-debug-command yes --daemonize yes --dir %s --pidfile %s/redis.pid "
         .. "--logfile %s/redis.log >/dev/null", port, f, f, f))
     await("redis-server", function()
-        return output_of("redis-cli -p %d ping 2>/dev/null", port):match("PONG")
+        return shell.output("redis-cli -p %d ping 2>/dev/null", port):match("PONG")
     end)
-    output_of("redis-cli -p %d debug populate 500000 bench:key 100", port)
+    shell.output("redis-cli -p %d debug populate 500000 bench:key 100", port)
     return { port = port, pid = assert(tonumber(nginx.read_file(f .. "/redis.pid"))) }
 end
 
@@ -98,37 +93,20 @@ local function start_site(context, redis_port, proxy_port)
     os.execute(string.format("%s -p %s -c %s/site.conf 2>>%s/output", os.getenv("NGINX") or "nginx",
                              f, f, f))
     local pid = await("nginx", function()
-        return tonumber(output_of("curl -s http://127.0.0.1:%d/pid", port))
+        return tonumber(shell.output("curl -s http://127.0.0.1:%d/pid", port))
     end)
     return { port = port, pid = pid }
 end
 
--- Seconds that its threads have run: by the scheduler, which counts nanoseconds, or in ticks.
-local function cpu(pid)
-    local sum, known = 0, false
-    for text in output_of("cat /proc/%d/task/*/schedstat 2>/dev/null", pid):gmatch("(%d+)[^\n]*") do
-        sum, known = sum + tonumber(text) / 1e9, true
-    end
-    if known then
-        return sum
-    end
-    local stat = assert(nginx.read_file("/proc/" .. pid .. "/stat")):match("%) (.*)$")
-    local fields = {}
-    for field in stat:gmatch("%S+") do
-        fields[#fields + 1] = field
-    end
-    return (fields[12] + fields[13]) / 100
-end
-
 local function load(context, site, redis, handler, connections, seconds)
-    local worker, server = cpu(site.pid), cpu(redis.pid)
-    local text = output_of("wrk -t 1 -c %d -d %ds -s %s/redis/latency.lua "
+    local worker, server = clock.of(site.pid), clock.of(redis.pid)
+    local text = shell.output("wrk -t 1 -c %d -d %ds -s %s/redis/latency.lua "
                            .. "http://127.0.0.1:%d/%s", connections, seconds, context.bench,
                            site.port, handler)
     local found = assert(text:match("{.*}"), text)
     local row = json.decode(found)
-    row.worker_us = (cpu(site.pid) - worker) / row.requests * 1e6
-    row.redis_us = (cpu(redis.pid) - server) / row.requests * 1e6
+    row.worker_us = (clock.of(site.pid) - worker) / row.requests * 1e6
+    row.redis_us = (clock.of(redis.pid) - server) / row.requests * 1e6
     row.per_second = row.requests / row.microseconds * 1e6
     if row.bad > 0 then
         error(string.format("%s: %d of %d requests failed: %s", handler, row.bad, row.requests,
@@ -212,7 +190,7 @@ end
 
 return function(context)
     for _, program in ipairs { "wrk", "redis-server", "redis-cli", "curl" } do
-        if output_of("command -v %s", program) == "" then
+        if shell.output("command -v %s", program) == "" then
             report.say("  %s is not installed: skipped (bench/deps)", program)
             return nil
         end
