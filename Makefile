@@ -11,6 +11,8 @@ endif
 .SUFFIXES:
 .DEFAULT_GOAL = all
 again = +$(MAKE) --no-print-directory SUBMAKE=1
+# Programs are compiled side by side; one recipe then runs them one after the other.
+compile_all = $(again) -j$$(nproc)
 
 BUILD   ?= build
 PREFIX  ?= /usr/local
@@ -146,9 +148,9 @@ demo: ## run an example on a Redis and an nginx of its own (DEMO_ONCE=1: just th
 
 .PHONY: test
 test: ## build and run all tests
-	$(again) all
+	$(compile_all) all
 	@status=0; \
-	$(MAKE) --no-print-directory SUBMAKE=1 test-unit || status=1; \
+	$(MAKE) --no-print-directory SUBMAKE=1 -j$$(nproc) test-unit || status=1; \
 	tools/test-spec || status=1; \
 	exit $$status
 
@@ -176,10 +178,10 @@ SANITIZE_CC ?= clang
 
 .PHONY: sanitize-asan sanitize-tsan
 sanitize-asan:
-	$(again) BUILD=$(BUILD)/asan WERROR=0 CC='$(SANITIZE_CC)' \
+	$(compile_all) BUILD=$(BUILD)/asan WERROR=0 CC='$(SANITIZE_CC)' \
 	    CFLAGS='$(sanitizers) -fsanitize=address,undefined' tests-of-asan
 sanitize-tsan:
-	$(again) BUILD=$(BUILD)/tsan WERROR=0 CC='$(SANITIZE_CC)' \
+	$(compile_all) BUILD=$(BUILD)/tsan WERROR=0 CC='$(SANITIZE_CC)' \
 	    CFLAGS='$(sanitizers) -fsanitize=thread' tests-of-tsan
 
 .PHONY: tests-of-asan tests-of-tsan
