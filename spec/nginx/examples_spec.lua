@@ -1,13 +1,10 @@
 --- Examples that are to be copied do what they say: each in a real nginx, beside a real Redis.
 
+local published = require "spec.support.published"
 local redis = require "spec.support.redis"
 local run = require "spec.support.run"
 
-local function replace_one(text, what, with)
-    local from, to = text:find(what, 1, true)
-    assert(from and not text:find(what, to + 1, true), what)
-    return text:sub(1, from - 1) .. with .. text:sub(to + 1)
-end
+local replace_one = published.replace_one
 
 local PATIENT = "redis = redis, timeout = 20, connect_timeout = 20"
 
@@ -39,17 +36,7 @@ describe("the examples", function()
         conf = replace_one(conf, "redis://127.0.0.1:6379/0", server:url(0))
         conf = replace_one(conf, ';;";', (';%s/lua/?.lua;;";\n'
             .. 'lua_package_cpath "%s/build/?.so;;";'):format(run.root, run.root))
-        for _, kind in ipairs({ "client_body", "proxy", "fastcgi", "uwsgi", "scgi" }) do
-            conf = replace_one(conf, "http {\n", ("http {\n%s_temp_path %s;\n"):format(kind, kind))
-        end
-        if (os.getenv("OPENRESTY") or "") ~= "" then
-            conf = conf:gsub("load_module [^\n]*\n", "")
-        end
-        run.write_file(folder .. "/nginx.conf", conf)
-        local nginx = run.start({
-            run.need(run.nginx), "-p", folder, "-c", "nginx.conf", "-e", "error.log", "-g",
-            "daemon off; pid nginx.pid; error_log error.log notice;",
-        }, { output = folder .. "/output" })
+        local nginx = published.start(folder, conf)
         local url = ("http://127.0.0.1:%d/"):format(ports[1])
         local other = ("http://127.0.0.1:%d/"):format(ports[2])
         run.wait_until("nginx listens", function()

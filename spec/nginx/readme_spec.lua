@@ -1,6 +1,7 @@
 --- The README's promises that can be run: its nginx.conf, its script, its examples, its tables.
 
 local printed = require "spec.support.printed"
+local published = require "spec.support.published"
 local redis = require "spec.support.redis"
 local run = require "spec.support.run"
 
@@ -21,12 +22,7 @@ local function section(title)
     return readme:sub(from, (readme:find("\n" .. level .. " ", from + 2, true) or 0) - 1)
 end
 
--- Replaces what must be there exactly once.
-local function replace_one(text, what, with)
-    local from, to = text:find(what, 1, true)
-    assert(from and not text:find(what, to + 1, true), what)
-    return text:sub(1, from - 1) .. with .. text:sub(to + 1)
-end
+local replace_one = published.replace_one
 
 describe("the README", function()
     local server
@@ -56,18 +52,8 @@ describe("the README", function()
         local paths = ('http {\n    lua_package_path "%s/lua/?.lua;;";\n'
                        .. '    lua_package_cpath "%s/build/?.so;;";\n')
                       :format(run.root, run.root)
-        for _, kind in ipairs({ "client_body", "proxy", "fastcgi", "uwsgi", "scgi" }) do
-            paths = paths .. ("    %s_temp_path %s;\n"):format(kind, kind)
-        end
         conf = replace_one(conf, "http {\n", paths)
-        if (os.getenv("OPENRESTY") or "") ~= "" then
-            conf = conf:gsub("load_module [^\n]*\n", "")
-        end
-        run.write_file(folder .. "/nginx.conf", conf)
-        local nginx = run.start({
-            run.need(run.nginx), "-p", folder, "-c", "nginx.conf", "-e", "error.log", "-g",
-            "daemon off; pid nginx.pid; error_log error.log notice;",
-        }, { output = folder .. "/output" })
+        local nginx = published.start(folder, conf)
         run.wait_until("nginx answers", function()
             assert(nginx:alive(), run.read_file(folder .. "/output"))
             return curl(port, "/none"):find("404", 1, true)

@@ -3,6 +3,7 @@
 -- the end every host has of every key what Redis has.  For a while that TANDEM_SOAK_SECONDS says.
 
 local crowd = require "spec.support.crowd"
+local laters = require "spec.support.later"
 local ledger = require "spec.support.ledger"
 local proxy = require "spec.support.proxy"
 local redis = require "spec.support.redis"
@@ -42,17 +43,8 @@ describe("three hosts, other programs, and everything that can happen", function
         end)
 
         -- What is to be undone, and when.
-        local undo, happened = {}, {}
-        local function later(seconds, fn)
-            undo[#undo + 1] = { at = run.now() + seconds, fn = fn }
-        end
-        local function undo_due(all)
-            for i = #undo, 1, -1 do
-                if all or run.now() >= undo[i].at then
-                    table.remove(undo, i).fn()
-                end
-            end
-        end
+        local later, undo_due = laters()
+        local happened = {}
 
         local EVENTS = {
             function()

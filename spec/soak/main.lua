@@ -10,6 +10,7 @@
 -- Prints what was done and seen, and "soak: passed" or "soak: FAILED" and why; exits 0 or 1.
 
 local http = require "spec.support.http"
+local laters = require "spec.support.later"
 local ledger = require "spec.support.ledger"
 local nginx = require "spec.support.nginx"
 local proxy = require "spec.support.proxy"
@@ -36,7 +37,8 @@ local folder = run.temp_dir()
 local server, book, others
 local hosts = {}
 local happened = {}
-local undo, away_until = {}, 0 -- Redis may not answer until then
+local later, undo_due = laters()
+local away_until = 0 -- Redis may not answer until then
 local requests, cut = 0, 0
 
 local function say(...)
@@ -46,18 +48,6 @@ end
 
 local function happens(what)
     happened[what] = (happened[what] or 0) + 1
-end
-
-local function later(seconds, fn)
-    undo[#undo + 1] = { at = run.now() + seconds, fn = fn }
-end
-
-local function undo_due(all)
-    for i = #undo, 1, -1 do
-        if all or run.now() >= undo[i].at then
-            table.remove(undo, i).fn()
-        end
-    end
 end
 
 -- -- The world -----------------------------------------------------------------------------------

@@ -1,10 +1,10 @@
 --- How long loaders took, by the prefix of the key: for the status page.  In this process only and
 -- since it began, for each cache of so many prefixes at most, those with the slowest loads.
 
+local largest = require "resty.tandem.largest"
 local prefix_of = require "resty.tandem.prefix"
 
 local pairs = require "resty.tandem.each"
-local sort = table.sort
 local sub = string.sub
 
 local MOST = 50             -- prefixes of a cache
@@ -58,13 +58,7 @@ function _M.list(core, limit)
     for _, load in pairs(core.loads and core.loads.by_prefix or {}) do
         list[#list + 1] = load
     end
-    sort(list, function(a, b)
-        return a.most_ms > b.most_ms or a.most_ms == b.most_ms and a.prefix < b.prefix
-    end)
-    for i = #list, limit + 1, -1 do
-        list[i] = nil
-    end
-    return list
+    return largest(list, "most_ms", "prefix", limit)
 end
 
 return _M

@@ -6,6 +6,7 @@
 local ffi = require "ffi"
 
 local C = require("resty.tandem.lib").C
+local largest = require "resty.tandem.largest"
 local prefix_of = require "resty.tandem.prefix"
 local json = require "resty.tandem.tool.json"
 local segments = require "resty.tandem.tool.segment"
@@ -27,13 +28,7 @@ local function sample(cache, slots, seconds)
 end
 
 local function hottest(list, limit)
-    table.sort(list, function(a, b)
-        return a.looks > b.looks or a.looks == b.looks and a.key < b.key
-    end)
-    for i = #list, limit + 1, -1 do
-        list[i] = nil
-    end
-    return list
+    return largest(list, "looks", "key", limit)
 end
 
 local function rank(segment, times, limit)
