@@ -40,13 +40,23 @@ describe("memory no longer has what Redis has changed by", function()
         return value
     end
 
-    -- Sets it, and waits until that has been heard of.
-    local function set(key, value, ...)
-        local heard = cache:stats().tracking.invalidations
-        call({ "SET", "%" .. key, value, ... })
-        run.wait_until("it is heard of", function()
-            return cache:stats().tracking.invalidations > heard
+    -- Waits until all that Redis has changed so far has been heard of: messages come in order, so
+    -- that memory's losing a mark that was set after it all says that those before have come.
+    local marks = 0
+    local function hear()
+        marks = marks + 1
+        local mark = "mark" .. marks
+        call({ "SET", "%" .. mark, "old" })
+        run.wait_until("the mark is in memory", function()
+            return select(3, cache:get(mark)) == "memory"
         end)
+        call({ "SET", "%" .. mark, "new" })
+        run.wait_until("the mark is heard of", function() return in_memory(mark) ~= "old" end)
+    end
+
+    local function set(key, value, ...)
+        call({ "SET", "%" .. key, value, ... })
+        hear()
     end
 
     local function cached(key, value, ...)
@@ -95,8 +105,12 @@ describe("memory no longer has what Redis has changed by", function()
             gone(key, value)
             assert.are.equal("stays", in_memory("bystander"))
             if change[1] == "MOVE" then
+                local flushes = cache:stats().tracking.flushes
                 call({ "SELECT", "3" })
                 call({ "FLUSHDB" }) -- after which nothing is fresh
+                run.wait_until("it is heard of", function()
+                    return cache:stats().tracking.flushes > flushes
+                end)
             end
         end)
     end
