@@ -80,6 +80,26 @@ describe("a near table", function()
         assert.are.equal(0, cache.near.size)
     end)
 
+    -- Two that share a place in the table of what was hit once must not take it from each other
+    -- for ever.
+    it("takes in every key of a loop", function()
+        local cache = fresh({ memory = "64m" })
+        local function loop(times)
+            for _ = 1, times do
+                for i = 1, 5000 do
+                    cache:get("key" .. i)
+                end
+            end
+        end
+        for i = 1, 5000 do
+            for _ = 0, i % 7 do -- so that versions differ
+                cache:set("key" .. i, "value")
+            end
+        end
+        loop(50)
+        assert.are.equal(5000, (hits_of(cache, function() loop(1) end)))
+    end)
+
     it("can be turned off", function()
         local cache = fresh({ near = false })
         cache:set("key", "value")

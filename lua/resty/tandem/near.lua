@@ -16,9 +16,9 @@ local bit = require "bit"
 local C = require("resty.tandem.lib").C
 
 local band = bit.band
+local bxor = bit.bxor
 local copy = ffi.copy
 local frexp = math.frexp
-local lshift = bit.lshift
 local max = math.max
 local min = math.min
 local new = ffi.new
@@ -54,6 +54,7 @@ function _M.new(handle, limits)
         bytes = 0,
         seen = nil,             -- versions that were hit once, by slot
         seen_mask = 0,
+        coin = 0,
         max_entries = limits.entries,
         max_bytes = limits.bytes,
         largest = limits.bytes * LARGEST,
@@ -152,17 +153,27 @@ local function make_seen(near)
     near.seen, near.seen_mask = ffi.new("uint32_t[?]", n), n - 1
 end
 
--- Was the same version of the same entry hit before?  If not, it has been now.  Another entry may
--- have taken its place in between, and one in 2^32 looks like it: both are harmless.
+-- Heads or tails, without order enough for a loop of the caller's to keep step with it.
+local function heads(near)
+    local coin = (near.coin * 25173 + 13849) % 65536 -- a congruence of full period
+    near.coin = coin
+    return coin >= 32768
+end
+
+-- Was the same version of the same entry hit before?  If not, it has been now.  Of two entries that
+-- share a place the newcomer takes it every other time: taking it always, neither would ever be seen
+-- twice by a loop over both.  One in 2^32 looks like another, which is harmless.
 local function seen_before(near, slot, version)
     if not near.seen then
         make_seen(near)
     end
-    local i = band(lshift(rshift(slot, 4), 2) + band(slot, 3), near.seen_mask)
+    local i = band(bxor(slot, rshift(slot, 3)), near.seen_mask) -- most are the first of eight
     if near.seen[i] == version then
         return true
     end
-    near.seen[i] = version
+    if near.seen[i] == 0 or heads(near) then
+        near.seen[i] = version
+    end
     return false
 end
 
