@@ -16,7 +16,16 @@ local function exchange(socket, server, text)
     return socket:receive("*a")
 end
 
---- Returns the status and the body of the answer; or nil and an error.
+-- Names are in lower case; of a header that comes twice the last one counts.
+local function headers_of(head)
+    local headers = {}
+    for name, value in head:gmatch("\n([^:\r\n]+): *([^\r\n]*)") do
+        headers[name:lower()] = value
+    end
+    return headers
+end
+
+--- Returns the status, the body and the headers of the answer; or nil and an error.
 function _M.request(server, method, path, headers, body)
     body = body or ""
     local lines = { method .. " " .. path .. " HTTP/1.0", "Host: " .. server.host }
@@ -32,11 +41,13 @@ function _M.request(server, method, path, headers, body)
         return nil, err
     end
     local head, content = answer:match("^(HTTP/1%.[01] %d%d%d.-\r\n)\r\n(.*)$")
-    local length = head and tonumber(head:match("\n[Cc]ontent%-[Ll]ength: *(%d+)"))
+    local answered = head and headers_of(head)
+    local status = head and tonumber(head:match(" (%d%d%d)"))
+    local length = head and status ~= 304 and tonumber(answered["content-length"])
     if not head or length and length ~= #content then
         return nil, "no whole HTTP answer"
     end
-    return tonumber(head:match(" (%d%d%d)")), content
+    return status, content, answered
 end
 
 return _M

@@ -1,10 +1,8 @@
 --- Examples that are to be copied do what they say: each in a real nginx, beside a real Redis.
 
-local published = require "spec.support.published"
+local example = require "spec.support.example"
 local redis = require "spec.support.redis"
 local run = require "spec.support.run"
-
-local replace_one = published.replace_one
 
 local PATIENT = "redis = redis, timeout = 20, connect_timeout = 20"
 
@@ -16,35 +14,8 @@ describe("the examples", function()
     end)
     teardown(run.cleanup)
 
-    -- The example as it stands there, but for ports, the folders of this source tree, and `edits`
-    -- of its files: a list of { file, what, with }, as of times, which are longer than any test.
-    -- Returns the URLs of its servers.
     local function start(name, edits)
-        local parent, ports = run.temp_dir(), { redis.free_port(), redis.free_port() }
-        local folder = parent .. "/example"
-        run.copy_tree(run.root .. "/examples/" .. name, folder)
-        for _, shared in ipairs({ "/secret.lua", "/http.lua" }) do
-            local code = run.read_file(run.root .. "/examples" .. shared)
-            run.write_file(parent .. shared, (code:gsub("1000, 5000, 5000", "20000, 20000, 20000")))
-        end
-        for _, edit in ipairs(edits) do
-            local path = folder .. "/" .. edit[1]
-            run.write_file(path, replace_one(run.read_file(path), edit[2], edit[3]))
-        end
-        local conf = run.read_file(folder .. "/nginx.conf")
-        conf = conf:gsub("808([01])", { ["0"] = tostring(ports[1]), ["1"] = tostring(ports[2]) })
-        conf = replace_one(conf, "redis://127.0.0.1:6379/0", server:url(0))
-        conf = replace_one(conf, ';;";', (';%s/lua/?.lua;;";\n'
-            .. 'lua_package_cpath "%s/build/?.so;;";'):format(run.root, run.root))
-        local nginx = published.start(folder, conf)
-        local url = ("http://127.0.0.1:%d/"):format(ports[1])
-        local other = ("http://127.0.0.1:%d/"):format(ports[2])
-        run.wait_until("nginx listens", function()
-            assert(nginx:alive(), run.read_file(folder .. "/output"))
-            local _, status = run.run({ "curl", "-s", "-o", "/dev/null", url })
-            return status == 0
-        end)
-        return url, other, folder
+        return example.start(name, server, edits)
     end
 
     -- Returns the only key that the example has made in Redis under its cache's name.  (The cache's
@@ -98,8 +69,7 @@ describe("the examples", function()
 
     -- Returns the status of the answer to a request with a header.
     local function status_with(header, url)
-        return (run.run({ "curl", "-s", "-m", "30", "-o", "/dev/null", "-w", "%{http_code}",
-            "-H", header, url }))
+        return example.status("-H", header, url)
     end
 
     -- Returns the status with which the API answers a token.
@@ -107,9 +77,7 @@ describe("the examples", function()
         return status_with("Authorization: Bearer " .. token, url)
     end
 
-    local function get(url)
-        return (run.run({ "curl", "-s", "-m", "30", url }))
-    end
+    local get = example.curl
 
     it("have a check of tokens that remembers the good ones, by their hash", function()
         local api, issuer = start("token-introspection", TOKENS)
@@ -204,6 +172,60 @@ describe("the examples", function()
         answer = run.run({ "curl", "-si", "-m", "30", "-X", "POST", "-H", cookie, url .. "logout" })
         assert.is_truthy(answer:find("^HTTP/1.1 503 "), answer)
         server:restart()
+    end)
+
+    local RESPONSES = {
+        { "response.lua", "redis = redis", PATIENT },
+        { "nginx.conf", "location / { content_by_lua_block {",
+            "location / { root .; if (-f $document_root/down) { return 500; }\n"
+            .. "content_by_lua_block {" },
+    }
+
+    -- Returns an answer: "STATUS TIER BODY".
+    local function answer_of(url, ...)
+        local answer = get("-i", url, ...)
+        local status = answer:match("^HTTP/1.1 (%d+)")
+        return status .. " " .. (answer:match("\nX%-Cache: (%w+)") or "-") .. " "
+            .. answer:match("\r\n\r\n(.*)$")
+    end
+
+    it("have a cache of answers that asks the API whether they have changed", function()
+        local site, api, folder = start("response-cache", RESPONSES)
+        server:call("FLUSHALL")
+        assert.are.equal("200 loader news, version 1\n", answer_of(site .. "news"))
+        assert.are.equal("304", example.status("-H", 'If-None-Match: "1"', site .. "news"))
+        run.wait_until("the answer is past its time, and still given", function()
+            return answer_of(site .. "news") == "200 stale news, version 1\n"
+        end)
+        run.wait_until("the API has said that it has not changed", function()
+            get(site .. "news")
+            return get(api .. "asked"):match("^1 made, [1-9]")
+        end)
+        assert.are.equal("2\n", get("-X", "POST", api .. "news"))
+        run.wait_until("there is the new one", function()
+            return answer_of(site .. "news"):find("version 2", 1, true)
+        end)
+
+        run.write_file(folder .. "/down", "")
+        run.wait_until("the answer is past its time, with the API down", function()
+            return answer_of(site .. "news") == "200 stale news, version 2\n"
+        end)
+        assert.are.equal("502", answer_of(site .. "news?other"):match("%d+"))
+    end)
+
+    it("have a cache of answers that keeps those that are everybody's, and absences", function()
+        local site, api = start("response-cache", RESPONSES)
+        server:call("FLUSHALL")
+        assert.are.equal("200 loader yours, 1\n", answer_of(site .. "mine"))
+        assert.are.equal("200 loader yours, 2\n", answer_of(site .. "mine"))
+        assert.are.equal("200 - yours, 3\n", answer_of(site .. "mine", "-H", "Cookie: a=b"))
+        assert.are.same({}, server:call("KEYS", "answers:[^#]*"))
+        for _ = 1, 5 do
+            assert.are.equal("404", example.status(site .. "nothing"))
+        end
+        -- The other is "/", by which nginx was awaited.
+        assert.are.equal("0 made, 0 unchanged, 2 absent\n", get(api .. "asked"))
+        assert.are.equal("2\n", get("-X", "POST", site .. "news"))
     end)
 
     -- Compiled as it says, but for where header and library are.
