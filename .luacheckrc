@@ -9,4 +9,5 @@ files["spec"].std = "luajit+busted"
 files["spec/soak/worker.lua"].std = "ngx_lua"
 files["spec/nginx"].std = "ngx_lua+busted"
 files["examples"].std = "ngx_lua"
+files["examples/kong-plugin"].read_globals = { "kong" }
 files["rockspec"].std = "rockspec"
