@@ -11,6 +11,12 @@ function _M.replace_one(text, what, with)
     return text:sub(1, from - 1) .. with .. text:sub(to + 1)
 end
 
+--- A configuration for OpenResty, with the modules that are loaded elsewhere.
+function _M.with_modules(conf)
+    return "load_module /usr/lib/nginx/modules/ndk_http_module.so;\n"
+        .. "load_module /usr/lib/nginx/modules/ngx_http_lua_module.so;\n" .. conf
+end
+
 --- Starts nginx in a folder, with temporary files below it and, in OpenResty, without modules to be
 -- loaded.  What it says goes to the file "output" there.
 function _M.start(folder, conf)
