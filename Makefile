@@ -16,12 +16,13 @@ compile_all = $(again) -j$$(nproc)
 
 BUILD   ?= build
 PREFIX  ?= /usr/local
+LIBDIR  ?= $(PREFIX)/lib
 DESTDIR ?=
 
 # With LUA_LIB_DIR (OpenResty's lualib, say) the Lua files and the library go to that one folder.
 lua_dir = $(or $(INST_LUADIR),$(LUA_LIB_DIR),$(PREFIX)/share/lua/5.1)
 bin_dir = $(or $(INST_BINDIR),$(PREFIX)/bin)
-lib_dir = $(or $(INST_LIBDIR),$(LUA_LIB_DIR),$(PREFIX)/lib/lua/5.1)
+lib_dir = $(or $(INST_LIBDIR),$(LUA_LIB_DIR),$(LIBDIR)/lua/5.1)
 
 # An OpenResty that is installed is used instead of the system's LuaJIT and nginx.
 OPENRESTY ?= $(wildcard /usr/local/openresty)
@@ -55,6 +56,7 @@ library = $(BUILD)/libtandem.so
 tls_library = $(BUILD)/libtandem_tls.so
 archive = $(BUILD)/libtandem.a
 cdef    = lua/resty/tandem/cdef.lua
+version = $$(sed -n 's/^\#define TANDEM_VERSION "\(.*\)"/\1/p' $(header))
 
 sources = $(filter-out c/src/tls/%,$(wildcard c/src/*.c c/src/*/*.c))
 objects = $(sources:%.c=$(BUILD)/%.o)
@@ -258,12 +260,11 @@ bench: ## measure beside the peers that are installed (BENCH_QUICK=1: in a minut
 
 .PHONY: install
 install: install-lua ## install below PREFIX (/usr/local), or below DESTDIR for a package
-	install -d $(DESTDIR)$(PREFIX)/include $(DESTDIR)$(PREFIX)/lib/pkgconfig
+	install -d $(DESTDIR)$(PREFIX)/include $(DESTDIR)$(LIBDIR)/pkgconfig
 	install -m 644 $(header) $(DESTDIR)$(PREFIX)/include/
-	ln -sfr $(DESTDIR)$(lib_dir)/libtandem.so $(DESTDIR)$(PREFIX)/lib/libtandem.so
-	sed -e 's|@PREFIX@|$(PREFIX)|' \
-	    -e "s|@VERSION@|$$(sed -n 's/^#define TANDEM_VERSION "\(.*\)"/\1/p' $(header))|" \
-	    tools/tandem.pc.in >$(DESTDIR)$(PREFIX)/lib/pkgconfig/tandem.pc
+	ln -sfr $(DESTDIR)$(lib_dir)/libtandem.so $(DESTDIR)$(LIBDIR)/libtandem.so
+	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(LIBDIR)|' -e "s|@VERSION@|$(version)|" \
+	    tools/tandem.pc.in >$(DESTDIR)$(LIBDIR)/pkgconfig/tandem.pc
 	install -d $(DESTDIR)$(PREFIX)/share/man/man1 \
 	    $(DESTDIR)$(PREFIX)/share/bash-completion/completions
 	install -m 644 docs/tandem.1 $(DESTDIR)$(PREFIX)/share/man/man1/
@@ -284,6 +285,19 @@ install-lua: all
 	sed -e 's|@LUA_DIR@|$(lua_dir)|' -e 's|@LIB_DIR@|$(lib_dir)|' bin/tandem \
 	    >$(DESTDIR)$(bin_dir)/tandem
 	chmod 755 $(DESTDIR)$(bin_dir)/tandem
+
+# -- Packages --------------------------------------------------------------------------------------
+
+.PHONY: deb
+deb: all ## make a Debian package of it, in build/
+	VERSION=$(version) CC='$(CC)' tools/deb $(BUILD)
+
+luarocks = luarocks --lua-version 5.1
+
+.PHONY: rock
+rock: ## make a binary rock for LuaRocks, in build/
+	$(luarocks) make --tree=$(abspath $(BUILD)/rock) rockspec/lua-resty-tandem-$(version)-1.rockspec
+	cd $(BUILD) && $(luarocks) pack --tree=$(abspath $(BUILD)/rock) lua-resty-tandem $(version)
 
 .PHONY: clean
 clean: ## remove what was built

@@ -5,6 +5,8 @@ local shell = require "spec.abi.shell"
 -- What make sets for its children would change what the makes below do.
 local MAKE = "env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL -u SUBMAKE -u BUILD"
 
+local VERSION = require("resty.tandem")._VERSION
+
 local SCRIPT = [[
     local tandem = require "resty.tandem"
     local cache = assert(tandem.new("installed", { memory = "1m" }))
@@ -120,12 +122,21 @@ describe("an installed tree", function()
         end
     end
 
+    -- Compiled as pkg-config says, with the library in a folder.
+    local function check_c_program(lib_dir, environment)
+        shell.write_file(folder .. "/program.c", C_PROGRAM)
+        shell.must("cd %s && export PKG_CONFIG_PATH=%s/pkgconfig %s &&"
+            .. " cc program.c $(pkg-config --cflags --libs tandem) -o program", folder, lib_dir,
+            environment or "")
+        assert.equal("value\n",
+            shell.must("cd %s/empty && LD_LIBRARY_PATH=%s ../program", folder, lib_dir))
+    end
+
     -- By itself: without LUA_PATH, from an empty folder, by a link.
     local function check_tool(place)
         shell.must("ln -s %s/bin/tandem %s/link", place, folder)
         local output = shell.must("cd %s/empty && env -i PATH=\"$PATH\" ../link --version", folder)
-        local version = require("resty.tandem")._VERSION
-        assert.equal("tandem " .. version .. "\n", output)
+        assert.equal("tandem " .. VERSION .. "\n", output)
         shell.must("rm %s/link", folder)
     end
 
@@ -142,26 +153,67 @@ describe("an installed tree", function()
         check_luajit(prefix .. "/lualib", prefix .. "/lualib")
     end)
 
-    it("works after luarocks make, in LuaJIT and in nginx", function()
+    it("works after luarocks make, in LuaJIT and in nginx; and from a packed rock", function()
         local copy = folder .. "/copy"
         shell.must("mkdir %s && tar -cf - --exclude=./build --exclude=./.git --exclude=%s . |"
             .. " tar -xf - -C %s", copy, "./lua/resty/tandem/cdef.lua", copy)
         shell.must("cd %s && %s luarocks --lua-version 5.1 make --tree=%s", copy, MAKE, prefix)
+        -- What is compiled already is not compiled again.
+        shell.must("cd %s && %s make rock && mv build/*.rock %s", copy, MAKE, folder)
         shell.remove_folder(copy)
         check_tool(prefix)
         check_luajit(prefix .. "/share/lua/5.1", prefix .. "/lib/lua/5.1")
         check_nginx(prefix .. "/share/lua/5.1", prefix .. "/lib/lua/5.1")
+
+        local tree = folder .. "/tree"
+        shell.must("cd %s && luarocks --lua-version 5.1 install --only-server=%s/empty --tree=%s"
+            .. " %s/lua-resty-tandem-%s-1.*.rock", folder, folder, tree, folder, VERSION)
+        check_tool(tree)
+        check_luajit(tree .. "/share/lua/5.1", tree .. "/lib/lua/5.1")
+    end)
+
+    -- A package for dpkg, in an empty root.
+    it("works from a Debian package", function()
+        shell.must("VERSION=%s DEBFULLNAME='A B' DEBEMAIL=a@example.org %s tools/deb %s", VERSION,
+            MAKE, folder)
+        local deb = shell.must("echo %s/*.deb", folder):gsub("%s+$", "")
+        local function field(name)
+            return (shell.must("dpkg-deb -f %s %s", deb, name):gsub("%s+$", ""))
+        end
+        assert.equal("A B <a@example.org>", field("Maintainer"))
+        assert.equal(VERSION .. "-1", field("Version"))
+        assert.truthy(field("Depends"):find("^libc6 %(>= [%d.]+%), libhiredis[%d.]+ %(>= [%d.]+%)"))
+
+        shell.must("dpkg-deb -x %s %s && dpkg-deb -e %s %s/DEBIAN", deb, prefix, deb, folder)
+        shell.must("cd %s && md5sum --quiet -c %s/DEBIAN/md5sums", prefix, folder)
+        local lib_dir = prefix .. "/usr/lib/" .. shell.must("cc -print-multiarch"):gsub("%s+$", "")
+        local said = shell.must(
+            "LUA_CPATH='%s/lua/5.1/?.so' %s/usr/bin/tandem --version", lib_dir, prefix)
+        assert.equal("tandem " .. VERSION .. "\n", said)
+        check_luajit(prefix .. "/usr/share/lua/5.1", lib_dir .. "/lua/5.1")
+        check_c_program(lib_dir, "PKG_CONFIG_SYSROOT_DIR=" .. prefix)
+    end)
+
+    it("is of one version, whatever it is packed in", function()
+        local function rockspec(version)
+            return shell.read_file("rockspec/lua-resty-tandem-" .. version .. "-1.rockspec")
+        end
+        local released = rockspec(VERSION)
+        assert.truthy(released:find('\n   tag = "v' .. VERSION .. '",\n', 1, true))
+        local function but_for_source(text)
+            return text:gsub("\nversion = [^\n]*", ""):gsub("\nsource = %b{}", "")
+        end
+        assert.equal(but_for_source(rockspec("scm")), but_for_source(released))
+        assert.truthy(shell.read_file("CHANGELOG.md"):find("\n> " .. VERSION .. ",", 1, true)
+            or shell.read_file("CHANGELOG.md"):find("\n## [" .. VERSION .. "]", 1, true))
     end)
 
     it("serves a C program that asks pkg-config", function()
         shell.must("%s make install PREFIX=%s", MAKE, prefix)
-        shell.write_file(folder .. "/program.c", C_PROGRAM)
-        shell.must("cd %s && export PKG_CONFIG_PATH=%s/lib/pkgconfig &&"
-            .. " cc program.c $(pkg-config --cflags --libs tandem) -o program", folder, prefix)
-        assert.equal("value\n",
-            shell.must("cd %s/empty && LD_LIBRARY_PATH=%s/lib ../program", folder, prefix))
+        check_c_program(prefix .. "/lib")
         local version = shell.must("PKG_CONFIG_PATH=%s/lib/pkgconfig"
             .. " pkg-config --modversion tandem", prefix):gsub("%s+$", "")
+        assert.equal(VERSION, version)
         assert.truthy(require("resty.tandem.lib").id:find(version .. "-", 1, true))
     end)
 
