@@ -1,7 +1,12 @@
 #include "memory/lock.h"
 
 #include <errno.h>
+#include <linux/futex.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <sys/syscall.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 
@@ -23,40 +28,82 @@ int lock_init(pthread_mutex_t *mutex)
     return rc;
 }
 
+/* What tells such a lock from an ordinary one, in whichever C library, is what may not have changed. */
 bool lock_is_sound(const pthread_mutex_t *mutex)
 {
-#ifdef __GLIBC__
-    pthread_mutex_t like;
-    bool sound;
+    const unsigned char *bytes = (const unsigned char *)mutex;
+    union {
+        pthread_mutex_t mutex;
+        unsigned char bytes[sizeof(pthread_mutex_t)];
+    } ordinary, ours;
+    bool sound = true;
 
-    if (lock_init(&like) != 0)
+    memset(&ordinary, 0, sizeof(ordinary));
+    memset(&ours, 0, sizeof(ours));
+    if (pthread_mutex_init(&ordinary.mutex, NULL) != 0 || lock_init(&ours.mutex) != 0)
         return false;
-    sound = mutex->__data.__kind == like.__data.__kind;
-    pthread_mutex_destroy(&like);
+    for (size_t i = 0; i < sizeof(ours); i++)
+        sound = sound && (ours.bytes[i] == ordinary.bytes[i] || ours.bytes[i] == bytes[i]);
+    pthread_mutex_destroy(&ordinary.mutex);
+    pthread_mutex_destroy(&ours.mutex);
     return sound;
-#else
-    (void)mutex;
-    return true;
-#endif
 }
 
-#ifdef __GLIBC__
-enum { FUTEX_OWNER_HAS_DIED = 0x40000000 }; /* the kernel's word for it */
-#endif
+/* -- Looking at a lock ----------------------------------------------------------------------------- */
+
+/*
+ * Where in a mutex is the word by which the kernel knows its owner?  Each C library has it elsewhere, but for
+ * every robust mutex that a thread holds it must tell the kernel where it is, in case the thread dies; so we
+ * take one, and ask the kernel what it was told.
+ */
+static long find_word(void)
+{
+    pthread_mutex_t sample;
+    struct robust_list_head *held = NULL;
+    size_t size = 0;
+    long at = -1;
+
+    if (lock_init(&sample) != 0)
+        return at;
+    if (pthread_mutex_lock(&sample) == 0) {
+        if (syscall(SYS_get_robust_list, 0, &held, &size) == 0 && held)
+            at = (long)((uintptr_t)held->list.next - (uintptr_t)&sample) + held->futex_offset;
+        pthread_mutex_unlock(&sample);
+    }
+    pthread_mutex_destroy(&sample);
+    return at >= 0 && at <= (long)(sizeof(sample) - sizeof(uint32_t)) ? at : -1;
+}
+
+enum { WORD_UNKNOWN = -1, WORD_UNASKED = -2 };
+
+/* WORD_UNKNOWN under what does not do as the kernel does, such as qemu-user. */
+static long word_place(void)
+{
+    static _Atomic long place = WORD_UNASKED;
+    long at = atomic_load_explicit(&place, memory_order_relaxed);
+
+    if (at == WORD_UNASKED) {
+        at = find_word();
+        atomic_store_explicit(&place, at, memory_order_relaxed);
+    }
+    return at;
+}
 
 enum lock_sight lock_look(const pthread_mutex_t *mutex)
 {
-#ifdef __GLIBC__
-    int word = __atomic_load_n(&mutex->__data.__lock, __ATOMIC_ACQUIRE);
+    long at = word_place();
+    uint32_t word;
 
-    if (word & FUTEX_OWNER_HAS_DIED)
-        return LOCK_SEEN_ORPHANED;
-    return word ? LOCK_SEEN_HELD : LOCK_SEEN_FREE;
-#else
-    (void)mutex;
-    return LOCK_SEEN_HELD;
-#endif
+    if (at == WORD_UNKNOWN)
+        return LOCK_SEEN_HELD;
+    word = __atomic_load_n((const uint32_t *)(const void *)((const char *)mutex + at),
+                           __ATOMIC_ACQUIRE);
+    if (word & FUTEX_TID_MASK)
+        return LOCK_SEEN_HELD;
+    return word & FUTEX_OWNER_DIED ? LOCK_SEEN_ORPHANED : LOCK_SEEN_FREE;
 }
+
+/* -- Taking it ------------------------------------------------------------------------------------- */
 
 static void relax(void)
 {

@@ -27,7 +27,7 @@ bool lock_is_sound(const pthread_mutex_t *mutex);
 /* What can be seen of a lock without taking it. */
 enum lock_sight {
     LOCK_SEEN_FREE,
-    LOCK_SEEN_HELD,    /* or it cannot be seen, where the C library does not show its locks */
+    LOCK_SEEN_HELD,    /* or it cannot be seen, under what is not quite a kernel (qemu-user) */
     LOCK_SEEN_ORPHANED /* its owner died with it, and nobody has had it since */
 };
 enum lock_sight lock_look(const pthread_mutex_t *mutex);

@@ -84,4 +84,55 @@ TEST(released_without_mending_is_lost)
     CHECK_INT(LOCK_BEYOND_REPAIR, lock_acquire(lock, 1000, &waited));
 }
 
+TEST(is_seen_without_being_taken)
+{
+    pthread_mutex_t *lock = shared_lock();
+    pid_t pid;
+
+    CHECK_INT(LOCK_SEEN_FREE, lock_look(lock));
+    CHECK_INT(LOCK_HELD, lock_acquire(lock, 1000, &waited));
+    CHECK_INT(LOCK_SEEN_HELD, lock_look(lock));
+    lock_release(lock);
+    CHECK_INT(LOCK_SEEN_FREE, lock_look(lock));
+    pid = holder(lock);
+    CHECK_INT(LOCK_SEEN_HELD, lock_look(lock));
+    CHECK_INT(LOCK_BUSY, lock_acquire(lock, 100, &waited)); /* it may note that somebody waits */
+    CHECK_INT(LOCK_SEEN_HELD, lock_look(lock));
+    kill(pid, SIGKILL);
+    waitpid(pid, NULL, 0);
+    CHECK_INT(LOCK_SEEN_ORPHANED, lock_look(lock));
+    CHECK_INT(LOCK_ORPHANED, lock_acquire(lock, 1000, &waited));
+    CHECK_INT(LOCK_SEEN_HELD, lock_look(lock));
+    lock_mended(lock);
+    CHECK_INT(LOCK_SEEN_HELD, lock_look(lock));
+    lock_release(lock);
+    CHECK_INT(LOCK_SEEN_FREE, lock_look(lock));
+}
+
+TEST(is_sound_whoever_has_it_and_whatever_became_of_that)
+{
+    pthread_mutex_t *lock = shared_lock();
+    pid_t pid = holder(lock);
+
+    CHECK(lock_is_sound(lock));
+    kill(pid, SIGKILL);
+    waitpid(pid, NULL, 0);
+    CHECK(lock_is_sound(lock));
+    CHECK_INT(LOCK_ORPHANED, lock_acquire(lock, 1000, &waited));
+    CHECK(lock_is_sound(lock));
+    lock_mended(lock);
+    lock_release(lock);
+    CHECK(lock_is_sound(lock));
+}
+
+TEST(is_not_sound_if_it_is_of_another_kind)
+{
+    pthread_mutex_t *lock = shared_lock();
+
+    CHECK_INT(0, pthread_mutex_init(lock, NULL));
+    CHECK(!lock_is_sound(lock));
+    memset(lock, 0xff, sizeof(pthread_mutex_t));
+    CHECK(!lock_is_sound(lock));
+}
+
 CHECK_MAIN()
