@@ -6,7 +6,9 @@ local certificates = require "spec.support.certificates"
 local nginx = require "spec.support.nginx"
 local redis = require "spec.support.redis"
 local run = require "spec.support.run"
+local stat = require "posix.sys.stat"
 local tandem = require "resty.tandem"
+local unistd = require "posix.unistd"
 
 local hiredis = run.run { run.need("pkg-config"), "--modversion", "hiredis" }
 local HAS_TLS = tonumber(hiredis:match("^%d+")) >= 1
@@ -268,22 +270,35 @@ describe("TLS", function()
             local empty, junk = file("empty", ""), file("junk", ("junk\n"):rep(1000))
             local cert, key, ca = client.cert, client.key, authority.cert
             local absent = folder .. "/absent"
+            local function part(path) return (run.read_file(path):sub(1, 100)) end
+            local half_cert, half_key = file("half.pem", part(cert)), file("half.key", part(key))
+            local der, public = folder .. "/cert.der", folder .. "/public.pem"
+            run.run { "openssl", "x509", "-in", cert, "-outform", "DER", "-out", der }
+            run.run { "openssl", "ec", "-in", key, "-pubout", "-out", public }
+            local huge = file("huge", ("x"):rep(16 * 2 ^ 20 + 1))
             for _, case in ipairs({
                 { { ca = absent }, "opts.redis.tls.ca: cannot be read: No such file" },
                 { { ca = empty }, "opts.redis.tls.ca: the file is empty" },
                 { { ca = junk }, "opts.redis.tls.ca: is not in PEM, not a certificate" },
                 { { ca = key }, "opts.redis.tls.ca: holds a private key, not a certificate" },
                 { { ca = "/dev/zero" }, "opts.redis.tls.ca: is not a file or a folder" },
+                { { ca = half_cert }, "opts.redis.tls.ca: holds a certificate that cannot" },
+                { { ca = huge }, "opts.redis.tls.ca: the file has 16777217 bytes, more than any" },
                 { { cert = cert }, "opts.redis.tls.cert is given without tls.key" },
                 { { key = key }, "opts.redis.tls.key is given without tls.cert" },
                 { { cert = absent, key = key }, "opts.redis.tls.cert: cannot be read" },
                 { { cert = folder, key = key }, "opts.redis.tls.cert: is not a file" },
                 { { cert = key, key = key }, "opts.redis.tls.cert: holds a private key" },
                 { { cert = junk, key = key }, "opts.redis.tls.cert: is not in PEM" },
+                { { cert = der, key = key }, "opts.redis.tls.cert: is not in PEM" },
+                { { cert = empty, key = key }, "opts.redis.tls.cert: the file is empty" },
+                { { cert = half_cert, key = key }, "opts.redis.tls.cert: holds a certificate" },
                 { { cert = cert, key = absent }, "opts.redis.tls.key: cannot be read" },
                 { { cert = cert, key = empty }, "opts.redis.tls.key: the file is empty" },
                 { { cert = cert, key = junk }, "opts.redis.tls.key: is not in PEM" },
                 { { cert = cert, key = cert }, "opts.redis.tls.key: holds a certificate" },
+                { { cert = cert, key = public }, "opts.redis.tls.key: holds something else" },
+                { { cert = cert, key = half_key }, "opts.redis.tls.key: holds a private key that" },
                 { { cert = cert, key = other.key }, "opts.redis.tls.key: is not the key of" },
                 { { cert = cert, key = encrypted }, "opts.redis.tls.key: is encrypted" },
                 { { ca = ca, verify = false }, "opts.redis.tls.ca is given, but with" },
@@ -292,6 +307,30 @@ describe("TLS", function()
                 assert_says(case[2], err)
                 assert.is_nil(err:find(folder, 1, true), err)
                 assert.is_nil(err:find(authority.folder, 1, true), err)
+            end
+        end)
+
+        -- Root reads all, unless it gives that up.
+        local AS_OTHERS = { "setpriv", "--bounding-set=-dac_override,-dac_read_search",
+                             "--inh-caps=-dac_override,-dac_read_search" }
+
+        it("that name files that we may not read raise, and say which", function()
+            local words = unistd.geteuid() == 0 and { unpack(AS_OTHERS) } or {}
+            local files = { ca = authority.cert, cert = client.cert, key = client.key }
+            words[#words + 1], words[#words + 2] = run.luajit, folder .. "/open.lua"
+            for name, path in pairs(files) do
+                local secret = folder .. "/secret-" .. name
+                run.run { "cp", path, secret }
+                stat.chmod(secret, 0)
+                local tls = { ca = files.ca, cert = files.cert, key = files.key, [name] = secret }
+                run.write_file(folder .. "/open.lua", ([[
+                    package.path, package.cpath = %q, %q
+                    print(pcall(require("resty.tandem").new, "unread", { redis = { url = %q,
+                        tls = { ca = %q, cert = %q, key = %q } } }))
+                ]]):format(package.path, package.cpath, server:tls_url(), tls.ca, tls.cert,
+                           tls.key))
+                assert_says("opts.redis.tls." .. name .. ": cannot be read: Permission denied",
+                            (run.run(words)))
             end
         end)
     end)
@@ -355,18 +394,21 @@ describe("TLS", function()
             text[#text + 1] = ("void %s(void) { abort(); }"):format(name)
         end
         run.write_file(folder .. "/foreign.c", table.concat(text, "\n"))
-        local said, status = run.run { "cc", "-shared", "-fPIC", "-o", folder .. "/foreign.so",
-                                       folder .. "/foreign.c" }
-        assert.are.equal(0, status, said)
-        assert.are.equal("value\n", run.lua(([[
+        -- The other names are LibreSSL's and BoringSSL's.
+        for _, name in ipairs({ "foreign.so", "libssl.so.48", "libssl.so", "libssl.so.0" }) do
+            local library = folder .. "/" .. name
+            local said, status = run.run { "cc", "-shared", "-fPIC", "-o", library,
+                                           folder .. "/foreign.c" }
+            assert.are.equal(0, status, said)
+            assert.are.equal("value\n", run.lua(([[
             local cache = assert(require("resty.tandem").new("foreign", { memory = "1m",
                 connect_timeout = 5, timeout = 5, redis = { url = "%s", tls = { ca = "%s" } } }))
             assert(cache:set("key", "value"))
             cache:clear()
             assert(cache:set("key", "value"))
             print((cache:get("key")))
-        ]]):format(server:tls_url(), authority.cert),
-            { env = { LD_PRELOAD = folder .. "/foreign.so" } }))
+            ]]):format(server:tls_url(), authority.cert), { env = { LD_PRELOAD = library } }))
+        end
     end)
 
     it("without its library is refused, with what to install", function()

@@ -80,17 +80,33 @@ static const struct tls_library *library;
 
 /* -- The library ----------------------------------------------------------------------------------- */
 
-/* A host program that has an OpenSSL of its own built in may show its functions to all libraries of the
- * process: then ours has to prefer those of the OpenSSL that it was linked with. */
-static int open_flags(void)
+/* OpenSSL's functions have versions since 1.1, by which the linker tells its libraries apart.  Other
+ * libraries of such functions are called alike: LibreSSL's is libssl.so.48, or so. */
+static bool is_openssl(const char *file)
+{
+    const char *version = strstr(file, "libssl.so.");
+
+    if (!version)
+        return false;
+    version += strlen("libssl.so.");
+    return strcmp(version, "1.1") == 0 || (*version >= '3' && *version <= '9' && !version[1]);
+}
+
+/* A host program that has an OpenSSL of its own built in, or is linked with what stands for one, may show
+ * those functions to all libraries of the process: then ours has to prefer those that it was linked with. */
+static bool is_shown_another(void)
 {
     const void *theirs = dlsym(RTLD_DEFAULT, "SSL_new");
     Dl_info owner;
-    bool foreign = theirs && dladdr(theirs, &owner) != 0 && owner.dli_fname &&
-                   !strstr(owner.dli_fname, "libssl.so.");
 
-    return RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE | (foreign ? RTLD_DEEPBIND : 0);
+    return theirs && dladdr(theirs, &owner) != 0 && owner.dli_fname && !is_openssl(owner.dli_fname);
 }
+
+#ifdef RTLD_DEEPBIND
+enum { PREFER_OWN = RTLD_DEEPBIND };
+#else
+enum { PREFER_OWN = 0 }; /* musl has no way to say so */
+#endif
 
 /* The library in the folder of the file that this function is in, links followed. */
 static bool find_library(char path[PATH_MAX])
@@ -108,19 +124,21 @@ static bool find_library(char path[PATH_MAX])
     return true;
 }
 
-static bool open_library(char *error, size_t size)
+static const struct tls_library *load_library(const char *path, char *error, size_t size)
 {
+    bool another = is_shown_another();
     const struct tls_library *found = NULL;
-    char path[PATH_MAX];
     void *handle;
 
-    if (!find_library(path) || access(path, F_OK) != 0) {
+    if (another && !PREFER_OWN) {
         snprintf(error, size,
-                 NEEDED LIBRARY " beside libtandem.so, and it is not there: install libssl-dev and "
-                                "build again (make says whether it builds it)");
-        return false;
+                 NEEDED
+                 "the system's OpenSSL, and this program has another, from which the C library "
+                 "(musl) cannot tell it: use an nginx that is linked with the system's, or a "
+                 "TLS proxy on this host");
+        return NULL;
     }
-    handle = dlopen(path, open_flags());
+    handle = dlopen(path, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE | (another ? PREFER_OWN : 0));
     if (handle)
         found = dlsym(handle, "tandem_tls");
     if (!found) {
@@ -129,8 +147,24 @@ static bool open_library(char *error, size_t size)
         snprintf(error, size,
                  NEEDED LIBRARY ", which cannot be loaded: %s (OpenSSL's library is libssl3)",
                  reason ? reason : "unknown reason");
+    }
+    return found;
+}
+
+static bool open_library(char *error, size_t size)
+{
+    const struct tls_library *found;
+    char path[PATH_MAX];
+
+    if (!find_library(path) || access(path, F_OK) != 0) {
+        snprintf(error, size,
+                 NEEDED LIBRARY " beside libtandem.so, and it is not there: install libssl-dev and "
+                                "build again (make says whether it builds it)");
         return false;
     }
+    found = load_library(path, error, size);
+    if (!found)
+        return false;
     if (found->size != sizeof(*found) || strcmp(found->version, TANDEM_VERSION) != 0) {
         snprintf(error, size,
                  NEEDED "the " LIBRARY " of the same build as libtandem.so, and this is another: "
