@@ -175,11 +175,20 @@ describe("an address of Redis", function()
         end
     end)
 
-    it("by TLS is refused in so many words", function()
-        local ok, err = pcall(tandem.new, "tls", { redis = "rediss://:s3cret@127.0.0.1" })
-        assert.is_false(ok)
-        assert.is_truthy(err:find("TLS", 1, true) or err:find("rediss", 1, true), err)
-        assert.is_nil(err:find("s3cret", 1, true), err)
+    -- What else there is of TLS: tls_spec.lua.
+    it("without TLS takes no options of TLS", function()
+        for _, option in ipairs({
+            { url = "redis://:s3cret@127.0.0.1", tls = {} },
+            { url = "redis://127.0.0.1", password = "s3cret", tls = { verify = false } },
+            { url = "unix:///tmp/s3cret.sock", tls = { ca = "/s3cret.pem" } },
+            { url = "redis://rediss@127.0.0.1", tls = { server_name = "rediss://h" } },
+        }) do
+            local ok, err = pcall(tandem.new, "plain", { redis = option })
+            assert.is_false(ok)
+            assert.is_truthy(err:find("opts.redis.tls is given, but opts.redis.url does not begin"
+                .. " with rediss://", 1, true), err)
+            assert.is_nil(err:find("s3cret", 1, true), err)
+        end
     end)
 
     it("is part of a cache's identity, and no secret of it is shown", function()

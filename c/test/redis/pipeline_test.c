@@ -47,9 +47,9 @@ TEST(a_late_answer_is_dropped_and_never_anothers)
 
     peer_start(&peer, answer_late);
     world_open(&w, peer.url); /* patient: the connection is not given up */
-    submit(&w, within(op_text(REDIS_GET, "first", NULL), 30));
+    submit(&w, within(op_text(REDIS_GET, "first", NULL), 300));
     submit(&w, within(op_text(REDIS_GET, "second", NULL), 30000));
-    submit(&w, within(op_text(REDIS_GET, "third", NULL), 30));
+    submit(&w, within(op_text(REDIS_GET, "third", NULL), 300));
     for (int i = 0; i < 2; i++) {
         op = next_done(&w);
         CHECK_INT(REDIS_TIMEOUT, op->status);
