@@ -5,7 +5,8 @@ local shell = require "spec.abi.shell"
 
 local _M = {}
 
-local function modules()
+--- The lines of a configuration that load the Lua module, where it is not built in.
+function _M.modules()
     local openresty = os.getenv("OPENRESTY")
     if openresty and openresty ~= "" then
         return ""
@@ -17,7 +18,7 @@ end
 --- Starts nginx with two workers.  folder: one of its own, readable by all.  Returns when it
 -- listens on folder/socket.
 function _M.start(folder, http_block)
-    shell.write_file(folder .. "/nginx.conf", modules() .. [[
+    shell.write_file(folder .. "/nginx.conf", _M.modules() .. [[
         worker_processes 2;
         pid nginx.pid;
         error_log error.log notice;
