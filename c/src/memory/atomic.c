@@ -68,24 +68,20 @@ struct incr {
     uint32_t hashes[MEMORY_TAGS_MAX];
 };
 
-static bool read_number_locked(struct memory *m, const struct write *w, uint32_t slot,
+static bool read_number_locked(struct memory *m, const struct write *w, const struct record *old,
                                long double *number)
 {
-    struct index_word word = index_word_load(m, slot);
     char text[NUMBER_MOST];
     struct record record;
 
-    return record_read(m, &word.place, word.units, w->key, w->key_length, text, sizeof(text),
+    return record_read(m, &old->at, old->units, w->key, w->key_length, text, sizeof(text),
                        &record) == RECORD_FOUND &&
            number_read(text, record.value_length, number);
 }
 
-static void keep_tags_locked(struct memory *m, struct incr *incr, uint32_t slot,
-                             const struct record *old)
+static void keep_tags_locked(struct memory *m, struct incr *incr, const struct record *old)
 {
-    struct index_word word = index_word_load(m, slot);
-
-    record_copy_tags(m, &word.place, old, incr->hashes);
+    record_copy_tags(m, &old->at, old, incr->hashes);
     incr->tags = (struct memory_tags){old->tag_number, old->tag_count, incr->hashes};
     incr->attributes.tags = &incr->tags;
 }
@@ -97,11 +93,11 @@ static int add_up_locked(struct memory *m, struct write *w, uint32_t slot, const
     long double number = a->init;
 
     if (is_entry(m, slot, old, w->now_ms)) {
-        if (!read_number_locked(m, w, slot, &number))
+        if (!read_number_locked(m, w, old, &number))
             return MEMORY_NOT_A_NUMBER;
         incr->attributes = old->attributes;
         if (old->attributes.flags & MEMORY_TAGGED)
-            keep_tags_locked(m, incr, slot, old);
+            keep_tags_locked(m, incr, old);
     } else if (a->with_init) {
         incr->attributes = a->attributes;
     } else {
@@ -133,13 +129,12 @@ static void set_expiry_locked(struct memory *m, uint32_t slot, struct record *re
                               int64_t expires_ms)
 {
     _Atomic uint32_t *version = view_bucket(m, slot)->version + slot % LAYOUT_SLOTS;
-    struct index_word word = index_word_load(m, slot);
 
     record->attributes.expires_ms =
         expires_ms < LAYOUT_EXPIRES_MAX ? expires_ms : LAYOUT_EXPIRES_MAX;
     seq_write_begin(version);
     FAULT_POINT(OVERWRITE_ODD);
-    record_store_expiry(m, &word.place, record);
+    record_store_expiry(m, &record->at, record);
     FAULT_POINT(OVERWRITE_WRITTEN);
     seq_write_end(version);
     FAULT_POINT(OVERWRITE_EVEN);

@@ -126,7 +126,6 @@ static bool overwrite_locked(struct memory *m, const struct write *w, uint32_t s
 {
     struct layout_bucket *bucket = view_bucket(m, slot);
     _Atomic uint32_t *version = bucket->version + slot % LAYOUT_SLOTS;
-    struct index_word word = index_word_load(m, slot);
     uint64_t slack = old->units - record->units;
 
     if (old->units < record->units || slack > record->units / 4 + 1 || slack > LAYOUT_SLACK_UNITS)
@@ -135,7 +134,7 @@ static bool overwrite_locked(struct memory *m, const struct write *w, uint32_t s
     record->bucket = old->bucket;
     seq_write_begin(version);
     FAULT_POINT(OVERWRITE_ODD);
-    record_store(m, &word.place, record, w->key, w->value);
+    record_store(m, &old->at, record, w->key, w->value);
     FAULT_POINT(OVERWRITE_WRITTEN);
     seq_write_end(version);
     FAULT_POINT(OVERWRITE_EVEN);
@@ -154,7 +153,7 @@ static uint32_t slot_for_new_locked(struct memory *m, const struct write *w)
     existed = shard_record_locked(m, slot, &victim) && shard_exists(m, &victim, w->now_ms);
     shard_forget_locked(m, slot);
     FAULT_POINT(VICTIM_FORGOTTEN);
-    memory_count(m, existed ? COUNT_MEMORY_EVICTIONS : COUNT_MEMORY_EXPIRED, 1);
+    shard_count_locked(m, w->place.shard, existed ? SHARD_EVICTIONS : SHARD_EXPIRED);
     return slot;
 }
 
@@ -167,7 +166,7 @@ static void append_locked(struct memory *m, const struct write *w, struct record
     uint32_t slot = index_find_locked(m, &w->place, w->key, w->key_length, &old);
 
     if (slot != INDEX_NONE) {
-        vlog_count_live_locked(s, index_word_load(m, slot).place.log, 0, old.units);
+        vlog_count_live_locked(s, old.at.log, 0, old.units);
         FAULT_POINT(OLD_DISCOUNTED);
     } else {
         slot = slot_for_new_locked(m, w);
@@ -193,7 +192,7 @@ static int store_locked(struct memory *m, struct write *w, uint32_t slot, const 
         if (w->log == LOGS)
             w->log = slot == INDEX_NONE
                          ? policy_choose_locked(m, &w->place, record.units, w->now_ms)
-                         : index_word_load(m, slot).place.log;
+                         : old->at.log;
         switch (policy_make_room_locked(m, w->place.shard, w->log, record.units, w->now_ms,
                                         &w->patience, &at)) {
         case POLICY_MORE:
@@ -208,7 +207,7 @@ static int store_locked(struct memory *m, struct write *w, uint32_t slot, const 
     } else {
         policy_touch(m, slot);
     }
-    memory_count(m, COUNT_MEMORY_SETS, 1);
+    shard_count_locked(m, w->place.shard, SHARD_SETS);
     return MEMORY_OK;
 }
 

@@ -4,6 +4,8 @@
 #include "memory/fault.h"
 #include "memory/seq.h"
 
+enum { BUCKETS = 2 * LAYOUT_GROUP }; /* that a key may be in */
+
 static uint32_t scale(uint32_t random, uint32_t n)
 {
     return (uint32_t)((uint64_t)random * n >> 32);
@@ -34,14 +36,39 @@ struct memory_place index_place(const struct memory *m, const void *key, size_t 
     return place;
 }
 
+/* Only the first group: most keys that are there are in it, and another page costs a walk of the tables. */
 void index_prefetch(const struct memory *m, const struct memory_place *place)
 {
-    for (int g = 0; g < 2; g++) {
-        const struct layout_bucket *bucket = view_bucket(m, place->slot[g]);
+    const struct layout_bucket *bucket = view_bucket(m, place->slot[0]);
 
-        for (int i = 0; i < LAYOUT_GROUP; i++)
-            __builtin_prefetch(bucket + i, 1);
-    }
+    for (int i = 0; i < LAYOUT_GROUP; i++)
+        __builtin_prefetch(bucket + i, 1);
+}
+
+/* Of one of the key's buckets. */
+static inline uint32_t first_slot(const struct memory_place *key, uint32_t bucket)
+{
+    return key->slot[bucket / LAYOUT_GROUP] + bucket % LAYOUT_GROUP * LAYOUT_SLOTS;
+}
+
+/* Has any slot of a bucket a tag?  Without a branch for each. */
+static inline bool is_tag_in(const struct memory *m, uint32_t first, uint16_t tag)
+{
+    const struct layout_bucket *bucket = view_bucket(m, first);
+    bool found = false;
+
+#pragma GCC unroll 4
+    for (unsigned i = 0; i < LAYOUT_SLOTS; i++)
+        found |= (uint16_t)atomic_load_explicit(bucket->word + i, memory_order_relaxed) == tag;
+    return found;
+}
+
+static inline bool has_tag(const struct memory *m, uint32_t slot, uint16_t tag)
+{
+    uint64_t word = atomic_load_explicit(view_bucket(m, slot)->word + slot % LAYOUT_SLOTS,
+                                         memory_order_relaxed);
+
+    return word != 0 && (uint16_t)word == tag;
 }
 
 static inline struct index_word load_word(const struct memory *m, uint32_t shard, uint32_t slot)
@@ -101,13 +128,15 @@ enum index_status index_read(const struct memory *m, const struct memory_place *
                              const void *key, size_t key_length, void *buffer, size_t size,
                              struct memory_entry *entry)
 {
-    for (int g = 0; g < 2; g++) {
-        for (uint32_t slot = place->slot[g]; slot < place->slot[g] + VIEW_GROUP_SLOTS; slot++) {
-            uint64_t word = atomic_load_explicit(view_bucket(m, slot)->word + slot % LAYOUT_SLOTS,
-                                                 memory_order_relaxed);
+    for (uint32_t bucket = 0; bucket < BUCKETS; bucket++) {
+        uint32_t first = first_slot(place, bucket);
+
+        if (!is_tag_in(m, first, place->tag))
+            continue;
+        for (uint32_t slot = first; slot < first + LAYOUT_SLOTS; slot++) {
             enum index_status status;
 
-            if (word == 0 || (uint16_t)word != place->tag)
+            if (!has_tag(m, slot, place->tag))
                 continue;
             status = read_candidate(m, place->shard, slot, key, key_length, buffer, size, entry);
             if (status != INDEX_ABSENT)
@@ -150,13 +179,19 @@ enum index_status index_read_slot(const struct memory *m, uint32_t slot, struct 
 uint32_t index_find_locked(const struct memory *m, const struct memory_place *place,
                            const void *key, size_t key_length, struct record *record)
 {
-    for (int g = 0; g < 2; g++) {
-        for (uint32_t slot = place->slot[g]; slot < place->slot[g] + VIEW_GROUP_SLOTS; slot++) {
+    for (uint32_t bucket = 0; bucket < BUCKETS; bucket++) {
+        uint32_t first = first_slot(place, bucket);
+
+        if (!is_tag_in(m, first, place->tag))
+            continue;
+        for (uint32_t slot = first; slot < first + LAYOUT_SLOTS; slot++) {
             struct index_word w = load_word(m, place->shard, slot);
 
-            if (!w.empty && w.tag == place->tag &&
-                record_read(m, &w.place, w.units, key, key_length, NULL, 0, record))
-                return slot;
+            if (w.empty || w.tag != place->tag ||
+                !record_read(m, &w.place, w.units, key, key_length, NULL, 0, record))
+                continue;
+            record->at = w.place;
+            return slot;
         }
     }
     return INDEX_NONE;
@@ -166,11 +201,6 @@ static uint64_t word_of(const struct pages_place *place, uint64_t units, uint16_
 {
     return (uint64_t)place->log << 63 | (place->offset & (LAYOUT_OFFSET_UNITS - 1)) << 36 |
            units << 16 | tag;
-}
-
-static uint32_t first_slot(const struct memory_place *key, uint32_t bucket)
-{
-    return key->slot[bucket / LAYOUT_GROUP] + bucket % LAYOUT_GROUP * LAYOUT_SLOTS;
 }
 
 uint32_t index_bucket(const struct memory_place *key, uint32_t slot)

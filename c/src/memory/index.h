@@ -18,7 +18,7 @@ struct memory_place index_place(const struct memory *m, const void *key, size_t 
 void index_place_to(const struct memory *m, const void *key, size_t key_length,
                     struct memory_place *place);
 
-/* A hint that all of a key's slots will be looked at soon. */
+/* A hint that a key's slots will be looked at soon. */
 void index_prefetch(const struct memory *m, const struct memory_place *place);
 
 /* One attempt to read an entry without a lock.  With buffer NULL the value is not copied.

@@ -80,7 +80,7 @@
 #endif
 
 enum {
-    LAYOUT_VERSION = 4,
+    LAYOUT_VERSION = 5,
     LAYOUT_PAGE = 4096,
     LAYOUT_SLOTS = 4,            /* per bucket */
     LAYOUT_GROUP = 2,            /* buckets side by side that a key may be in */
@@ -115,6 +115,7 @@ enum {
 };
 
 enum { LOG_SMALL, LOG_MAIN, LOGS };
+enum { SHARD_SETS, SHARD_EVICTIONS, SHARD_EXPIRED, SHARD_COUNTS };
 
 #define LAYOUT_MAGIC "tandem segment\n"
 #define LAYOUT_OFFSET_UNITS (UINT64_C(1) << 27) /* of a log; it has half of them at most */
@@ -151,6 +152,8 @@ struct layout_shard {
     uint32_t ghosts_swept; /* the group of ghosts that was last looked at for old ones */
 
     uint32_t writes, hand; /* sweep.c's: a count, and the slot to be looked at next */
+
+    _Atomic uint64_t count[SHARD_COUNTS]; /* what happens under the lock only, and often */
 };
 
 struct layout_counters {

@@ -122,7 +122,7 @@ static void drop(struct memory *m, uint32_t shard, const struct vlog_record *tai
     }
     if (tail->live) {
         shard_forget_locked(m, tail->slot);
-        memory_count(m, existed ? COUNT_MEMORY_EVICTIONS : COUNT_MEMORY_EXPIRED, 1);
+        shard_count_locked(m, shard, existed ? SHARD_EVICTIONS : SHARD_EXPIRED);
     }
     vlog_drop_locked(m, shard, tail);
     vlog_prefetch(m, shard, tail->place.log, vlog_tail(s, tail->place.log));

@@ -64,6 +64,20 @@ uint64_t record_units(size_t key_length, size_t value_length, uint32_t flags, ui
 /* So that what walks over a record is kept in registers. */
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
 
+/* The first 1 to 7 bytes of something, as a word.  Not by memcpy: it would put them together in memory, byte by byte,
+ * and to load a word from there waits for all stores before it. */
+static inline uint64_t few_bytes(const unsigned char *bytes, size_t length)
+{
+    uint32_t low, high;
+
+    if (length < 4)
+        return bytes[0] | (uint64_t)bytes[length / 2] << length / 2 * 8 |
+               (uint64_t)bytes[length - 1] << (length - 1) * 8;
+    memcpy(&low, bytes, 4);
+    memcpy(&high, bytes + length - 4, 4);
+    return low | (uint64_t)high << (length - 4) * 8;
+}
+
 /* -- A walk over words, page by page --------------------------------------------------------------- */
 
 struct walk {
@@ -185,13 +199,27 @@ static inline bool same_key(struct walk *w, const unsigned char *key, size_t len
     }
     if (!length)
         return true;
-    expected = 0;
-    memcpy(&expected, key, length);
+    expected = few_bytes(key, length);
     *rest = walk_load(w) ^ expected;
     if (*rest & ((UINT64_C(1) << length * 8) - 1))
         return false;
     *rest >>= length * 8;
     return true;
+}
+
+/* A writer may be changing these words meanwhile, but what is read then will not count: what says so is the
+ * slot's version and its fences.  So, as in store_words, a large copy need not be atomic word by word. */
+ALWAYS_INLINE void load_words(unsigned char *to, const _Atomic uint64_t *from, size_t words)
+{
+    if (words >= MANY_WORDS) {
+        memcpy(to, (const void *)from, words * 8);
+        return;
+    }
+    for (size_t i = 0; i < words; i++) {
+        uint64_t word = atomic_load_explicit(from + i, memory_order_relaxed);
+
+        memcpy(to + i * 8, &word, 8);
+    }
 }
 
 /* Copies whole words, as many as lie side by side at a time. */
@@ -206,11 +234,7 @@ static inline void copy_words(struct walk *w, unsigned char *to, size_t words)
             continue;
         }
         run = run < words ? run : words;
-        for (size_t i = 0; i < run; i++) {
-            uint64_t word = atomic_load_explicit(from + i, memory_order_relaxed);
-
-            memcpy(to + i * 8, &word, 8);
-        }
+        load_words(to, from, run);
         w->word += run;
         to += run * 8;
         words -= run;
@@ -363,12 +387,12 @@ ALWAYS_INLINE void pack(struct packer *p, const void *data, size_t length)
 {
     const unsigned char *bytes = data;
     size_t rest = length % 8;
-    uint64_t next = 0;
+    uint64_t next;
 
     pack_words(p, bytes, length / 8);
     if (!rest)
         return;
-    memcpy(&next, bytes + length - rest, rest);
+    next = few_bytes(bytes + length - rest, rest);
     p->word |= next << p->bits;
     p->bits += (unsigned)rest * 8;
     if (p->bits >= 64) {
@@ -426,10 +450,8 @@ void record_store(struct memory *m, const struct pages_place *place, const struc
     const struct memory_attributes *a = &record->attributes;
     struct packer p = {walk_from(m, place, 0), 0, 0};
     size_t in_head = least(record->value_length, LAYOUT_HEAD_BYTES);
-    uint32_t beginning = 0;
+    uint32_t beginning = in_head ? (uint32_t)few_bytes(value, in_head) : 0;
 
-    if (in_head)
-        memcpy(&beginning, value, in_head);
     walk_store(&p.w, first_word(record));
     walk_store(&p.w, second_word(record));
     walk_store(&p.w, third_word(record, beginning));

@@ -13,10 +13,11 @@
 struct record {
     struct memory_attributes attributes;
     size_t key_length, value_length;
-    uint32_t bucket;    /* which of its key's four has the slot that stands for it */
-    uint32_t beginning; /* of its value: what the head has of it */
-    uint32_t used;      /* the policy's: when it was last useful, 24 bits */
-    uint64_t units;     /* its length in the log, slack included */
+    uint32_t bucket;       /* which of its key's four has the slot that stands for it */
+    uint32_t beginning;    /* of its value: what the head has of it */
+    uint32_t used;         /* the policy's: when it was last useful, 24 bits */
+    uint64_t units;        /* its length in the log, slack included */
+    struct pages_place at; /* where it is: of index_find_locked alone */
 
     /* With MEMORY_TAGGED. */
     uint32_t tag_count;

@@ -49,4 +49,12 @@ static inline void shard_set(_Atomic uint64_t *count, uint64_t value)
     atomic_store_explicit(count, value, memory_order_relaxed);
 }
 
+/* One more of what is counted in shards. */
+static inline void shard_count_locked(struct memory *m, uint32_t shard, int which)
+{
+    _Atomic uint64_t *count = view_shard(m, shard)->count + which;
+
+    shard_set(count, shard_get(count) + 1);
+}
+
 #endif

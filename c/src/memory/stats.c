@@ -74,11 +74,30 @@ bool memory_histogram(const struct memory *m, int which, double counts[HISTOGRAM
 
 /* -- Counters and gauges ------------------------------------------------------------------------- */
 
+/* What is counted in shards, under their locks. */
+static const int in_shards[SHARD_COUNTS] = {
+    [SHARD_SETS] = COUNT_MEMORY_SETS,
+    [SHARD_EVICTIONS] = COUNT_MEMORY_EVICTIONS,
+    [SHARD_EXPIRED] = COUNT_MEMORY_EXPIRED,
+};
+
+static uint64_t sum_of_shards(const struct memory *m, int counter)
+{
+    uint64_t sum = 0;
+    int which = 0;
+
+    while (which < SHARD_COUNTS && in_shards[which] != counter)
+        which++;
+    for (uint32_t shard = 0; which < SHARD_COUNTS && shard < m->layout.shards; shard++)
+        sum += shard_get(view_shard(m, shard)->count + which);
+    return sum;
+}
+
 static double sum_counter(const struct memory *m, int counter)
 {
     const struct layout_counters *blocks =
         (const void *)((const char *)m->header + m->layout.counters_at);
-    uint64_t sum = 0;
+    uint64_t sum = sum_of_shards(m, counter);
 
     if (counter == COUNT_MEMORY_NEAR_HITS)
         return near_hits(m);

@@ -6,7 +6,7 @@
  *
  * Counters live in the segment, in blocks that processes choose by their pid; they are added to
  * atomically, so that no process has to own a block, and a process that dies takes no count along.
- * Near hits alone are counted elsewhere: near.c.  Histograms are counters, one for each bucket and one
+ * Elsewhere are near hits (near.c), and what happens often, and under a shard's lock (layout.h).  Histograms are counters, one for each bucket and one
  * for the sum; how many were observed is the sum of the buckets, and so exact as they are.
  */
 #ifndef TANDEM_MEMORY_STATS_H

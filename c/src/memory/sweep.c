@@ -25,7 +25,7 @@ static void fetch(struct memory *m, uint32_t first)
     }
 }
 
-static void sweep(struct memory *m, uint32_t first, int64_t now_ms)
+static void sweep(struct memory *m, uint32_t shard, uint32_t first, int64_t now_ms)
 {
     struct record record;
 
@@ -33,7 +33,7 @@ static void sweep(struct memory *m, uint32_t first, int64_t now_ms)
     for (uint32_t slot = first; slot < first + STRETCH; slot++) {
         if (shard_record_locked(m, slot, &record) && !shard_exists(m, &record, now_ms)) {
             shard_forget_locked(m, slot);
-            memory_count(m, COUNT_MEMORY_EXPIRED, 1);
+            shard_count_locked(m, shard, SHARD_EXPIRED);
         }
     }
 }
@@ -47,6 +47,6 @@ void sweep_with_write_locked(struct memory *m, uint32_t shard, int64_t now_ms)
         return;
     if (s->hand > slots - STRETCH) /* the last stretch overlaps */
         s->hand = slots - STRETCH;
-    sweep(m, shard * slots + s->hand, now_ms);
+    sweep(m, shard, shard * slots + s->hand, now_ms);
     s->hand = s->hand == slots - STRETCH ? 0 : s->hand + STRETCH;
 }

@@ -186,7 +186,7 @@ static int reclaim_slot(const struct walk *w, int64_t now_ms, int64_t lock_us, s
         return MEMORY_BUSY;
     if (shard_record_locked(w->m, w->slot, &record) && !shard_exists(w->m, &record, now_ms)) {
         shard_forget_locked(w->m, w->slot);
-        memory_count(w->m, COUNT_MEMORY_EXPIRED, 1);
+        shard_count_locked(w->m, shard, SHARD_EXPIRED);
         (*count)++;
     }
     shard_release(w->m, shard);

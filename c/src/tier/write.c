@@ -25,26 +25,30 @@ struct change {
     const struct memory_token *token; /* of when its tags have to hold; NULL: of now */
 };
 
-/* Does it in memory alone, as if Redis had said yes at this moment.  What memory answers. */
-static int change_memory(struct tier *tier, const struct change *c,
+static int put_in_memory(struct tier *tier, const struct change *c,
                          const struct freshness_rules *rules, int64_t lock_us)
 {
     int64_t now_ms = c->ttl_ms > 0 ? clock_now_ms() : clock_coarse_ms();
-    struct memory_attributes a;
+    struct memory_attributes a =
+        tier->client ? freshness_attributes(rules, now_ms, c->ttl_ms > 0 ? c->ttl_ms : -1, false)
+                     : freshness_memory_only(now_ms, c->ttl_ms);
     struct tags tags;
 
-    if (!c->value)
-        return memory_delete(tier->memory, c->key, c->key_length, now_ms, lock_us);
-    if (tier->client)
-        a = freshness_attributes(rules, now_ms, c->ttl_ms > 0 ? c->ttl_ms : -1, false);
-    else
-        a = freshness_memory_only(now_ms, c->ttl_ms);
     tags_attach(tier, TAGS_NAMES, c->tags, c->tags_length,
                 c->token ? c->token->tags : memory_tag_number(tier->memory), &tags, &a);
     if (c->loaded)
         return memory_fill(tier->memory, c->key, c->key_length, c->value, c->value_length, &a,
                            c->token, lock_us);
     return memory_put(tier->memory, c->key, c->key_length, c->value, c->value_length, &a, lock_us);
+}
+
+/* Does it in memory alone, as if Redis had said yes at this moment.  What memory answers. */
+static int change_memory(struct tier *tier, const struct change *c,
+                         const struct freshness_rules *rules, int64_t lock_us)
+{
+    if (!c->value)
+        return memory_delete(tier->memory, c->key, c->key_length, clock_coarse_ms(), lock_us);
+    return put_in_memory(tier, c, rules, lock_us);
 }
 
 static int change_memory_only(tandem_cache *cache, const struct change *c, tandem_result *result)

@@ -161,7 +161,7 @@ local function heads(near)
 end
 
 -- Was the same version of the same entry hit before?  If not, it has been now.  Of two entries that
--- share a place the newcomer takes it every other time: taking it always, neither would ever be seen
+-- share a place the newcomer takes it every other time: taking it always, neither would be seen
 -- twice by a loop over both.  One in 2^32 looks like another, which is harmless.
 local function seen_before(near, slot, version)
     if not near.seen then
