@@ -20,7 +20,7 @@ function _M.check()
     local client = ngx.var.binary_remote_addr
     local count, err = counters:incr(client, 1, 0, WINDOW)
     if not count then
-        ngx.log(ngx.WARN, "not limited: ", err) -- no reason to turn everybody away
+        ngx.log(ngx.ERR, "not limited: ", err) -- no reason to turn everybody away
         return
     end
     ngx.header["X-RateLimit-Remaining"] = math.max(0, LIMIT - count)

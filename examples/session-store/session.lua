@@ -39,7 +39,7 @@ local function renew(key)
     if left and left < IDLE - RENEW then
         local _, err = sessions:touch(key)
         if err then
-            ngx.log(ngx.WARN, "session not renewed: ", err)
+            ngx.log(ngx.ERR, "session not renewed: ", err)
         end
     end
 end

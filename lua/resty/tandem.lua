@@ -30,6 +30,9 @@ local _M = { _VERSION = ffi.string(lib.C.tandem_version()) }
 ---@return tandem.cache? cache nil when the segment cannot be made or attached
 ---@return string? err
 function _M.new(name, opts)
+    if name == _M then
+        error("tandem.new must be called with a dot, as in tandem.new(name)", 2)
+    end
     local checked, problem = options.check(name, opts)
     if not checked then
         error(problem, 2)

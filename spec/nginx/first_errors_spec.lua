@@ -70,6 +70,8 @@ describe("the first errors of the README", function()
         expect(said_by_method("cache:get('key')", 'memroy = "8m"'))
         expect(said_by_method("cache:get('key')", 'timeout = 250'))
         expect(said_by_method("cache:get('key')", 'redis = "localhost:6379"'))
+        expect(said_by_method("cache:get('key')", 'redis = { host = "localhost" }'))
+        expect(said_by_method("tandem:new('first')"))
         expect(said_by_method("tandem.new('first', { memory = '2m' })"))
         expect(said_by_method("tandem.new('other', { memory = '2m', path = '" .. folder
                               .. "/segment' })", 'path = "' .. folder .. '/segment"'))

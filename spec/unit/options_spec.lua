@@ -226,6 +226,13 @@ describe("the table of redis", function()
         assert.are.equal("opts.redis.url must not be empty, got string", problem({ redis = "" }))
     end)
 
+    it("has in its url what others have fields for", function()
+        for _, name in ipairs({ "host", "port", "db", "database", "socket" }) do
+            assert.are.equal("opts.redis." .. name .. ': it is in the URL, as in url = '
+                             .. '"redis://127.0.0.1:6379/0"', problem({ redis = { [name] = 1 } }))
+        end
+    end)
+
     it("has no other fields", function()
         assert.are.equal('unknown option opts.redis.pasword: did you mean "password"?',
                          problem({ redis = { url = "redis://h", pasword = "s3cret" } }))

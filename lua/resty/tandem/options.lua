@@ -192,6 +192,9 @@ local REDIS = {
     { name = "tls", check = tls },
 }
 
+-- What has an option of its own elsewhere.
+local IN_URL = { "host", "port", "db", "database", "socket" }
+
 local NEAR = {
     { name = "entries", check = number { least = 1, whole = true, most = 1e9 }, default = 10000 },
     { name = "bytes", check = size(1024, "1k"), default = "16m" },
@@ -202,6 +205,12 @@ local function redis(value)
         value = { url = value }
     elseif type(value) ~= "table" then
         return nil, 'must be a URL such as "redis://127.0.0.1:6379/0", or a table'
+    end
+    for _, name in ipairs(IN_URL) do
+        if value[name] ~= nil then
+            return nil, nil, format('opts.redis.%s: it is in the URL, as in url = '
+                                    .. '"redis://127.0.0.1:6379/0"', name)
+        end
     end
     local checked, sentence = check_rows(REDIS, value, "opts.redis.")
     if checked and checked.tls and sub(lower(checked.url), 1, 9) ~= "rediss://" then
