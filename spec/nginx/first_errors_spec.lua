@@ -72,6 +72,8 @@ describe("the first errors of the README", function()
         expect(said_by_method("cache:get('key')", 'redis = "localhost:6379"'))
         expect(said_by_method("cache:get('key')", 'redis = { host = "localhost" }'))
         expect(said_by_method("tandem:new('first')"))
+        expect(said_by('package.preload["cjson.safe"] = error\n'
+                       .. 'print(pcall(require("resty.tandem").new, "first", { codec = "json" }))'))
         expect(said_by_method("tandem.new('first', { memory = '2m' })"))
         expect(said_by_method("tandem.new('other', { memory = '2m', path = '" .. folder
                               .. "/segment' })", 'path = "' .. folder .. '/segment"'))
