@@ -225,6 +225,10 @@ soak: ## nginxes, a Redis, and all that can happen to them (SOAK_SECONDS=300, SO
 	$(again) all
 	tools/soak $${SOAK_SECONDS:-300} $${SOAK_SEED:-}
 
+.PHONY: matrix
+matrix: ## build and test on Debian 12 and 13, with Valkey, musl and for arm64 (root; an hour)
+	tools/matrix
+
 # -- Measuring ---------------------------------------------------------------------------------------
 
 $(BUILD)/bench/operations: bench/guard/operations.c $(archive)

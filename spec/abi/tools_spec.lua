@@ -179,3 +179,35 @@ describe("tools/layers", function()
         assert.equal(": tools/layers has no rule for this room\n", (check("other.c", "int x;")))
     end)
 end)
+
+describe("tools/matrix", function()
+    it("says what it lacks, and which rows there are not", function()
+        local folder = shell.make_folder()
+        finally(function() shell.remove_folder(folder) end)
+        local function says(sentence, wanted_status, settings, row)
+            local output, status = shell.run("MATRIX_FOLDER=%s/trees %s tools/matrix %s", folder,
+                settings, row)
+            assert.equal("tools/matrix: " .. sentence .. "\n", output)
+            assert.equal(wanted_status, status)
+            assert.equal(0, select(2, shell.run("! test -e %s/trees", folder)))
+        end
+        local function answer(program, line)
+            shell.write_file(folder .. "/" .. program, "#!/bin/sh\n" .. line .. "\n")
+            shell.must("chmod 755 %s/%s", folder, program)
+        end
+        local path = "PATH=" .. folder .. ":$PATH"
+        says("there is no row debian-3", 2, "", "debian-12 debian-3")
+        answer("id", "echo 1000")
+        says("this needs root, to make trees of other systems", 1, path, "")
+        answer("id", "echo 0")
+        for _, program in ipairs({ "dirname", "sh" }) do
+            shell.must("ln -s $(command -v %s) %s/%s", program, folder, program)
+        end
+        says("debootstrap is not installed (make deps-dev)", 1, "PATH=" .. folder, "")
+        for _, program in ipairs({ "debootstrap", "unshare", "chroot", "apt-get" }) do
+            answer(program, "exit 0")
+        end
+        says("apt-get has no mirror of Debian here: say which with DEBIAN_MIRROR=http://...", 1,
+             path, "")
+    end)
+end)
