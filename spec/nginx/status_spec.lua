@@ -119,6 +119,75 @@ describe("the status page", function()
         assert.equal(1, browser:run("return document.querySelectorAll('main').length"))
     end)
 
+    -- The number of loads in the first row of the table of loaders, and whose they are.
+    local function loads()
+        local said = browser:run([[
+            const table = [...document.querySelectorAll("section:first-of-type table")].find(
+                (e) => e.caption.textContent.startsWith("Slowest loaders"));
+            return table.caption.textContent + " " + (table.rows[1].cells[1] || { textContent: 0 })
+                .textContent]])
+        return tonumber((said:match("(%S+)$"):gsub(",", ""))), said
+    end
+
+    it("adds up what several workers say of their loaders", function()
+        local before = loads()
+        assert.is_true(before > 0)
+        shop.nginx:reload()
+        run.wait_until("the new worker has been heard, too", function()
+            shop:work(5)
+            local sum, said = loads()
+            return said:find("2 workers that have answered", 1, true) and sum > before
+        end, 40)
+    end)
+
+    it("asks for nothing while its tab is hidden", function()
+        browser:run([[window.seen = []; window.real = window.fetch;
+            document.addEventListener("visibilitychange",
+                () => seen.push(document.visibilityState));
+            window.fetch = (...all) => { seen.push("asks"); return real(...all); };]])
+        local close = browser:open_tab()
+        run.nap(4500) -- that is what is tested: in this time it would have asked twice
+        close()
+        browser:wait_until("it asks again", "return seen.includes('visible', 1)"
+            .. " && seen.lastIndexOf('asks') > seen.indexOf('visible')")
+        local seen = browser:run("window.fetch = window.real; return seen")
+        while seen[1] == "asks" do
+            table.remove(seen, 1) -- before it was hidden
+        end
+        assert.same({ "hidden", "visible", "asks" }, { seen[1], seen[2], seen[3] })
+    end)
+
+    it("begins anew with an nginx that does", function()
+        browser:run("document.querySelectorAll('details').forEach((e) => { e.open = true; })")
+        local function sets()
+            return browser:wait_until("there are counters", [[
+                const row = [...document.querySelectorAll("details tr")].find(
+                    (e) => e.textContent.startsWith("memory.sets"));
+                return row && Number(row.cells[1].textContent.replace(/,/g, "")) + 1]])
+        end
+        local before = sets()
+        -- What only grows must not be shown to have gone back.
+        browser:run([[window.wrong = []; window.watch = setInterval(() => {
+            for (const row of document.querySelectorAll("details tr")) {
+                const text = row.textContent;
+                if (/NaN|Infinity|undefined/.test(text)
+                    || /^(memory.sets|redis.commands|fetch.loads)[0-9,]+−/.test(text)) {
+                    wrong.push(text);
+                }
+            }
+        }, 50);]])
+        shop:restart()
+        run.wait_until("the page is of the new one", function()
+            return sets() < before
+        end, 40)
+        assert.is_truthy(select(2, loads()):find("of the worker that answers", 1, true))
+        shop:work(3)
+        browser:wait_until("there are steps of it", [[
+            return document.querySelector("section:first-of-type dd").textContent.includes("%")]])
+        assert.same({}, browser:run("clearInterval(watch); return wrong"))
+        browser:console() -- takes that it could not be reached meanwhile
+    end)
+
     it("says that Redis is down, that nobody answers, and recovers", function()
         assert.same({}, browser:console())
         shop.redis:kill()

@@ -111,6 +111,17 @@ function Browser:console()
     return command(self, "POST", "/se/log", { type = "browser" })
 end
 
+--- Opens a tab, which hides the one that there was.  Returns a function that closes it again.
+function Browser:open_tab()
+    local first = command(self, "GET", "/window")
+    local tab = command(self, "POST", "/window/new", { type = "tab" }).handle
+    return function()
+        command(self, "POST", "/window", { handle = tab })
+        command(self, "DELETE", "/window")
+        command(self, "POST", "/window", { handle = first })
+    end
+end
+
 --- A picture of the page as it is seen, PNG in base64.
 function Browser:picture()
     return command(self, "GET", "/screenshot")

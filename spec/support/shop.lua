@@ -58,13 +58,20 @@ local SERVER = [[
 --- Starts both.  memory: how much the shop has.
 function _M.start(memory)
     local self = setmetatable({ redis = redis.start(), port = redis.free_port() }, Shop)
-    self.nginx = nginx.start({
+    self.options = {
         workers = 1, -- of several, each knows its own connection
         init = INIT:gsub("%$(%a+)", { memory = memory or "4m", redis = self.redis:url() }),
         locations = { ["/work"] = WORK }, http = (SERVER:gsub("%$port", self.port)),
-    })
+    }
+    self.nginx = nginx.start(self.options)
     self.url = ("http://127.0.0.1:%d/tandem"):format(self.port)
     return self
+end
+
+--- Ends nginx, and with it what it had in memory, and starts another one in its place.
+function Shop:restart()
+    self.nginx:stop()
+    self.nginx = nginx.start(self.options)
 end
 
 --- Visitors, each of whom reads some things.

@@ -268,7 +268,7 @@ function draw_prefixes(cache) {
 // What workers say of their own loaders, together: each page is answered by one of them.
 function draw_loaders(cache) {
   const by = new Map();
-  for (const list of cache.loaders.values()) {
+  for (const { list } of cache.loaders.values()) {
     for (const l of list) {
       const m = by.get(l.prefix) || { prefix: l.prefix, count: 0, seconds: 0, slowest: 0 };
       m.count += l.count; m.seconds += l.seconds;
@@ -378,22 +378,27 @@ function states(cache) {
   return list;
 }
 
+// Adds what has been heard of a cache, at a time, from a worker.
+function add(c, data, t, worker) {
+  const was = c.data ? c.data.stats : null;
+  const s = was && t > c.t ? step(was, data.stats, c.t, t) : null;
+  const is_new = was && !s && t !== c.t; // nginx, or the machine, was started anew
+  if (s) c.steps.push(s);
+  if (t < c.t) c.steps = [];
+  if (is_new) c.loaders.clear();
+  c.was = is_new ? null : was; c.t0 = c.t;
+  c.data = data; c.t = t;
+  c.steps = c.steps.filter((one) => t - one.t1 < WINDOW);
+  c.loaders.set(worker, { list: data.loaders, t });
+  for (const [pid, said] of c.loaders) if (t - said.t > WINDOW) c.loaders.delete(pid);
+}
+
 function take(data) {
   const seen = new Set();
   for (const d of data.caches) {
     seen.add(d.name);
     if (!caches.has(d.name)) caches.set(d.name, make(d.name));
-    const c = caches.get(d.name), t = data.seconds;
-    if (c.data && t > c.t) {
-      const s = step(c.data.stats, d.stats, c.t, t);
-      if (s) c.steps.push(s);
-    } else if (c.data && t < c.t) {
-      c.steps = [];
-    }
-    c.was = c.data && c.data.stats; c.t0 = c.t;
-    c.steps = c.steps.filter((s) => t - s.t1 < WINDOW);
-    c.data = d; c.t = t;
-    c.loaders.set(data.worker, d.loaders);
+    add(caches.get(d.name), d, data.seconds, data.worker);
   }
   for (const [name, c] of caches) {
     if (!seen.has(name)) { c.e.remove(); caches.delete(name); }
