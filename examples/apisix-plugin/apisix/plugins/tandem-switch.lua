@@ -28,7 +28,7 @@ local schema = {
     properties = { status = { type = "integer", minimum = 400, maximum = 599, default = 503 } },
 }
 
-local _M = { version = 0.1, priority = 3000, name = "tandem-switch", schema = schema }
+local _M = { version = 0.1, priority = 3050, name = "tandem-switch", schema = schema }
 
 local switches
 
