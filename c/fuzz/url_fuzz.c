@@ -7,12 +7,18 @@
 
 static void check_good(const struct url *url)
 {
-    char server[400];
+    char server[800];
+    const char *scheme = url->seeds ? "redis+sentinel " : url->is_secure ? "rediss " : "redis ";
 
     HOLDS(url->db >= 0);
     HOLDS(strnlen(url->username, sizeof(url->username)) < sizeof(url->username));
     HOLDS(strnlen(url->password, sizeof(url->password)) < sizeof(url->password));
-    if (url->is_unix) {
+    HOLDS(url->seeds >= 0 && url->seeds <= URL_SEEDS_MOST);
+    if (url->seeds) {
+        HOLDS(url->master[0] && strnlen(url->master, sizeof(url->master)) < sizeof(url->master));
+        for (int i = 0; i < url->seeds; i++)
+            HOLDS(url->seed[i].host[0] && url->seed[i].port >= 1 && url->seed[i].port <= 65535);
+    } else if (url->is_unix) {
         HOLDS(url->path[0] == '/');
         HOLDS(strnlen(url->path, sizeof(url->path)) < sizeof(url->path));
     } else {
@@ -20,7 +26,8 @@ static void check_good(const struct url *url)
         HOLDS(url->port >= 1 && url->port <= 65535);
     }
     url_server(url, server, sizeof(server));
-    HOLDS(strncmp(server, url->is_secure ? "rediss " : "redis ", url->is_secure ? 7 : 6) == 0);
+    HOLDS(strncmp(server, scheme, strlen(scheme)) == 0);
+    HOLDS(strlen(server) < 704); /* the room that a client has for it */
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -10,6 +10,9 @@ local Server, Monitor = {}, {}
 Server.__index = Server
 Monitor.__index = Monitor
 
+--- What can be done to a server, for those that are started elsewhere.
+_M.Server = Server
+
 local function free_port()
     local fd = assert(socket.socket(socket.AF_INET, socket.SOCK_STREAM, 0))
     assert(socket.bind(fd, { family = socket.AF_INET, addr = "127.0.0.1", port = 0 }))

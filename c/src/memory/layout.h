@@ -235,6 +235,7 @@ struct layout_header {
         covered_ms;           /* up to then a link has reported, and its report has been applied */
     _Atomic int64_t since_ms; /* from when on, without a gap */
     _Atomic uint64_t server;  /* which server's link that was; 0: it cannot be told */
+    _Atomic uint64_t server_epoch; /* of the servers' configuration, as that link knew it */
     _Atomic int64_t
         wanted_ms; /* a link that reports from then on waits for another to report so far */
     _Atomic int64_t born_ms; /* when a process last inherited the segment */

@@ -222,6 +222,10 @@ int memory_invalidate(struct memory *memory, const void *key, size_t key_length,
  * another server, and everything has stopped being fresh. */
 bool memory_link_begin(struct memory *memory, int64_t since_ms, uint64_t server);
 
+/* Of which configuration of the servers is the link that has begun: a later one's need not wait for it. */
+uint64_t memory_server_epoch(const struct memory *memory);
+void memory_server_epoch_set(struct memory *memory, uint64_t epoch);
+
 /* Would memory_link_begin say true, and not because it is the first? */
 bool memory_link_reaches(const struct memory *memory, int64_t since_ms, uint64_t server);
 

@@ -50,6 +50,16 @@ bool memory_link_reaches(const struct memory *m, int64_t since_ms, uint64_t serv
     return covered && since_ms <= covered && memory_server_fits(m, server);
 }
 
+uint64_t memory_server_epoch(const struct memory *m)
+{
+    return atomic_load_explicit(&m->header->server_epoch, memory_order_acquire);
+}
+
+void memory_server_epoch_set(struct memory *m, uint64_t epoch)
+{
+    atomic_store_explicit(&m->header->server_epoch, epoch, memory_order_release);
+}
+
 bool memory_link_begin(struct memory *m, int64_t since_ms, uint64_t server)
 {
     bool first = atomic_load_explicit(&m->header->covered_ms, memory_order_acquire) == 0;

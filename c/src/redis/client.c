@@ -45,12 +45,17 @@ static void drop_connection(struct redis_client *c)
 /* The connection, or the attempt at one, has failed. */
 static void fail(struct redis_client *c, bool garbage, const char *reason, int64_t now_ms)
 {
+    char named[2 * CONN_ERROR_BYTES];
     bool was_up = c->phase == CLIENT_UP;
     bool idle =
         was_up && !garbage && conn_due_count(&c->conn) == 0 && now_ms - c->up_since_ms >= LASTED_MS;
 
     count(c, was_up ? REDIS_COUNT_DISCONNECTS : REDIS_COUNT_FAILURES, 1);
+    if (c->topology)
+        reason = dial_reason(&c->dial, reason, named, sizeof(named));
     drop_connection(c);
+    if (c->topology)
+        topology_doubt(c->topology);
     if (idle) {
         begin(c, now_ms);
         return;
@@ -73,7 +78,10 @@ static void begin(struct redis_client *c, int64_t now_ms)
     c->phase = CLIENT_DIALLING;
     if (!c->breaker.open)
         set_state(c, REDIS_STATE_CONNECTING, NULL);
-    dialled(c, dial_begin(&c->dial, &c->url, c->tls, &c->conn, c->connect_timeout_ms, now_ms),
+    dialled(c,
+            c->topology
+                ? dial_master(&c->dial, c->topology, &c->conn, c->connect_timeout_ms, now_ms)
+                : dial_begin(&c->dial, &c->url, c->tls, &c->conn, c->connect_timeout_ms, now_ms),
             now_ms);
 }
 
@@ -97,6 +105,7 @@ static bool append_greeting(struct redis_client *c)
 {
     const struct url *url = &c->url;
     const char *auth[] = {"AUTH", url->username[0] ? url->username : url->password, url->password};
+    const char *role[] = {"ROLE"};
     const char *name[] = {"CLIENT", "SETNAME", c->name};
     const char *info[] = {"INFO", "server"};
     const char *ping[] = {"PING"};
@@ -107,6 +116,7 @@ static bool append_greeting(struct redis_client *c)
     return ((!url->username[0] && !url->password[0]) ||
             greet(c, GREETING_AUTH, url->username[0] ? 3 : 2, auth)) &&
            (url->db == 0 || greet(c, GREETING_SELECT, 2, select)) &&
+           (!c->topology || greet(c, GREETING_ROLE, 1, role)) &&
            (!c->name || greet(c, GREETING_NAME, 3, name)) &&
            (!atomic_load_explicit(&c->identify, memory_order_relaxed) ||
             greet(c, GREETING_INFO, 2, info)) &&
@@ -136,6 +146,8 @@ static void dialled(struct redis_client *c, enum dial_status status, int64_t now
 
 static void is_up(struct redis_client *c, int64_t now_ms)
 {
+    if (c->topology && !c->server_id && atomic_load_explicit(&c->identify, memory_order_relaxed))
+        c->server_id = topology_server(c->topology);
     c->phase = CLIENT_UP;
     c->up_since_ms = now_ms;
     breaker_try(&c->breaker);
@@ -189,6 +201,8 @@ static bool take_greeting(struct redis_client *c, enum client_greeting greeting,
                                                                      c->url.password, reason, size);
         return false;
     }
+    if (greeting == GREETING_ROLE)
+        return topology_is_master(reply, reason, size);
     if (!error && greeting != GREETING_INFO && reply->type != REDIS_REPLY_STATUS) {
         snprintf(reason, size, "the answer makes no sense");
         return false;
@@ -209,8 +223,15 @@ static enum conn_status take_reply(struct redis_client *c, const redisReply *rep
         return CONN_LOST;
     }
     due = *conn_due_at(&c->conn, c->conn.due_first++);
-    if (!due.handshake)
-        return pipeline_take(c, &due, reply, reason, size);
+    if (!due.handshake) {
+        enum conn_status status = pipeline_take(c, &due, reply, reason, size);
+
+        if (reply->type != REDIS_REPLY_ERROR || status != CONN_OK || !c->topology ||
+            !topology_is_demoted(reply))
+            return status;
+        snprintf(reason, size, "it is a replica now");
+        return CONN_LOST;
+    }
     if (due.handshake == GREETING_SCRIPT)
         take_script(c, reply);
     if (due.handshake == GREETING_PROBE || due.handshake == GREETING_SCRIPT)
@@ -361,7 +382,7 @@ static struct client_watch watch_of(const struct conn *conn, uint32_t events)
 
 static struct client_wish wish_of(const struct redis_client *c, const struct link_wish *link)
 {
-    struct client_wish wish = {link->at_ms, {{-1, 0, 0}, {-1, 0, 0}}};
+    struct client_wish wish = {link->at_ms, {{-1, 0, 0}, {-1, 0, 0}, {-1, 0, 0}}};
     bool has_output =
         (c->phase == CLIENT_DIALLING && dial_has_output(&c->dial)) || pipeline_has_more(c);
 
@@ -376,6 +397,12 @@ static struct client_wish wish_of(const struct redis_client *c, const struct lin
     sooner(&wish.at_ms, stalled_at(c));
     wish.watch[CLIENT_DATA] = watch_of(&c->conn, conn_watch(&c->conn, has_output));
     wish.watch[CLIENT_LINK] = watch_of(&c->link.conn, link->events);
+    if (c->topology) {
+        const struct sentinel *sentinel = &c->topology->sentinel;
+
+        sooner(&wish.at_ms, topology_next(c->topology));
+        wish.watch[CLIENT_TOPOLOGY] = watch_of(&sentinel->conn, sentinel_events(sentinel));
+    }
     return wish;
 }
 
@@ -420,11 +447,30 @@ static void serve_data(struct redis_client *c, uint32_t events, int64_t now_ms)
     keep_time(c, now_ms);
 }
 
+/* The master is another: all that is the old one's ends.  What waits goes to the new one, and no breaker delays
+ * that. */
+static void follow(struct redis_client *c, int64_t now_ms)
+{
+    static const char reason[] = "the sentinels name another master";
+
+    c->hooks.invalidate(c->hooks.context, NULL, 0);
+    link_leave(&c->link, reason, now_ms);
+    if (c->phase == CLIENT_IDLE)
+        return;
+    if (c->phase == CLIENT_UP)
+        count(c, REDIS_COUNT_DISCONNECTS, 1);
+    drop_connection(c);
+    pipeline_lose(c, false, reason, now_ms);
+    begin(c, now_ms);
+}
+
 struct client_wish client_round(struct redis_client *c, const uint32_t events[CLIENT_WATCHES],
                                 int64_t now_ms)
 {
     struct link_wish link;
 
+    if (c->topology && topology_round(c->topology, events[CLIENT_TOPOLOGY], now_ms))
+        follow(c, now_ms);
     /* What is known of changes comes before answers that are older or newer than them: either order is
      * right, since tokens are compared, but this one rejects less. */
     link = link_round(&c->link, c->link_wanted, events[CLIENT_LINK], now_ms);
@@ -464,6 +510,7 @@ void client_free(struct redis_client *c)
     command_free(&c->command);
     url_wipe(&c->url);
     secure_discard(c->tls);
+    topology_free(c->topology);
     alloc_free(c);
 }
 
@@ -476,6 +523,12 @@ void client_destroy(struct redis_client *c)
     pthread_mutex_destroy(&c->lock);
     client_free(c);
     hooks.gone(hooks.context);
+}
+
+void client_watch_nothing(struct redis_client *c)
+{
+    for (int which = 0; which < CLIENT_WATCHES; which++)
+        c->watch[which].fd = -1;
 }
 
 void client_after_fork(struct redis_client *c)
@@ -491,5 +544,7 @@ void client_after_fork(struct redis_client *c)
     c->in_loop = false;
     c->link_wanted = c->probe_wanted = false;
     link_after_fork(&c->link);
-    c->watch[CLIENT_DATA].fd = c->watch[CLIENT_LINK].fd = -1;
+    if (c->topology)
+        topology_after_fork(c->topology);
+    client_watch_nothing(c);
 }

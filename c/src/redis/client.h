@@ -23,6 +23,7 @@
 #include "redis/link.h"
 #include "redis/op_list.h"
 #include "redis/tagged.h"
+#include "redis/topology.h"
 
 enum client_phase { CLIENT_IDLE, CLIENT_DIALLING, CLIENT_GREETING, CLIENT_UP, CLIENT_RESTING };
 
@@ -30,6 +31,7 @@ enum client_greeting {
     GREETING_NONE,
     GREETING_AUTH,
     GREETING_SELECT,
+    GREETING_ROLE, /* with a topology: is it a master? */
     GREETING_NAME,
     GREETING_INFO,   /* which server is it? */
     GREETING_SCRIPT, /* that of tagged.h; also later, when the server has lost it */
@@ -38,7 +40,7 @@ enum client_greeting {
 };
 
 /* What the loop's epoll has of a connection. */
-enum { CLIENT_DATA, CLIENT_LINK, CLIENT_WATCHES };
+enum { CLIENT_DATA, CLIENT_LINK, CLIENT_TOPOLOGY, CLIENT_WATCHES };
 
 struct client_watch {
     int fd; /* -1: nothing */
@@ -53,7 +55,9 @@ struct redis_client {
     char *name;              /* CLIENT SETNAME, or NULL */
     char *prefix, *prefix_glob;
     struct command_prefix command_prefix;
-    char server[320];
+    char server[704];
+    struct topology *topology; /* of the URL's servers; NULL: there is one */
+    int watches;               /* how many of enum CLIENT_DATA, ... there are */
     struct redis_hooks hooks;
     int64_t connect_timeout_ms, timeout_ms;
     size_t max_ops, max_bytes;
@@ -127,6 +131,9 @@ bool client_is_quiet(struct redis_client *client, bool stopping, int64_t now_ms)
 
 /* Released, and quiet: it can go. */
 bool client_is_over(struct redis_client *client, int64_t now_ms);
+
+/* The loop's epoll has none of its connections. */
+void client_watch_nothing(struct redis_client *client);
 
 /* Ends it: closes, calls the gone hook, frees. */
 void client_destroy(struct redis_client *client);

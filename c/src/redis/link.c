@@ -9,10 +9,20 @@
 #include "redis/patience.h"
 #include "redis/quote.h"
 #include "redis/random.h"
+#include "redis/topology.h"
 
 #define INVALIDATE "__redis__:invalidate"
 
-enum step { STEP_NONE, STEP_AUTH, STEP_NAME, STEP_SERVER, STEP_ID, STEP_TRACKING, STEP_INFO };
+enum step {
+    STEP_NONE,
+    STEP_AUTH,
+    STEP_ROLE,
+    STEP_NAME,
+    STEP_SERVER,
+    STEP_ID,
+    STEP_TRACKING,
+    STEP_INFO
+};
 
 static void say(const struct link *l, enum redis_link_event event, int64_t at_ms, const char *why)
 {
@@ -46,10 +56,25 @@ void link_after_fork(struct link *l)
 
 static void fail(struct link *l, enum redis_link_event event, const char *why, int64_t now_ms)
 {
+    char named[2 * CONN_ERROR_BYTES];
+
+    why = dial_reason(&l->dial, why, named, sizeof(named));
+    if (l->config->topology)
+        topology_doubt(l->config->topology);
     link_close(l);
     breaker_failure(&l->breaker, now_ms, random_32());
     l->phase = LINK_RESTING;
     say(l, event, now_ms, why);
+}
+
+void link_leave(struct link *l, const char *why, int64_t now_ms)
+{
+    if (l->phase == LINK_OFF)
+        return;
+    link_close(l);
+    l->phase = LINK_RESTING;
+    l->breaker.retry_at_ms = now_ms;
+    say(l, REDIS_LINK_LOST, now_ms, why);
 }
 
 /* From now on an answer is listened for, or for the next one. */
@@ -73,6 +98,7 @@ static bool greet(struct link *l)
 {
     const struct url *url = l->config->url;
     const char *auth[] = {"AUTH", url->username[0] ? url->username : url->password, url->password};
+    const char *role[] = {"ROLE"};
     const char *name[] = {"CLIENT", "SETNAME", l->config->name};
     const char *info[] = {"INFO", "server"};
     const char *id[] = {"CLIENT", "ID"};
@@ -80,6 +106,7 @@ static bool greet(struct link *l)
     l->server = 0;
     return ((!url->username[0] && !url->password[0]) ||
             ask(l, STEP_AUTH, url->username[0] ? 3 : 2, auth, NULL)) &&
+           (!l->config->topology || ask(l, STEP_ROLE, 1, role, NULL)) &&
            (!l->config->name || ask(l, STEP_NAME, 3, name, NULL)) &&
            ask(l, STEP_SERVER, 2, info, NULL) && ask(l, STEP_ID, 2, id, NULL);
 }
@@ -174,23 +201,37 @@ static bool info_fits(const redisReply *reply)
     return false;
 }
 
+/* Tells the server from others. */
+static void take_server(struct link *l, const redisReply *reply)
+{
+    l->server = reply_server(reply);
+    if (!l->server && l->config->topology)
+        l->server = topology_server(l->config->topology);
+}
+
 /* False: the link has failed, and it has been said. */
 static bool take_step(struct link *l, enum step step, const redisReply *reply, int64_t now_ms)
 {
     bool error = reply->type == REDIS_REPLY_ERROR;
+    char why[160];
 
     if (step == STEP_SERVER)
-        l->server = reply_server(reply);
+        take_server(l, reply);
     if (step == STEP_NAME || (step == STEP_SERVER && !(error && will_pass(reply))) ||
         (step == STEP_INFO && info_fits(reply)))
         return true;
     if (error) {
-        char why[160];
-
         (step == STEP_AUTH ? quote_auth_error : quote_error)(
             reply->str, (size_t)reply->len, l->config->url->password, why, sizeof(why));
         fail(l, step == STEP_AUTH ? REDIS_LINK_LOST : event_of(reply), why, now_ms);
         return false;
+    }
+    if (step == STEP_ROLE) {
+        bool is_master = topology_is_master(reply, why, sizeof(why));
+
+        if (!is_master)
+            fail(l, REDIS_LINK_LOST, why, now_ms);
+        return is_master;
     }
     if (step == STEP_ID && reply->type == REDIS_REPLY_INTEGER) {
         if (track(l, reply->integer)) {
@@ -352,6 +393,18 @@ static void dialled(struct link *l, enum dial_status status, int64_t now_ms)
     }
 }
 
+static void dial(struct link *l, int64_t now_ms)
+{
+    const struct link_config *config = l->config;
+
+    dialled(l,
+            config->topology ? dial_master(&l->dial, config->topology, &l->conn,
+                                           config->connect_timeout_ms, now_ms)
+                             : dial_begin(&l->dial, config->url, config->tls, &l->conn,
+                                          config->connect_timeout_ms, now_ms),
+            now_ms);
+}
+
 static bool answer_is_due(const struct link *l)
 {
     return l->phase == LINK_GREETING || l->phase == LINK_SUBSCRIBING || l->beat_sent_ms;
@@ -417,10 +470,7 @@ struct link_wish link_round(struct link *l, bool wanted, uint32_t events, int64_
     } else if (wanted && (l->phase == LINK_OFF ||
                           (l->phase == LINK_RESTING && now_ms >= l->breaker.retry_at_ms))) {
         l->phase = LINK_DIALLING;
-        dialled(l,
-                dial_begin(&l->dial, l->config->url, l->config->tls, &l->conn,
-                           l->config->connect_timeout_ms, now_ms),
-                now_ms);
+        dial(l, now_ms);
     } else if (l->phase == LINK_DIALLING) {
         dialled(l, dial_continue(&l->dial, events, now_ms), now_ms);
     } else if (l->conn.context) {

@@ -28,6 +28,7 @@ enum link_phase {
 struct link_config {
     const struct url *url;
     const struct tls_context *tls; /* of a rediss:// */
+    struct topology *topology;     /* or NULL */
     const char *name;              /* or NULL */
     const struct command_prefix *prefix;
     const char *server;
@@ -59,6 +60,9 @@ struct link_wish {
 
 /* One round: wanted says whether there shall be a link. */
 struct link_wish link_round(struct link *link, bool wanted, uint32_t events, int64_t now_ms);
+
+/* The server is not the one to be on any more: ends, says why, and is made anew in the next round. */
+void link_leave(struct link *link, const char *why, int64_t now_ms);
 
 /* Closes without a word. */
 void link_close(struct link *link);

@@ -87,11 +87,11 @@ static struct client_wish serve_client(struct redis_client *client,
     struct client_wish wish;
 
     for (int i = 0; i < count; i++)
-        for (int which = 0; which < CLIENT_WATCHES; which++)
+        for (int which = 0; which < client->watches; which++)
             if (events[i].data.ptr == client->watch + which)
                 happened[which] |= events[i].events;
     wish = client_round(client, happened, now_ms);
-    for (int which = 0; which < CLIENT_WATCHES; which++)
+    for (int which = 0; which < client->watches; which++)
         watch(client->watch + which, wish.watch + which);
     return wish;
 }

@@ -163,6 +163,14 @@ static bool fill_prefix(struct redis_client *c, const struct redis_config *confi
     return true;
 }
 
+static bool fill_topology(struct redis_client *c, const struct redis_config *config)
+{
+    if (c->url.seeds == 0)
+        return true;
+    c->topology = topology_create(&c->url, c->name, config->connect_timeout_ms, config->timeout_ms);
+    return c->topology != NULL;
+}
+
 static void fill_rest(struct redis_client *c, const struct redis_config *config,
                       const struct redis_hooks *hooks)
 {
@@ -171,17 +179,12 @@ static void fill_rest(struct redis_client *c, const struct redis_config *config,
     c->timeout_ms = config->timeout_ms;
     c->max_ops = config->max_ops ? config->max_ops : DEFAULT_MAX_OPS;
     c->max_bytes = config->max_bytes ? config->max_bytes : DEFAULT_MAX_BYTES;
-    c->watch[CLIENT_DATA].fd = c->watch[CLIENT_LINK].fd = -1;
+    c->watches = c->topology ? CLIENT_WATCHES : CLIENT_TOPOLOGY;
+    client_watch_nothing(c);
     c->next_tick_ms = INT64_MAX;
-    c->link_config = (struct link_config){&c->url,
-                                          c->tls,
-                                          c->name,
-                                          &c->command_prefix,
-                                          c->server,
-                                          &c->hooks,
-                                          c->connect_timeout_ms,
-                                          c->timeout_ms,
-                                          1000};
+    c->link_config = (struct link_config){
+        &c->url,   c->tls,    c->topology,           c->name,       &c->command_prefix,
+        c->server, &c->hooks, c->connect_timeout_ms, c->timeout_ms, 1000};
     c->link.config = &c->link_config;
     op_list_init(&c->queued);
     pipeline_init(c);
@@ -200,7 +203,8 @@ struct redis_client *redis_client_create(const struct redis_config *config,
     pthread_once(&once, watch_forks);
     if (!c || watching != 0 || !fill_url(&c->url, config, error, error_size) ||
         !fill_tls(c, config, error, error_size) ||
-        !fill_name(c, config->client_name, error, error_size) || !fill_prefix(c, config)) {
+        !fill_name(c, config->client_name, error, error_size) || !fill_prefix(c, config) ||
+        !fill_topology(c, config)) {
         if (c)
             client_free(c);
         return NULL;
@@ -275,6 +279,11 @@ void redis_client_identify(struct redis_client *client)
 uint64_t redis_link_server(const struct redis_client *client)
 {
     return client->link.server;
+}
+
+uint64_t redis_link_epoch(const struct redis_client *client)
+{
+    return client->topology ? client->topology->epoch + 1 : 0;
 }
 
 void redis_want_link(struct redis_client *client, bool wanted, int64_t beat_ms)

@@ -156,7 +156,7 @@ struct redis_hooks {
      * REDIS_SCAN_UNLINK that has two).  NULL: not at all. */
     void (*took)(void *context, int64_t ns);
     /* Another client, or this one, has changed a key in Redis (NULL: any of them may have changed).  Only
-     * while there is a link. */
+     * while there is a link; but NULL also when another server has taken the place of the one before. */
     void (*invalidate)(void *context, const char *key, size_t key_length);
     void (*link)(void *context, enum redis_link_event event, int64_t at_ms, const char *why);
     /* Called now and then, in any case not long after the time it answered last time (INT64_MAX: never).
@@ -173,7 +173,7 @@ struct redis_hooks {
 };
 
 struct redis_config {
-    const char *url;                               /* redis://, rediss://, unix:// */
+    const char *url;                               /* url.h says which */
     const char *username, *password, *client_name; /* NULL, or instead of the URL's */
     struct tls_options tls; /* for rediss://; server_name NULL: the URL's host */
     const char *prefix;
@@ -221,6 +221,10 @@ void redis_client_identify(struct redis_client *client);
 
 /* The server that the tracking link has reached, as redis_op.server.  For the hooks. */
 uint64_t redis_link_server(const struct redis_client *client);
+
+/* Of which configuration of the sentinels that server is: greater, where it has replaced another one.  0: there are no
+ * sentinels.  For the hooks. */
+uint64_t redis_link_epoch(const struct redis_client *client);
 
 /* Whether there shall be a tracking link, from the next round on, with a heartbeat every beat_ms.  For the
  * tick hook. */

@@ -8,6 +8,7 @@
 
 enum {
     DEFAULT_PORT = 6379,
+    SENTINEL_PORT = 26379,
     MOST_DB = 2147483647,
     ZONE_BYTES = 15 /* of an interface's name */
 };
@@ -171,11 +172,11 @@ static int parse_bracketed(struct parser *p, struct part in)
     return parse_port(p, (struct part){close + 2, in.end});
 }
 
-static int parse_host(struct parser *p, struct part in)
+static int parse_host(struct parser *p, struct part in, int default_port)
 {
     const char *colon = find(in, ':');
 
-    p->url->port = DEFAULT_PORT;
+    p->url->port = default_port;
     if (in.begin < in.end && *in.begin == '[')
         return parse_bracketed(p, in);
     if (in.begin == colon)
@@ -234,7 +235,67 @@ static int parse_tcp(struct parser *p, struct part in)
 
     if (find(in, '?') < in.end)
         return fail(p, "nothing may follow a ? after redis:// or rediss://");
-    if (take_user(p, &authority) != 0 || parse_host(p, authority) != 0)
+    if (take_user(p, &authority) != 0 || parse_host(p, authority, DEFAULT_PORT) != 0)
+        return -1;
+    return db.begin < db.end ? parse_db(p, db) : 0;
+}
+
+/* The sentinels, with commas in between. */
+static int parse_seeds(struct parser *p, struct part in)
+{
+    struct url *url = p->url;
+    size_t bytes = 0;
+
+    while (in.begin <= in.end) {
+        struct part one = {in.begin, find(in, ',')};
+        struct url_seed *seed = url->seed + url->seeds;
+        char text[sizeof(seed->host) + 10];
+
+        if (url->seeds == URL_SEEDS_MOST)
+            return fail(p, "there are more than 16 sentinels");
+        if (parse_host(p, one, SENTINEL_PORT) != 0)
+            return -1;
+        memcpy(seed->host, url->host, sizeof(seed->host));
+        seed->port = url->port;
+        url_node(seed->host, seed->port, text, sizeof(text));
+        bytes += strlen(text) + 1;
+        url->seeds++;
+        in.begin = one.end + 1;
+    }
+    if (bytes > URL_SEEDS_BYTES)
+        return fail(p, "the sentinels are longer than 511 bytes together");
+    url->host[0] = '\0';
+    url->port = 0;
+    return 0;
+}
+
+static int parse_master(struct parser *p, struct part in)
+{
+    if (decode(p, in, p->url->master, sizeof(p->url->master), "the master's name") != 0)
+        return -1;
+    for (const char *at = p->url->master; *at; at++) {
+        if ((unsigned char)*at <= ' ' || (unsigned char)*at >= 0x7f)
+            return fail(p, "the master's name holds a space or a special character");
+    }
+    return 0;
+}
+
+static int parse_sentinel(struct parser *p, struct part in)
+{
+    struct part authority = {in.begin, find(in, '/')}, name, db;
+
+    if (find(in, '?') < in.end)
+        return fail(p, "nothing may follow a ? after redis+sentinel://");
+    name.begin = authority.end < in.end ? authority.end + 1 : in.end;
+    name.end = find((struct part){name.begin, in.end}, '/');
+    db.begin = name.end < in.end ? name.end + 1 : in.end;
+    db.end = in.end;
+    if (take_user(p, &authority) != 0 || parse_seeds(p, authority) != 0)
+        return -1;
+    if (name.begin == name.end)
+        return fail(p, "the sentinels are followed by the name of the master, as in "
+                       "redis+sentinel://host1,host2/mymaster");
+    if (parse_master(p, name) != 0)
         return -1;
     return db.begin < db.end ? parse_db(p, db) : 0;
 }
@@ -283,10 +344,15 @@ static int parse(struct parser *p, struct part in)
         return parse_tcp(p, in);
     if (begins_with(&in, "unix://"))
         return parse_unix(p, in);
+    if (begins_with(&in, "redis+sentinel://"))
+        return parse_sentinel(p, in);
     p->url->is_secure = begins_with(&in, "rediss://");
     if (p->url->is_secure)
         return parse_tcp(p, in);
-    return fail(p, "it must begin with redis://, rediss:// or unix://");
+    if (begins_with(&in, "rediss+sentinel://") || begins_with(&in, "redis+cluster://") ||
+        begins_with(&in, "rediss+cluster://"))
+        return fail(p, "neither a cluster nor sentinels over TLS are available in this version");
+    return fail(p, "it must begin with redis://, rediss://, redis+sentinel:// or unix://");
 }
 
 int url_parse(const char *text, struct url *url, char *error, size_t error_size)
@@ -307,14 +373,46 @@ void url_wipe(struct url *url)
     explicit_bzero(url->password, sizeof(url->password));
 }
 
+void url_node(const char *host, int port, char *text, size_t size)
+{
+    snprintf(text, size, strchr(host, ':') ? "[%s]:%d" : "%s:%d", host, port);
+}
+
+static void sentinels(const struct url *url, char *text, size_t size)
+{
+    size_t n = (size_t)snprintf(text, size, "redis+sentinel ");
+    char seed[sizeof(url->seed->host) + 10];
+
+    for (int i = 0; i < url->seeds && n < size; i++) {
+        url_node(url->seed[i].host, url->seed[i].port, seed, sizeof(seed));
+        n += (size_t)snprintf(text + n, size - n, "%s%s", i ? "," : "", seed);
+    }
+    if (n < size)
+        snprintf(text + n, size - n, "/%s/%d", url->master, url->db);
+}
+
 void url_server(const struct url *url, char *text, size_t size)
 {
-    const char *scheme = url->is_secure ? "rediss" : "redis";
+    char node[sizeof(url->host) + 10];
 
-    if (url->is_unix)
+    url_node(url->host, url->port, node, sizeof(node));
+    if (url->seeds)
+        sentinels(url, text, size);
+    else if (url->is_unix)
         snprintf(text, size, "redis unix:%s/%d", url->path, url->db);
-    else if (strchr(url->host, ':'))
-        snprintf(text, size, "%s [%s]:%d/%d", scheme, url->host, url->port, url->db);
     else
-        snprintf(text, size, "%s %s:%d/%d", scheme, url->host, url->port, url->db);
+        snprintf(text, size, "%s %s/%d", url->is_secure ? "rediss" : "redis", node, url->db);
+}
+
+bool url_set_node(struct url *url, const char *host, size_t host_length, const char *port,
+                  size_t port_length)
+{
+    int64_t n = number((struct part){port, port + port_length}, 1, 65535);
+
+    if (n < 0 || host_length >= sizeof(url->host) || memchr(host, '\0', host_length))
+        return false;
+    memcpy(url->host, host, host_length);
+    url->host[host_length] = '\0';
+    url->port = (int)n;
+    return is_name(url->host, sizeof(url->host) - 1) || is_v6(url->host);
 }

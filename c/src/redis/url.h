@@ -4,6 +4,7 @@
  *   redis://[user][:password@]host[:port][/db]      port 6379, db 0 unless said
  *   rediss://...                                    the same, over TLS
  *   unix:///path.sock[?db=n]                        also unix://user:password@/path.sock
+ *   redis+sentinel://[user][:password@]host[:port][,host[:port]...]/master[/db]     port 26379
  *
  * %-escapes are decoded; an IPv6 address stands in brackets.
  */
@@ -13,12 +14,23 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+enum { URL_SEEDS_MOST = 16, URL_SEEDS_BYTES = 512 /* of all, as url_server writes them */ };
+
+/* A server that knows where others are. */
+struct url_seed {
+    char host[254]; /* name or address, no brackets */
+    int port;
+};
+
 struct url {
     bool is_unix;
     bool is_secure;
-    char host[254]; /* name or address, no brackets; empty for unix */
+    char host[254]; /* name or address, no brackets; empty for unix, and where there are seeds */
     int port;
-    char path[108]; /* of the socket, as long as the system allows */
+    struct url_seed seed[URL_SEEDS_MOST]; /* sentinels */
+    int seeds;                            /* 0: there is one server, which is host and port */
+    char master[128];                     /* what sentinels call it */
+    char path[108];                       /* of the socket, as long as the system allows */
     int db;
     char username[257];  /* empty: none */
     char password[4097]; /* empty: none; tokens of cloud services are long */
@@ -31,7 +43,15 @@ int url_parse(const char *text, struct url *url, char *error, size_t error_size)
 /* Wipes the secrets. */
 void url_wipe(struct url *url);
 
-/* "redis host:port/db" ("rediss ..." over TLS), "redis [v6]:port/db" or "redis unix:path/db". */
+/* "redis host:port/db" ("rediss ..." over TLS), "redis [v6]:port/db", "redis unix:path/db" or
+ * "redis+sentinel host:port,host:port/master/db". */
 void url_server(const struct url *url, char *text, size_t size);
+
+/* "host:port" or "[v6]:port". */
+void url_node(const char *host, int port, char *text, size_t size);
+
+/* Sets host and port to what a server has said.  False: that is no host's name or address, or no port. */
+bool url_set_node(struct url *url, const char *host, size_t host_length, const char *port,
+                  size_t port_length);
 
 #endif

@@ -168,6 +168,7 @@ void tracking_link(void *context, enum redis_link_event event, int64_t at_ms, co
         tracking_link_is_gone(tier);
         t->since_ms = at_ms;
         t->server = redis_link_server(tier->client);
+        t->server_epoch = redis_link_epoch(tier->client);
         memory_count(tier->memory, COUNT_TRACKING_LINKS, 1);
         send_canary(tier);
         break;
@@ -222,9 +223,19 @@ static void found_dead(struct tier *tier, int64_t now_ms)
     refused(tier, why, now_ms);
 }
 
+/* Is it to a server that has taken the place of the tracked one? */
+static bool replaces(const struct tier *tier)
+{
+    const struct tracking *t = &tier->tracking;
+
+    return t->server_epoch > memory_server_epoch(tier->memory) &&
+           !memory_server_fits(tier->memory, t->server);
+}
+
 /* A link's cover counts from when it overlaps what was covered before.  Another link that has begun will
  * have covered our beginning by its next heartbeat; where none has, there was a gap.  So there was if the
- * other one reports of another server: then it is waited for until it has gone. */
+ * other one reports of another server: then it is waited for until it has gone, unless that server has been
+ * replaced by ours, of which the other process has not heard yet. */
 static void begin_cover(struct tier *tier, int64_t now_ms)
 {
     struct tracking *t = &tier->tracking;
@@ -236,13 +247,14 @@ static void begin_cover(struct tier *tier, int64_t now_ms)
             found_dead(tier, now_ms);
         return;
     }
-    if (!memory_link_reaches(tier->memory, t->since_ms, t->server) &&
+    if (!memory_link_reaches(tier->memory, t->since_ms, t->server) && !replaces(tier) &&
         memory_lease(tier->memory) > now_ms && office_others_cover(tier, now_ms)) {
         memory_cover_want(tier->memory, t->since_ms);
         return;
     }
     if (!memory_link_begin(tier->memory, t->since_ms, t->server))
         memory_count(tier->memory, COUNT_TRACKING_GAPS, 1);
+    memory_server_epoch_set(tier->memory, t->server_epoch);
     set_begun(tier, true);
     atomic_store_explicit(&t->trouble_kind, TANDEM_OK, memory_order_release);
     report(tier);

@@ -32,6 +32,7 @@ struct tracking {
 
     int64_t since_ms, alive_ms; /* what the link covers; since 0: there is no link */
     uint64_t server;            /* which one the link is to; 0: it cannot be told */
+    uint64_t server_epoch;      /* as redis_link_epoch */
     bool proven;                /* a message has come over it */
     int64_t prove_by_ms;        /* 0: the canary has not been answered yet */
     bool begun;                 /* its cover counts */

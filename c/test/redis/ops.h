@@ -19,6 +19,7 @@ struct world {
     unsigned long done;            /* operations that are over */
     struct redis_op *last, *first; /* over and not taken, by next, in order */
     uint64_t counts[REDIS_COUNTERS];
+    unsigned long replaced; /* that another server has taken the place of the one before */
     bool gone;
 };
 
@@ -46,6 +47,16 @@ CHECK_UNUSED void world_count(void *context, enum redis_counter counter, uint64_
     pthread_mutex_unlock(&w->lock);
 }
 
+CHECK_UNUSED void world_invalidate(void *context, const char *key, size_t key_length)
+{
+    struct world *w = context;
+
+    pthread_mutex_lock(&w->lock);
+    CHECK(!key && key_length == 0);
+    w->replaced++;
+    pthread_mutex_unlock(&w->lock);
+}
+
 CHECK_UNUSED void world_gone(void *context)
 {
     struct world *w = context;
@@ -68,8 +79,11 @@ CHECK_UNUSED struct redis_config config_for(const char *url)
 
 CHECK_UNUSED void world_open_with(struct world *w, const struct redis_config *config)
 {
-    struct redis_hooks hooks = {
-        .context = w, .done = world_done, .count = world_count, .gone = world_gone};
+    struct redis_hooks hooks = {.context = w,
+                                .done = world_done,
+                                .count = world_count,
+                                .invalidate = world_invalidate,
+                                .gone = world_gone};
     char error[256] = "";
 
     memset(w, 0, sizeof(*w));

@@ -3,7 +3,7 @@
 #include "check.h"
 
 static struct url url;
-static char error[300], server[400];
+static char error[300], server[800];
 
 /* What a URL stands for, as text; or the error. */
 static const char *parsed(const char *text)
@@ -70,14 +70,74 @@ TEST(unix_sockets)
     CHECK_URL("UNIX:///a", "redis unix:/a/0", "", "");
 }
 
+TEST(sentinels)
+{
+    CHECK_URL("redis+sentinel://h/m", "redis+sentinel h:26379/m/0", "", "");
+    CHECK_URL("redis+sentinel://a:1,b,[::1]:2,[::2]/m/3",
+              "redis+sentinel a:1,b:26379,[::1]:2,[::2]:26379/m/3", "", "");
+    CHECK_INT(4, url.seeds);
+    CHECK_STR("::1", url.seed[2].host);
+    CHECK_INT(2, url.seed[2].port);
+    CHECK_STR("m", url.master);
+    CHECK_STR("", url.host);
+    CHECK_URL("Redis+Sentinel://u:p,w@a,b/my-master.1_x/",
+              "redis+sentinel a:26379,b:26379/my-master.1_x/0", "u", "p,w");
+    CHECK_URL("redis+sentinel://:p@h/%41%2fb", "redis+sentinel h:26379/A/b/0", "", "p");
+    CHECK_URL("redis+sentinel://a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a:1/m",
+              "redis+sentinel a:26379,a:26379,a:26379,a:26379,a:26379,a:26379,a:26379,a:26379,"
+              "a:26379,a:26379,a:26379,a:26379,a:26379,a:26379,a:26379,a:1/m/0",
+              "", "");
+}
+
+TEST(what_a_sentinel_calls_the_master)
+{
+    static const char *const bad[][2] = {{"", "1"},      {"a b", "1"},   {"h\n", "1"}, {"h", ""},
+                                         {"h", "0"},     {"h", "65536"}, {"h", "-1"},  {"h", "1 "},
+                                         {"[::1]", "1"}, {"h:1", "1"},   {"/h", "1"}};
+    char long_host[300];
+
+    memset(&url, 0, sizeof(url));
+    CHECK(url_set_node(&url, "10.0.0.1", 8, "6379", 4));
+    CHECK_STR("10.0.0.1", url.host);
+    CHECK_INT(6379, url.port);
+    CHECK(url_set_node(&url, "::1xyz", 3, "12345", 2));
+    CHECK_STR("::1", url.host);
+    CHECK_INT(12, url.port);
+    CHECK(url_set_node(&url, "redis-1.example", 15, "1", 1));
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+        CHECK(!url_set_node(&url, bad[i][0], strlen(bad[i][0]), bad[i][1], strlen(bad[i][1])));
+    CHECK(!url_set_node(&url, "h\0h", 3, "1", 1));
+    memset(long_host, 'h', sizeof(long_host));
+    CHECK(url_set_node(&url, long_host, 253, "1", 1));
+    CHECK(!url_set_node(&url, long_host, 254, "1", 1));
+}
+
 static const char *const malformed[][2] = {
-    {"", "it must begin with redis://, rediss:// or unix://"},
-    {"redis", "it must begin with redis://, rediss:// or unix://"},
-    {"redis:/h", "it must begin with redis://, rediss:// or unix://"},
-    {"localhost:6379", "it must begin with redis://, rediss:// or unix://"},
-    {"http://h", "it must begin with redis://, rediss:// or unix://"},
-    {"xredis://h", "it must begin with redis://, rediss:// or unix://"},
+    {"", "it must begin with redis://, rediss://, redis+sentinel:// or unix://"},
+    {"redis", "it must begin with redis://, rediss://, redis+sentinel:// or unix://"},
+    {"redis:/h", "it must begin with redis://, rediss://, redis+sentinel:// or unix://"},
+    {"localhost:6379", "it must begin with redis://, rediss://, redis+sentinel:// or unix://"},
+    {"http://h", "it must begin with redis://, rediss://, redis+sentinel:// or unix://"},
+    {"xredis://h", "it must begin with redis://, rediss://, redis+sentinel:// or unix://"},
     {"rediss://u:SECRET@h?x=1", "nothing may follow a ? after redis:// or rediss://"},
+    {"redis+sentinel://u:SECRET@h", "the sentinels are followed by the name of the master"},
+    {"redis+sentinel://u:SECRET@h/", "the sentinels are followed by the name of the master"},
+    {"redis+sentinel://h//1", "the sentinels are followed by the name of the master"},
+    {"redis+sentinel://u:SECRET@h,/m", "there is no host"},
+    {"redis+sentinel://,h/m", "there is no host"},
+    {"redis+sentinel:///m", "there is no host"},
+    {"redis+sentinel://h:0,h/m", "the port is not a whole number from 1 to 65535"},
+    {"redis+sentinel://h,h:1:2/m", "an IPv6 address is written in brackets"},
+    {"redis+sentinel://h/m/x", "the database is not a whole number"},
+    {"redis+sentinel://h/m/1/2", "the database is not a whole number"},
+    {"redis+sentinel://h/m?SECRET", "nothing may follow a ? after redis+sentinel://"},
+    {"redis+sentinel://h/SECRET%20m", "the master's name holds a space or a special character"},
+    {"redis+sentinel://h/SECRET%0a", "the master's name holds a space or a special character"},
+    {"redis+sentinel://h/m%", "the master's name holds a broken %-escape"},
+    {"redis+sentinel://h,h,h,h,h,h,h,h,h,h,h,h,h,h,h,h,h/m", "there are more than 16 sentinels"},
+    {"rediss+sentinel://u:SECRET@h/m", "neither a cluster nor sentinels over TLS are available"},
+    {"redis+cluster://u:SECRET@h", "neither a cluster nor sentinels over TLS are available"},
+    {"rediss+cluster://u:SECRET@h", "neither a cluster nor sentinels over TLS are available"},
     {"redis://", "there is no host"},
     {"redis:///1", "there is no host"},
     {"redis://:6379", "there is no host"},
@@ -166,6 +226,21 @@ static const char *long_url(const char *scheme, size_t n, const char *rest)
     return text;
 }
 
+/* Eight sentinels, whose names have so many letters each. */
+static const char *sentinels(int letters)
+{
+    static char text[1000];
+    int n = snprintf(text, sizeof(text), "redis+sentinel://");
+
+    for (int i = 0; i < 8; i++) {
+        n += snprintf(text + n, sizeof(text) - (size_t)n, "%s", i ? "," : "");
+        memset(text + n, 'a', (size_t)letters);
+        n += letters;
+    }
+    snprintf(text + n, sizeof(text) - (size_t)n, "/m");
+    return text;
+}
+
 TEST(lengths_are_bounded)
 {
     CHECK_INT(0, url_parse(long_url("redis://", 253, ""), &url, error, sizeof(error)));
@@ -181,6 +256,13 @@ TEST(lengths_are_bounded)
               parsed(long_url("redis://:", 4097, "@h")));
     CHECK_STR("redis URL: the user name is longer than 256 bytes",
               parsed(long_url("redis://", 257, ":p@h")));
+    CHECK_INT(0, url_parse(long_url("redis+sentinel://h/", 127, ""), &url, error, sizeof(error)));
+    CHECK_STR("redis URL: the master's name is longer than 127 bytes",
+              parsed(long_url("redis+sentinel://h/", 128, "")));
+    CHECK_STR("redis URL: the sentinels are longer than 511 bytes together", parsed(sentinels(63)));
+    CHECK_INT(0, url_parse(sentinels(57), &url, error, sizeof(error))); /* 8 * (57 + 6 + 1) */
+    url_server(&url, server, sizeof(server));
+    CHECK_INT(15 + 511 + 4, strlen(server));
 }
 
 TEST(an_error_fits_the_room_there_is)
@@ -196,24 +278,29 @@ TEST(an_error_fits_the_room_there_is)
 /* Whatever stands there, it is accepted or refused, within bounds. */
 TEST(bytes_drawn_at_random_do_no_harm)
 {
-    static const char *const pieces[] = {
-        "redis://", "unix://", "rediss://", "@",     ":", "/", "?db=", "%", "%41", "[",
-        "]",        "::1",     "0",         "65535", "h", "#", "\xff", " ", "%00", "u:p@"};
+    static const char *const pieces[] = {"redis://", "unix://", "rediss://", "redis+sentinel://",
+                                         ",",        "/m",      "@",         ":",
+                                         "/",        "?db=",    "%",         "%41",
+                                         "[",        "]",       "::1",       "0",
+                                         "65535",    "h",       "#",         "\xff",
+                                         " ",        "%00",     "u:p@"};
     unsigned state = 1;
 
     for (int round = 0; round < 200000; round++) {
-        char *text = malloc(100), *exact;
+        char *text = malloc(200), *exact;
         size_t n = 0;
 
         for (int i = 0; i < 8; i++) {
             state = state * 1103515245u + 12345u;
-            n += (size_t)snprintf(text + n, 100 - n, "%s", pieces[(state >> 16) % 20]);
+            n += (size_t)snprintf(text + n, 200 - n, "%s", pieces[(state >> 16) % 23]);
         }
         exact = strdup(text); /* so that a sanitizer sees one byte too many */
         free(text);
         if (url_parse(exact, &url, error, sizeof(error)) == 0) {
             url_server(&url, server, sizeof(server));
-            CHECK(url.is_unix ? url.path[0] == '/' : url.host[0] && url.port > 0);
+            CHECK(url.is_unix ? url.path[0] == '/'
+                  : url.seeds ? url.master[0] && url.seed[0].host[0]
+                              : url.host[0] && url.port > 0);
         } else {
             CHECK(strncmp(error, "redis URL: ", 11) == 0);
         }

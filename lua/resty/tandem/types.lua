@@ -9,9 +9,11 @@
 ---keep the shared memory in this file (say, in `/dev/shm`): it survives a restart of the program,
 ---though not of the machine, and unrelated processes can share it. Made with mode 0600
 ---@field path? string
----a URL: `redis://[user][:password@]host[:port][/db]`, `rediss://...` for [TLS](#tls), or
----`unix:///path.sock[?db=n]`, with `%`-escapes; or a table `{ url=, username=, password=,
----client_name=, tls= }`. None: memory only
+---a URL: `redis://[user][:password@]host[:port][/db]`, `rediss://...` for [TLS](#tls),
+---`unix:///path.sock[?db=n]`, or
+---`redis+sentinel://[user][:password@]host[:port][,...]/master[/db]`, [the master](#sentinel) that
+---sentinels name, with `%`-escapes; or a table `{ url=, username=, password=, client_name=,
+---tls= }`. None: memory only
 ---@field redis? string|tandem.redis_options
 ---put before every key in Redis; 512 bytes at most. Default: `name..":"`
 ---@field prefix? string
