@@ -7,7 +7,7 @@
 
 /* What one hold of the lock may do: about 50 us of work. */
 enum { STEP_DROPS = 256, STEP_TURNS = 32, TEST_TURNS = 16, STEP_MOVED_UNITS = 8192 };
-enum { CREDIT_MAX = 3, CREDIT_BITS = 3, JUDGED = 4 }; /* bits of a slot's policy byte */
+enum { CREDIT_MAX = 2, CREDIT_BITS = 3, JUDGED = 4 }; /* bits of a slot's policy byte */
 enum { USELESS_MANY = 256, SPILL_TIMES = 4 };
 
 struct budget {
@@ -201,12 +201,12 @@ static enum policy_status find_main_victim(struct memory *m, uint32_t shard, int
 static void adapt(const struct memory *m, struct layout_shard *s, uint32_t log, uint64_t age,
                   uint64_t reuse, uint64_t units)
 {
-    uint64_t capacity = m->layout.capacity, soon = capacity / 20;
+    uint64_t capacity = m->layout.capacity;
     uint64_t least = capacity / 50, most = capacity / 10 * 9;
 
-    if (log == LOG_SMALL && (age < soon || (s->useless > USELESS_MANY && reuse < capacity)))
+    if (log == LOG_SMALL && (age < capacity / 8 || (s->useless > USELESS_MANY && reuse < capacity)))
         s->small_share += units;
-    if (log == LOG_MAIN && age < soon)
+    if (log == LOG_MAIN && age < capacity / 10)
         s->small_share -= units < s->small_share ? units : s->small_share;
     if (s->small_share < least)
         s->small_share = least;
@@ -336,17 +336,17 @@ static bool main_needs_sweep(const struct memory *m, const struct layout_shard *
     return vlog_dead(s, LOG_MAIN) > m->layout.capacity / 8;
 }
 
-/* Marks set while an entry was in the newest third of Small are one request's echo: they are cleared
- * when it leaves that third. */
+/* Marks set while an entry was in the newest quarter of Small are one request's echo: they are cleared
+ * when it leaves that quarter. */
 static void judge(struct memory *m, uint32_t shard)
 {
     struct layout_shard *s = view_shard(m, shard);
-    uint64_t third = s->small_share / 3, head = vlog_head(s, LOG_SMALL);
+    uint64_t newest = s->small_share / 4, head = vlog_head(s, LOG_SMALL);
     struct vlog_record found;
 
     if (s->judged < vlog_tail(s, LOG_SMALL))
         s->judged = vlog_tail(s, LOG_SMALL);
-    for (int i = 0; i < STEP_DROPS && s->judged + third < head; i++) {
+    for (int i = 0; i < STEP_DROPS && s->judged + newest < head; i++) {
         if (!vlog_look_locked(m, shard, LOG_SMALL, s->judged, &found))
             return; /* whoever takes the tail will find out */
         if (found.live)

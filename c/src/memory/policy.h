@@ -4,17 +4,17 @@
  * SIGMETRICS 2002) on ghost hits, a split that adapts, and everything counted in bytes:
  *
  *   clock   units ever appended to Small.  C: the shard's units; S: Small's share, Main's is C - S
- *   hit x:  mark x; marks set before x was S/3 behind Small's head do not count
+ *   hit x:  mark x; marks set before x was S/4 behind Small's head do not count
  *   miss x: g = its ghost, taken;  reuse = g.age + how long what Small last evicted had been in it
- *           if g left Small and (g.age < C/20, or useless > 256 and reuse < C):  S += x    Small is too short
- *           if g left Main  and  g.age < C/20:                                   S -= x    Main is too short
+ *           if g left Small and (g.age < C/8, or useless > 256 and reuse < C):   S += x    Small is too short
+ *           if g left Main  and  g.age < C/10:                                   S -= x    Main is too short
  *           if g left Small and (Main has room or reuse < idle(Main's tail)): x goes to Main, else to Small
  *           while Small is over S and Main has room: move Small's tail to Main
  *           while there is no room:
  *               if a tail does not exist any more: drop it
  *               else if Main is over its share: drop Main's tail, leaving a ghost
  *               else t = Small's tail: if marked, or Main has room: move it to Main; else drop it, leaving a ghost
- *   Main's tail t, before it is tested or dropped: if marked: unmark, credit = min(credit + 1, 3), used = clock,
+ *   Main's tail t, before it is tested or dropped: if marked: unmark, credit = min(credit + 1, 2), used = clock,
  *           append anew;  else if credit > 0: credit -= 1, append anew;  else it is the one, idle = clock - used
  *
  * useless: how many entries in a row came to Main's tail for the first time without a mark.  What is set
