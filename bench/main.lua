@@ -7,11 +7,12 @@
 local bench = assert(os.getenv("BENCH_FOLDER"))
 package.path = bench .. "/?.lua;" .. bench .. "/../lua/?.lua;" .. package.path
 
+local document = require "lib.document"
 local report = require "lib.report"
 
 local SUITES = {
-    "operations", "processes", "density", "core", "growth", "traces", "bytes", "redis", "coherence",
-    "hits", "tags", "fleet", "clear", "e2e",
+    "operations", "processes", "density", "memory", "core", "growth", "traces", "bytes", "redis",
+    "coherence", "hits", "tags", "fleet", "clear", "e2e",
 }
 
 local context = {
@@ -25,10 +26,11 @@ local context = {
 
 local names = #arg > 0 and arg or SUITES
 for _, name in ipairs(names) do
-    report.say("\n== %s", name)
+    report.begin(name)
     local result = require("suites." .. name)(context)
     if result then
-        report.write(context.results, name, result)
+        report.write(context.results, name, result, context.quick)
     end
 end
+document.write(bench, SUITES)
 report.sum()

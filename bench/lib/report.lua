@@ -1,15 +1,25 @@
 --- What a run has found: rows for reading, targets held or short, files for other programs.
 
 local json = require "cjson"
+local machine = require "lib.machine"
 local numbers = require "lib.numbers"
 
 local _M = {}
 
 local held, short = 0, 0
+local said, targets = {}, {} -- by the suite that runs
 
 function _M.say(...)
-    print(string.format(...))
+    local line = string.format(...)
+    said[#said + 1] = line
+    print(line)
     io.stdout:flush()
+end
+
+--- A suite begins.
+function _M.begin(name)
+    _M.say("\n== %s", name)
+    said, targets = {}, {}
 end
 
 --- A target of DESIGN.md's table, or one of ours.
@@ -22,7 +32,9 @@ function _M.target(what, value, bound, at_most)
     end
     _M.say("  %-5s %s: %.3f (%s %.3f)", good and "held" or "SHORT", what, value,
            at_most and "at most" or "at least", bound)
-    return { what = what, value = value, bound = bound, at_most = at_most or false, held = good }
+    targets[#targets + 1] = {
+        what = what, value = value, bound = bound, at_most = at_most or false, held = good,
+    }
 end
 
 function _M.sum()
@@ -39,9 +51,13 @@ function _M.ratio(slow, fast)
     return numbers.median(list)
 end
 
-function _M.write(folder, name, result)
+--- A suite has ended: what it measured and said, for lib/document.lua and for other programs.
+function _M.write(folder, name, result, quick)
     local file = assert(io.open(folder .. "/" .. name .. ".json", "wb"))
-    file:write(json.encode(result), "\n")
+    file:write(json.encode({
+        suite = name, quick = quick, date = os.date("!%Y-%m-%d"), machine = machine.describe(),
+        said = said, targets = targets, result = result,
+    }), "\n")
     file:close()
 end
 

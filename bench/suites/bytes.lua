@@ -75,8 +75,6 @@ return function(context)
     plot.lines(context.results .. "/bytes.svg",
                "Miss ratio at equal bytes, by the part of the objects a dictionary of them holds, %",
                plots)
-    result.targets = {
-        report.target("equal bytes, most above ngx.shared.DICT on any trace", worst, 0, true),
-    }
+    report.target("equal bytes, most above ngx.shared.DICT on any trace", worst, 0, true)
     return result
 end

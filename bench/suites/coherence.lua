@@ -13,7 +13,7 @@ local function numbers_of(text)
 end
 
 local function run(context)
-    local result = { delay = {}, redis = {}, host = {}, targets = {} }
+    local result = { delay = {}, redis = {}, host = {} }
     local pipe = assert(io.popen(string.format("%s/bench/coherence %s/redis.sock %d %d",
         context.build, context.scratch, context.quick and 1000 or 10000,
         context.quick and 20000 or 100000)))
@@ -24,8 +24,8 @@ local function run(context)
             result.delay[which] = { p50 = n[1], p99 = n[2], p999 = n[3], worst = n[4] }
             report.say("  gone after an acknowledged write, %s: p50 %.0f, p99 %.0f, p99.9 %.0f, "
                        .. "worst %.0f us", which, n[1], n[2], n[3], n[4])
-            result.targets[#result.targets + 1] = report.target(
-                "foreign write to gone from memory, p99 in ms, " .. which, n[2] / 1000, 2, true)
+            report.target("foreign write to gone from memory, p99 in ms, " .. which, n[2] / 1000, 2,
+                          true)
         elseif what == "redis" then
             local shape = rest:match("^%S+")
             local us, bytes = rest:match(" (%S+) (%S+)$")
@@ -38,8 +38,7 @@ local function run(context)
         elseif what == "own" then
             result.own = { hits = tonumber(which), verifies = n[1] }
             report.say("  own writes: %.2f %% hits in memory, %.2f read back", which, n[1])
-            result.targets[#result.targets + 1] = report.target(
-                "gets after an own set that memory does not answer, %", 100 - which, 1, true)
+            report.target("gets after an own set that memory does not answer, %", 100 - which, 1, true)
         end
     end
     assert(pipe:close(), "bench/coherence failed")

@@ -24,12 +24,10 @@ return function(context)
     report.say("  after many replacements: live %d, dead %d, free %d; %d evictions", m.live_bytes,
                m.dead_bytes, m.free_bytes, m.evictions)
     local overhead = (64 * 1048576 - small.tandem.entries * 116) / small.tandem.entries
-    result.targets = {
-        report.target("entries held, 16 B keys and 100 B values, against shdict's",
-                      small.tandem.entries / small.shdict.entries, 1.5),
-        report.target("bytes beside keys and values, an entry", overhead, 48, true),
-        report.target("bytes of values held, 10 B to 10 KB, against shdict's",
-                      mixed.tandem.value_bytes / mixed.shdict.value_bytes, 1.25),
-    }
+    report.target("entries held, 16 B keys and 100 B values, against shdict's",
+                  small.tandem.entries / small.shdict.entries, 1.5)
+    report.target("bytes beside keys and values, an entry", overhead, 48, true)
+    report.target("bytes of values held, 10 B to 10 KB, against shdict's",
+                  mixed.tandem.value_bytes / mixed.shdict.value_bytes, 1.25)
     return result
 end

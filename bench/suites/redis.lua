@@ -149,10 +149,10 @@ local function say(title, connections, result)
     end
 end
 
-local function targets(list, title, result)
+local function targets(title, result)
     local ours, peer, empty = result.tandem, result.peer, result.empty
     local function add(what, value, bound)
-        list[#list + 1] = report.target(title .. ": " .. what, value, bound, true)
+        report.target(title .. ": " .. what, value, bound, true)
     end
     add("worker's CPU time a request, against lua-resty-redis", ours.worker_us / peer.worker_us, 0.6)
     report.say("        net of the empty handler: %.3f", (ours.worker_us - empty.worker_us)
@@ -164,7 +164,7 @@ end
 local function run(context)
     local redis = start_redis(context)
     local rounds, seconds = context.quick and 1 or 3, context.quick and 1 or 2
-    local result = { targets = {} }
+    local result = {}
     local counts = context.quick and { 1, 50 } or { 1, 50, 500 }
 
     local site = start_site(context, redis.port, redis.port)
@@ -172,7 +172,7 @@ local function run(context)
         local r = measure(context, site, redis, connections, rounds, seconds)
         say("loopback", connections, r)
         if connections == 50 then
-            targets(result.targets, "Redis, 50 at once", r)
+            targets("Redis, 50 at once", r)
         end
         result["loopback " .. connections] = r
     end
