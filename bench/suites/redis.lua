@@ -1,5 +1,5 @@
---- Misses in memory that Redis answers, beside lua-resty-redis with keepalive and a handler that
--- does nothing: CPU time a request of the worker (all its threads) and of Redis, throughput, latency.
+--- Misses in memory that Redis answers, beside lua-resty-redis with keepalive, a handler that
+-- does nothing, and, where it is installed, memcached by its own protocol, as a yardstick: CPU time a request of the worker (all its threads) and of Redis, throughput, latency.
 
 local json = require "cjson"
 
@@ -10,7 +10,7 @@ local ports = require "lib.ports"
 local report = require "lib.report"
 local shell = require "lib.shell"
 
-local HANDLERS = { "empty", "peer", "tandem" }
+local HANDLERS = { "empty", "peer", "tandem" } -- and memcached
 
 local CONF = [[
 %s
@@ -30,12 +30,14 @@ http {
     uwsgi_temp_path %s/uwsgi;
     scgi_temp_path %s/scgi;
     lua_package_path "%s/?.lua;%s/../lua/?.lua;;";
-    init_by_lua_block { require("redis.site").init(%d, %d) }
+    init_by_lua_block { require("redis.site").init(%d, %d, %d) }
     server {
         listen 127.0.0.1:%d backlog=1024;
         location = /empty { content_by_lua_block { require("redis.site").empty() } }
         location = /tandem { content_by_lua_block { require("redis.site").tandem() } }
         location = /peer { content_by_lua_block { require("redis.site").peer() } }
+        location = /memcached { content_by_lua_block { require("redis.site").memcached() } }
+        location = /fill { content_by_lua_block { require("redis.site").fill() } }
         location = /pid { content_by_lua_block { require("redis.site").pid() } }
     }
 }
@@ -64,6 +66,19 @@ local function start_redis(context)
     return { port = port, pid = assert(tonumber(nginx.read_file(f .. "/redis.pid"))) }
 end
 
+-- nil: it is not installed.
+local function start_memcached(context)
+    if shell.output("command -v memcached") == "" then
+        return nil
+    end
+    local port, path = ports.free(), context.scratch .. "/memcached.pid"
+    os.execute(string.format("memcached -l 127.0.0.1 -p %d -U 0 -m 256 -c 2048 -t 1 -u root -d -P %s",
+                             port, path))
+    return { port = port, pid = await("memcached", function()
+        return tonumber(nginx.read_file(path) or "")
+    end) }
+end
+
 local function start_proxy(context, port, microseconds)
     local f = context.scratch
     if not nginx.read_file(context.build .. "/bench/delay") then
@@ -86,27 +101,32 @@ local function stop(context, name)
     end
 end
 
-local function start_site(context, redis_port, proxy_port)
+local function start_site(context, redis_port, proxy_port, memcached)
     local port, f, b = ports.free(), context.scratch, context.bench
-    nginx.write_file(f .. "/site.conf", string.format(CONF, nginx.modules(), f, f, f, f, f, f, f, b, b,
-                                                      redis_port, proxy_port, port))
+    nginx.write_file(f .. "/site.conf", string.format(
+        CONF, nginx.modules(), f, f, f, f, f, f, f, b, b, redis_port, proxy_port,
+        memcached and memcached.port or 0, port))
     os.execute(string.format("%s -p %s -c %s/site.conf 2>>%s/output", os.getenv("NGINX") or "nginx",
                              f, f, f))
     local pid = await("nginx", function()
         return tonumber(shell.output("curl -s http://127.0.0.1:%d/pid", port))
     end)
+    if memcached then
+        local said = shell.output("curl -s http://127.0.0.1:%d/fill", port)
+        assert(said:match("^VERSION"), said)
+    end
     return { port = port, pid = pid }
 end
 
-local function load(context, site, redis, handler, connections, seconds)
-    local worker, server = clock.of(site.pid), clock.of(redis.pid)
+local function load(context, site, behind, handler, connections, seconds)
+    local worker, server = clock.of(site.pid), clock.of(behind.pid)
     local text = shell.output("wrk -t 1 -c %d -d %ds -s %s/redis/latency.lua "
                            .. "http://127.0.0.1:%d/%s", connections, seconds, context.bench,
                            site.port, handler)
     local found = assert(text:match("{.*}"), text)
     local row = json.decode(found)
     row.worker_us = (clock.of(site.pid) - worker) / row.requests * 1e6
-    row.redis_us = (clock.of(redis.pid) - server) / row.requests * 1e6
+    row.redis_us = (clock.of(behind.pid) - server) / row.requests * 1e6
     row.per_second = row.requests / row.microseconds * 1e6
     if row.bad > 0 then
         error(string.format("%s: %d of %d requests failed: %s", handler, row.bad, row.requests,
@@ -117,13 +137,14 @@ end
 
 local FIELDS = { "worker_us", "redis_us", "per_second", "p50", "p99", "p999" }
 
-local function measure(context, site, redis, connections, rounds, seconds)
+local function measure(context, site, servers, connections, rounds, seconds)
     local rows, result = {}, {}
     for round = 1, rounds do
         for turn = 1, #HANDLERS do
             local handler = HANDLERS[(turn + round) % #HANDLERS + 1]
+            local behind = servers[handler] or servers.redis
             rows[handler] = rows[handler] or {}
-            table.insert(rows[handler], load(context, site, redis, handler, connections, seconds))
+            table.insert(rows[handler], load(context, site, behind, handler, connections, seconds))
         end
     end
     for _, handler in ipairs(HANDLERS) do
@@ -142,7 +163,7 @@ end
 local function say(title, connections, result)
     for _, handler in ipairs(HANDLERS) do
         local r = result[handler]
-        report.say("  %-12s %4d at once  %-7s worker %5.1f us a request, Redis %5.1f; %6.0f a second; "
+        report.say("  %-10s %3d at once  %-9s worker %5.1f us a request, server %5.1f; %6.0f a second; "
                    .. "p50 %6.2f ms, p99 %6.2f, p99.9 %6.2f", title, connections, handler,
                    r.worker_us, r.redis_us, r.per_second, r.p50 / 1000, r.p99 / 1000,
                    r.p999 / 1000)
@@ -162,14 +183,20 @@ local function targets(title, result)
 end
 
 local function run(context)
-    local redis = start_redis(context)
+    local redis, memcached = start_redis(context), start_memcached(context)
+    local servers = { redis = redis, memcached = memcached }
+    if memcached then
+        HANDLERS[#HANDLERS + 1] = "memcached"
+    else
+        report.say("  memcached is not installed: not beside it (bench/deps)")
+    end
     local rounds, seconds = context.quick and 1 or 3, context.quick and 1 or 2
     local result = {}
     local counts = context.quick and { 1, 50 } or { 1, 50, 500 }
 
-    local site = start_site(context, redis.port, redis.port)
+    local site = start_site(context, redis.port, redis.port, memcached)
     for _, connections in ipairs(counts) do
-        local r = measure(context, site, redis, connections, rounds, seconds)
+        local r = measure(context, site, servers, connections, rounds, seconds)
         say("loopback", connections, r)
         if connections == 50 then
             targets("Redis, 50 at once", r)
@@ -177,11 +204,14 @@ local function run(context)
         result["loopback " .. connections] = r
     end
     stop(context, "site")
+    if memcached then
+        HANDLERS[#HANDLERS] = nil
+    end
 
     local proxy = start_proxy(context, redis.port, 1000)
     site = start_site(context, redis.port, proxy)
     for _, connections in ipairs(counts) do
-        local r = measure(context, site, redis, connections, rounds, seconds)
+        local r = measure(context, site, servers, connections, rounds, seconds)
         say("1 ms away", connections, r)
         result["1 ms away " .. connections] = r
     end
@@ -200,7 +230,7 @@ return function(context)
         return nil
     end
     local ok, result = pcall(run, context)
-    for _, name in ipairs { "site", "delay", "redis" } do
+    for _, name in ipairs { "site", "delay", "redis", "memcached" } do
         stop(context, name)
     end
     if not ok then
