@@ -239,6 +239,23 @@ describe("a Redis that sentinels watch", function()
         cache:close()
     end)
 
+    it("is asked for anew by the child of a fork", function()
+        assert.are.equal("true parent\ntrue child\n", (run.lua(([[
+            local unistd, wait = require "posix.unistd", require "posix.sys.wait"
+            local cache = require("resty.tandem").new("forks", { memory = "2m", redis = %q,
+                timeout = 5, connect_timeout = 5 })
+            assert(cache:set("key", "parent"))
+            local pid = unistd.fork()
+            if pid == 0 then
+                io.write(tostring(cache:set("child", "child")), " ", (cache:get("key")), "\n")
+                io.flush()
+                unistd._exit(0)
+            end
+            wait.wait(pid)
+            io.write(tostring(cache:set("key", "parent")), " ", (cache:get("child")), "\n")
+        ]]):format(watched:url()))))
+    end)
+
     it("has all processes of a host follow", function()
         local path = run.temp_dir() .. "/segment"
         local code = ([[

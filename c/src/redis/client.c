@@ -223,15 +223,8 @@ static enum conn_status take_reply(struct redis_client *c, const redisReply *rep
         return CONN_LOST;
     }
     due = *conn_due_at(&c->conn, c->conn.due_first++);
-    if (!due.handshake) {
-        enum conn_status status = pipeline_take(c, &due, reply, reason, size);
-
-        if (reply->type != REDIS_REPLY_ERROR || status != CONN_OK || !c->topology ||
-            !topology_is_demoted(reply))
-            return status;
-        snprintf(reason, size, "it is a replica now");
-        return CONN_LOST;
-    }
+    if (!due.handshake)
+        return pipeline_take(c, &due, reply, reason, size);
     if (due.handshake == GREETING_SCRIPT)
         take_script(c, reply);
     if (due.handshake == GREETING_PROBE || due.handshake == GREETING_SCRIPT)
@@ -382,7 +375,7 @@ static struct client_watch watch_of(const struct conn *conn, uint32_t events)
 
 static struct client_wish wish_of(const struct redis_client *c, const struct link_wish *link)
 {
-    struct client_wish wish = {link->at_ms, {{-1, 0, 0}, {-1, 0, 0}, {-1, 0, 0}}};
+    struct client_wish wish = {link->at_ms, {{-1, 0, 0}, {-1, 0, 0}}};
     bool has_output =
         (c->phase == CLIENT_DIALLING && dial_has_output(&c->dial)) || pipeline_has_more(c);
 
@@ -397,12 +390,6 @@ static struct client_wish wish_of(const struct redis_client *c, const struct lin
     sooner(&wish.at_ms, stalled_at(c));
     wish.watch[CLIENT_DATA] = watch_of(&c->conn, conn_watch(&c->conn, has_output));
     wish.watch[CLIENT_LINK] = watch_of(&c->link.conn, link->events);
-    if (c->topology) {
-        const struct sentinel *sentinel = &c->topology->sentinel;
-
-        sooner(&wish.at_ms, topology_next(c->topology));
-        wish.watch[CLIENT_TOPOLOGY] = watch_of(&sentinel->conn, sentinel_events(sentinel));
-    }
     return wish;
 }
 
@@ -447,6 +434,22 @@ static void serve_data(struct redis_client *c, uint32_t events, int64_t now_ms)
     keep_time(c, now_ms);
 }
 
+struct client_wish client_round(struct redis_client *c, const uint32_t events[CLIENT_WATCHES],
+                                int64_t now_ms)
+{
+    struct link_wish link;
+
+    /* What is known of changes comes before answers that are older or newer than them: either order is
+     * right, since tokens are compared, but this one rejects less. */
+    link = link_round(&c->link, c->link_wanted, events[CLIENT_LINK], now_ms);
+    serve_data(c, conn_events(&c->conn, events[CLIENT_DATA]), now_ms);
+    if (c->hooks.tick)
+        c->next_tick_ms = c->hooks.tick(c->hooks.context, now_ms);
+    return wish_of(c, &link);
+}
+
+/* -- With a topology ------------------------------------------------------------------------------- */
+
 /* The master is another: all that is the old one's ends.  What waits goes to the new one, and no breaker delays
  * that. */
 static void follow(struct redis_client *c, int64_t now_ms)
@@ -464,21 +467,32 @@ static void follow(struct redis_client *c, int64_t now_ms)
     begin(c, now_ms);
 }
 
-struct client_wish client_round(struct redis_client *c, const uint32_t events[CLIENT_WATCHES],
-                                int64_t now_ms)
+struct client_wish client_topology_round(struct redis_client *c,
+                                         const uint32_t events[CLIENT_WATCHES], uint32_t happened,
+                                         int64_t now_ms)
 {
-    struct link_wish link;
+    struct client_wish wish;
 
-    if (c->topology && topology_round(c->topology, events[CLIENT_TOPOLOGY], now_ms))
+    if (c->demoted && c->phase == CLIENT_UP)
+        fail(c, false, "it is a replica now", now_ms);
+    c->demoted = false;
+    if (topology_round(c->topology, happened, now_ms))
         follow(c, now_ms);
-    /* What is known of changes comes before answers that are older or newer than them: either order is
-     * right, since tokens are compared, but this one rejects less. */
-    link = link_round(&c->link, c->link_wanted, events[CLIENT_LINK], now_ms);
-    serve_data(c, conn_events(&c->conn, events[CLIENT_DATA]), now_ms);
-    if (c->hooks.tick)
-        c->next_tick_ms = c->hooks.tick(c->hooks.context, now_ms);
-    return wish_of(c, &link);
+    wish = client_round(c, events, now_ms);
+    if (c->demoted)
+        wish.at_ms = 1; /* at once */
+    sooner(&wish.at_ms, topology_next(c->topology));
+    return wish;
 }
+
+struct client_watch client_topology_watch(const struct redis_client *c)
+{
+    const struct sentinel *sentinel = &c->topology->sentinel;
+
+    return watch_of(&sentinel->conn, sentinel_events(sentinel));
+}
+
+/* -- The end --------------------------------------------------------------------------------------- */
 
 bool client_is_quiet(struct redis_client *c, bool stopping, int64_t now_ms)
 {
@@ -529,6 +543,7 @@ void client_watch_nothing(struct redis_client *c)
 {
     for (int which = 0; which < CLIENT_WATCHES; which++)
         c->watch[which].fd = -1;
+    c->topology_watch.fd = -1;
 }
 
 void client_after_fork(struct redis_client *c)

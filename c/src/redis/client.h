@@ -40,7 +40,7 @@ enum client_greeting {
 };
 
 /* What the loop's epoll has of a connection. */
-enum { CLIENT_DATA, CLIENT_LINK, CLIENT_TOPOLOGY, CLIENT_WATCHES };
+enum { CLIENT_DATA, CLIENT_LINK, CLIENT_WATCHES };
 
 struct client_watch {
     int fd; /* -1: nothing */
@@ -57,7 +57,6 @@ struct redis_client {
     struct command_prefix command_prefix;
     char server[704];
     struct topology *topology; /* of the URL's servers; NULL: there is one */
-    int watches;               /* how many of enum CLIENT_DATA, ... there are */
     struct redis_hooks hooks;
     int64_t connect_timeout_ms, timeout_ms;
     size_t max_ops, max_bytes;
@@ -102,6 +101,8 @@ struct redis_client {
     bool probe_wanted;
     int64_t next_tick_ms;
     struct client_watch watch[CLIENT_WATCHES];
+    struct client_watch topology_watch;
+    bool demoted;                     /* an answer says so */
     struct redis_client *next;        /* in the loop's list */
     struct redis_client *next_of_all; /* in redis.c's list */
 };
@@ -115,6 +116,12 @@ struct client_wish {
 };
 struct client_wish client_round(struct redis_client *client, const uint32_t events[CLIENT_WATCHES],
                                 int64_t now_ms);
+
+/* The same with a topology, whose connection happened has the events of.  After it, what to watch for there. */
+struct client_wish client_topology_round(struct redis_client *client,
+                                         const uint32_t events[CLIENT_WATCHES], uint32_t happened,
+                                         int64_t now_ms);
+struct client_watch client_topology_watch(const struct redis_client *client);
 
 /* Appends the script of tagged.h, which the server will know by its SHA1.  False: no memory. */
 bool client_tell_script(struct redis_client *client);

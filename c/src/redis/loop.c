@@ -51,7 +51,7 @@ static void answer_bell(void)
 
 /* -- The thread ------------------------------------------------------------------------------------ */
 
-static void watch(struct client_watch *have, const struct client_watch *want)
+static inline void watch(struct client_watch *have, const struct client_watch *want)
 {
     struct epoll_event event = {want->events, {.ptr = have}};
 
@@ -80,6 +80,24 @@ static bool take_added(struct redis_client **clients)
     return stopping;
 }
 
+/* Few have one: what it takes is kept out of the way of the others. */
+__attribute__((noinline, cold)) static struct client_wish
+serve_topology(struct redis_client *client, const uint32_t *happened,
+               const struct epoll_event *events, int count, int64_t now_ms)
+{
+    struct client_watch want;
+    struct client_wish wish;
+    uint32_t own = 0;
+
+    for (int i = 0; i < count; i++)
+        if (events[i].data.ptr == &client->topology_watch)
+            own |= events[i].events;
+    wish = client_topology_round(client, happened, own, now_ms);
+    want = client_topology_watch(client);
+    watch(&client->topology_watch, &want);
+    return wish;
+}
+
 static struct client_wish serve_client(struct redis_client *client,
                                        const struct epoll_event *events, int count, int64_t now_ms)
 {
@@ -87,11 +105,12 @@ static struct client_wish serve_client(struct redis_client *client,
     struct client_wish wish;
 
     for (int i = 0; i < count; i++)
-        for (int which = 0; which < client->watches; which++)
+        for (int which = 0; which < CLIENT_WATCHES; which++)
             if (events[i].data.ptr == client->watch + which)
                 happened[which] |= events[i].events;
-    wish = client_round(client, happened, now_ms);
-    for (int which = 0; which < client->watches; which++)
+    wish = client->topology ? serve_topology(client, happened, events, count, now_ms)
+                            : client_round(client, happened, now_ms);
+    for (int which = 0; which < CLIENT_WATCHES; which++)
         watch(client->watch + which, wish.watch + which);
     return wish;
 }

@@ -45,8 +45,10 @@ static void finish(struct redis_client *c, struct redis_op *op)
     c->ops--;
     c->bytes -= pipeline_op_bytes(op);
     pthread_mutex_unlock(&c->lock);
-    if (op->status == REDIS_REFUSED)
+    if (op->status == REDIS_REFUSED) {
         count(c, REDIS_COUNT_ERRORS, 1);
+        c->demoted = c->demoted || strstr(op->error, ": READONLY ");
+    }
     if (op->status == REDIS_TIMEOUT)
         count(c, REDIS_COUNT_TIMEOUTS, 1);
     if (!op->may_have_run)

@@ -179,7 +179,6 @@ static void fill_rest(struct redis_client *c, const struct redis_config *config,
     c->timeout_ms = config->timeout_ms;
     c->max_ops = config->max_ops ? config->max_ops : DEFAULT_MAX_OPS;
     c->max_bytes = config->max_bytes ? config->max_bytes : DEFAULT_MAX_BYTES;
-    c->watches = c->topology ? CLIENT_WATCHES : CLIENT_TOPOLOGY;
     client_watch_nothing(c);
     c->next_tick_ms = INT64_MAX;
     c->link_config = (struct link_config){

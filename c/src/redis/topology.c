@@ -189,8 +189,3 @@ bool topology_is_master(const redisReply *reply, char *why, size_t size)
                  : "the sentinels name it as the master, and it is none");
     return false;
 }
-
-bool topology_is_demoted(const redisReply *error)
-{
-    return strncmp(error->str, "READONLY", 8) == 0;
-}

@@ -60,7 +60,4 @@ int64_t topology_next(const struct topology *topology);
 /* The answer to ROLE: of a master?  If not, why says what it is. */
 bool topology_is_master(const redisReply *reply, char *why, size_t size);
 
-/* An error reply that only a replica gives. */
-bool topology_is_demoted(const redisReply *error);
-
 #endif
