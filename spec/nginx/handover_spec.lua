@@ -149,6 +149,8 @@ describe("an nginx whose workers come and go", function()
         for i, pid in ipairs(web:workers()) do
             two_links()
             assert(signal.kill(pid, signal.SIGSTOP))
+            -- Before, the kernel may still give it a request to wake up for.
+            run.wait_until("it is stopped", function() return run.state_of(pid) == "T" end)
             local stopped = run.now()
             repeat
                 foreign_write(i .. "/" .. run.now())
