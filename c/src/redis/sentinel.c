@@ -1,6 +1,7 @@
 #include "redis/sentinel.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 
