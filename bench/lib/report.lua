@@ -23,7 +23,9 @@ function _M.begin(name)
 end
 
 --- A target of DESIGN.md's table, or one of ours.
-function _M.target(what, value, bound, at_most)
+-- @param at_most true: value is to be at most bound; else at least
+-- @param why where it has been short, the reason that a profile gives
+function _M.target(what, value, bound, at_most, why)
     local good = at_most and value <= bound or not at_most and value >= bound
     if good then
         held = held + 1
@@ -32,6 +34,9 @@ function _M.target(what, value, bound, at_most)
     end
     _M.say("  %-5s %s: %.3f (%s %.3f)", good and "held" or "SHORT", what, value,
            at_most and "at most" or "at least", bound)
+    if why and not good then
+        _M.say("        %s", why)
+    end
     targets[#targets + 1] = {
         what = what, value = value, bound = bound, at_most = at_most or false, held = good,
     }

@@ -23,8 +23,8 @@ local function overhead(tandem, size)
     return SEGMENT / entries - size - #KEY:format(0), entries
 end
 
--- Nine gets in ten of keys of which a few are asked for often, one set; values of 100 to 2000 bytes,
--- of which the cache holds a part.
+-- Nine gets in ten of keys of which a few are asked for often, one set; values of 100 to 2000
+-- bytes, of which the cache holds a part.
 local SERVER = [[
     location = /work { content_by_lua_block {
         local random, values = math.random, values
