@@ -27,6 +27,12 @@ describe("with Redis killed", function()
                            function() return cache:stats().tracking.verifies > verified end)
         end
         server:kill()
+        -- What is sent before that is seen is neither in Redis nor certainly not.
+        for _, cache in ipairs({ degrading, failing }) do
+            run.wait_until("its loss is seen", function()
+                return cache:stats().redis.state ~= "up"
+            end)
+        end
     end)
     after_each(run.cleanup)
 
