@@ -41,7 +41,10 @@ local SERVER = [[
 ]]
 
 local INIT = [[
-    cache = assert(require("resty.tandem").new("worked", { memory = "32m" }))
+    -- A near table that is soon full: one that is not goes on growing up to its bytes.
+    cache = assert(require("resty.tandem").new("worked", {
+        memory = "32m", near = { entries = 1000, bytes = "1m" },
+    }))
     values = {}
     for i = 1, 20 do values[i] = ("x"):rep(100 * i) end
 ]]
