@@ -185,10 +185,12 @@ uint32_t index_find_locked(const struct memory *m, const struct memory_place *pl
         if (!is_tag_in(m, first, place->tag))
             continue;
         for (uint32_t slot = first; slot < first + LAYOUT_SLOTS; slot++) {
-            struct index_word w = load_word(m, place->shard, slot);
+            struct index_word w;
 
-            if (w.empty || w.tag != place->tag ||
-                !record_read(m, &w.place, w.units, key, key_length, NULL, 0, record))
+            if (!has_tag(m, slot, place->tag))
+                continue;
+            w = load_word(m, place->shard, slot);
+            if (!record_read(m, &w.place, w.units, key, key_length, NULL, 0, record))
                 continue;
             record->at = w.place;
             return slot;

@@ -104,7 +104,8 @@ bool client_tell_script(struct redis_client *c)
 static bool append_greeting(struct redis_client *c)
 {
     const struct url *url = &c->url;
-    const char *auth[] = {"AUTH", url->username[0] ? url->username : url->password, url->password};
+    const char *auth[3];
+    int auth_words = url_auth(url, auth);
     const char *role[] = {"ROLE"};
     const char *name[] = {"CLIENT", "SETNAME", c->name};
     const char *info[] = {"INFO", "server"};
@@ -113,8 +114,7 @@ static bool append_greeting(struct redis_client *c)
     const char *select[] = {"SELECT", db};
 
     snprintf(db, sizeof(db), "%d", url->db);
-    return ((!url->username[0] && !url->password[0]) ||
-            greet(c, GREETING_AUTH, url->username[0] ? 3 : 2, auth)) &&
+    return (!auth_words || greet(c, GREETING_AUTH, auth_words, auth)) &&
            (url->db == 0 || greet(c, GREETING_SELECT, 2, select)) &&
            (!c->topology || greet(c, GREETING_ROLE, 1, role)) &&
            (!c->name || greet(c, GREETING_NAME, 3, name)) &&

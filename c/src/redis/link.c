@@ -96,16 +96,15 @@ static bool ask(struct link *l, enum step step, int words, const char **word, co
 
 static bool greet(struct link *l)
 {
-    const struct url *url = l->config->url;
-    const char *auth[] = {"AUTH", url->username[0] ? url->username : url->password, url->password};
+    const char *auth[3];
+    int auth_words = url_auth(l->config->url, auth);
     const char *role[] = {"ROLE"};
     const char *name[] = {"CLIENT", "SETNAME", l->config->name};
     const char *info[] = {"INFO", "server"};
     const char *id[] = {"CLIENT", "ID"};
 
     l->server = 0;
-    return ((!url->username[0] && !url->password[0]) ||
-            ask(l, STEP_AUTH, url->username[0] ? 3 : 2, auth, NULL)) &&
+    return (!auth_words || ask(l, STEP_AUTH, auth_words, auth, NULL)) &&
            (!l->config->topology || ask(l, STEP_ROLE, 1, role, NULL)) &&
            (!l->config->name || ask(l, STEP_NAME, 3, name, NULL)) &&
            ask(l, STEP_SERVER, 2, info, NULL) && ask(l, STEP_ID, 2, id, NULL);

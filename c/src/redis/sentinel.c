@@ -57,11 +57,11 @@ static bool ask(struct sentinel *s, enum step step, int words, const char **word
 
 static bool greet(struct sentinel *s)
 {
-    const struct url *url = s->config->url;
-    const char *auth[] = {"AUTH", url->username[0] ? url->username : url->password, url->password};
+    const char *auth[3];
+    int auth_words = url_auth(s->config->url, auth);
     const char *name[] = {"CLIENT", "SETNAME", s->config->name};
 
-    return (!s->with_password || ask(s, STEP_AUTH, url->username[0] ? 3 : 2, auth)) &&
+    return (!s->with_password || ask(s, STEP_AUTH, auth_words, auth)) &&
            (!s->config->name || ask(s, STEP_NAME, 3, name));
 }
 

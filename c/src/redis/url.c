@@ -373,6 +373,16 @@ void url_wipe(struct url *url)
     explicit_bzero(url->password, sizeof(url->password));
 }
 
+int url_auth(const struct url *url, const char *words[3])
+{
+    words[0] = "AUTH";
+    words[1] = url->username[0] ? url->username : url->password;
+    words[2] = url->password;
+    if (url->username[0])
+        return 3;
+    return url->password[0] ? 2 : 0;
+}
+
 void url_node(const char *host, int port, char *text, size_t size)
 {
     snprintf(text, size, strchr(host, ':') ? "[%s]:%d" : "%s:%d", host, port);

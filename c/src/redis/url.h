@@ -47,6 +47,9 @@ void url_wipe(struct url *url);
  * "redis+sentinel host:port,host:port/master/db". */
 void url_server(const struct url *url, char *text, size_t size);
 
+/* The words of an AUTH, which point into the URL.  How many: 0 when it has neither a user nor a password. */
+int url_auth(const struct url *url, const char *words[3]);
+
 /* "host:port" or "[v6]:port". */
 void url_node(const char *host, int port, char *text, size_t size);
 
