@@ -11,8 +11,6 @@ local ports = require "lib.ports"
 local report = require "lib.report"
 local shell = require "lib.shell"
 
-local HANDLERS = { "empty", "peer", "tandem" } -- and memcached
-
 local CONF = [[
 %s
 daemon on;
@@ -138,35 +136,43 @@ end
 
 local FIELDS = { "worker_us", "redis_us", "per_second", "p50", "p99", "p999" }
 
-local function measure(context, site, servers, connections, rounds, seconds)
+-- What is measured, in order, and the server behind it: its CPU time counts.
+local function handlers_of(redis, memcached)
+    local list = { { "empty", redis }, { "peer", redis }, { "tandem", redis } }
+    if memcached then
+        list[#list + 1] = { "memcached", memcached }
+    end
+    return list
+end
+
+local function measure(context, site, handlers, connections, rounds, seconds)
     local rows, result = {}, {}
     for round = 1, rounds do
-        for turn = 1, #HANDLERS do
-            local handler = HANDLERS[(turn + round) % #HANDLERS + 1]
-            local behind = servers[handler] or servers.redis
-            rows[handler] = rows[handler] or {}
-            table.insert(rows[handler], load(context, site, behind, handler, connections, seconds))
+        for turn = 1, #handlers do
+            local name, behind = unpack(handlers[(turn + round) % #handlers + 1])
+            rows[name] = rows[name] or {}
+            table.insert(rows[name], load(context, site, behind, name, connections, seconds))
         end
     end
-    for _, handler in ipairs(HANDLERS) do
-        result[handler] = {}
+    for name, list in pairs(rows) do
+        result[name] = {}
         for _, field in ipairs(FIELDS) do
-            local list = {}
-            for _, row in ipairs(rows[handler]) do
-                list[#list + 1] = row[field]
+            local values = {}
+            for i, row in ipairs(list) do
+                values[i] = row[field]
             end
-            result[handler][field] = numbers.median(list)
+            result[name][field] = numbers.median(values)
         end
     end
     return result
 end
 
-local function say(title, connections, result)
-    for _, handler in ipairs(HANDLERS) do
-        local r = result[handler]
-        report.say("  %-10s %3d at once  %-9s worker %5.1f us a request, server %5.1f; %6.0f a second; "
-                   .. "p50 %6.2f ms, p99 %6.2f, p99.9 %6.2f", title, connections, handler,
-                   r.worker_us, r.redis_us, r.per_second, r.p50 / 1000, r.p99 / 1000,
+local function say(title, connections, handlers, result)
+    for _, handler in ipairs(handlers) do
+        local r = result[handler[1]]
+        report.say("  %-10s %3d at once  %-9s worker %5.1f us a request, server %5.1f; %6.0f a "
+                   .. "second; p50 %6.2f ms, p99 %6.2f, p99.9 %6.2f", title, connections,
+                   handler[1], r.worker_us, r.redis_us, r.per_second, r.p50 / 1000, r.p99 / 1000,
                    r.p999 / 1000)
     end
 end
@@ -186,10 +192,8 @@ end
 
 local function run(context)
     local redis, memcached = start_redis(context), start_memcached(context)
-    local servers = { redis = redis, memcached = memcached }
-    if memcached then
-        HANDLERS[#HANDLERS + 1] = "memcached"
-    else
+    local handlers = handlers_of(redis, memcached)
+    if not memcached then
         report.say("  memcached is not installed: not beside it (bench/deps)")
     end
     local rounds, seconds = context.quick and 1 or 3, context.quick and 1 or 2
@@ -198,23 +202,21 @@ local function run(context)
 
     local site = start_site(context, redis.port, redis.port, memcached)
     for _, connections in ipairs(counts) do
-        local r = measure(context, site, servers, connections, rounds, seconds)
-        say("loopback", connections, r)
+        local r = measure(context, site, handlers, connections, rounds, seconds)
+        say("loopback", connections, handlers, r)
         if connections == 50 then
             targets("Redis, 50 at once", r)
         end
         result["loopback " .. connections] = r
     end
     stop(context, "site")
-    if memcached then
-        HANDLERS[#HANDLERS] = nil
-    end
 
     local proxy = start_proxy(context, redis.port, 1000)
     site = start_site(context, redis.port, proxy)
+    handlers = handlers_of(redis)
     for _, connections in ipairs(counts) do
-        local r = measure(context, site, servers, connections, rounds, seconds)
-        say("1 ms away", connections, r)
+        local r = measure(context, site, handlers, connections, rounds, seconds)
+        say("1 ms away", connections, handlers, r)
         result["1 ms away " .. connections] = r
     end
     return result
