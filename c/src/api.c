@@ -18,7 +18,7 @@
 
 #define CURSOR_MAX 9007199254740992.0 /* 2^53 */
 
-enum { SCAN_CURSOR_MAX = 20 /* digits of a 64-bit number */ };
+enum { SCAN_CURSOR_MAX = 24 /* digits of a 64-bit number, and of the number of a node */ };
 
 /* -- The library --------------------------------------------------------------------------------- */
 

@@ -472,9 +472,9 @@ describe("an address of sentinels", function()
             ["redis+sentinel://h1/m?s3cret"] = "nothing may follow a ?",
             ["redis+sentinel://h1/s3cret%20m"] = "the master's name holds a space",
             ["redis+sentinel://h/" .. ("m"):rep(128)] = "the master's name is longer",
-            ["redis+sentinel://" .. ("h,"):rep(16) .. "h/m"] = "more than 16 sentinels",
+            ["redis+sentinel://" .. ("h,"):rep(16) .. "h/m"] = "more than 16 hosts",
             ["rediss+sentinel://:s3cret@h/m"] = "available in this version",
-            ["redis+cluster://:s3cret@h"] = "available in this version",
+            ["redis+cluster://:s3cret@h/1"] = "a cluster has no databases",
             ["rediss+cluster://:s3cret@h"] = "available in this version",
             ["redis+other://:s3cret@h"] = "it must begin with redis://",
         }) do

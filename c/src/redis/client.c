@@ -22,7 +22,7 @@ static void count(struct redis_client *c, enum redis_counter counter, uint64_t n
         c->hooks.count(c->hooks.context, counter, n);
 }
 
-static void set_state(struct redis_client *c, enum redis_state state, const char *why)
+void client_set_state(struct redis_client *c, enum redis_state state, const char *why)
 {
     pthread_mutex_lock(&c->lock);
     c->state = state;
@@ -63,7 +63,7 @@ static void fail(struct redis_client *c, bool garbage, const char *reason, int64
     breaker_failure(&c->breaker, now_ms, random_32());
     c->phase = CLIENT_RESTING;
     c->down_since_ms = now_ms;
-    set_state(c, REDIS_STATE_DOWN, reason);
+    client_set_state(c, REDIS_STATE_DOWN, reason);
     pipeline_take_queued(c, now_ms); /* the last: from now on they are refused */
     pipeline_lose(c, garbage, reason, now_ms);
     pipeline_reject(c, reason);
@@ -77,7 +77,7 @@ static void begin(struct redis_client *c, int64_t now_ms)
 {
     c->phase = CLIENT_DIALLING;
     if (!c->breaker.open)
-        set_state(c, REDIS_STATE_CONNECTING, NULL);
+        client_set_state(c, REDIS_STATE_CONNECTING, NULL);
     dialled(c,
             c->topology
                 ? dial_master(&c->dial, c->topology, &c->conn, c->connect_timeout_ms, now_ms)
@@ -99,6 +99,13 @@ bool client_tell_script(struct redis_client *c)
     const char *script[] = {"SCRIPT", "LOAD", tagged_script};
 
     return greet(c, GREETING_SCRIPT, 3, script);
+}
+
+bool client_tell_asking(struct redis_client *c)
+{
+    const char *asking[] = {"ASKING"};
+
+    return greet(c, GREETING_PROBE, 1, asking);
 }
 
 static bool append_greeting(struct redis_client *c)
@@ -152,7 +159,7 @@ static void is_up(struct redis_client *c, int64_t now_ms)
     c->up_since_ms = now_ms;
     breaker_try(&c->breaker);
     count(c, REDIS_COUNT_CONNECTS, 1);
-    set_state(c, REDIS_STATE_UP, NULL);
+    client_set_state(c, REDIS_STATE_UP, NULL);
 }
 
 /* -- Sending and receiving ------------------------------------------------------------------------ */
@@ -525,6 +532,7 @@ void client_free(struct redis_client *c)
     url_wipe(&c->url);
     secure_discard(c->tls);
     topology_free(c->topology);
+    cluster_free(c->cluster);
     alloc_free(c);
 }
 
@@ -534,6 +542,8 @@ void client_destroy(struct redis_client *c)
 
     drop_connection(c);
     link_close(&c->link);
+    if (c->cluster)
+        cluster_end(c->cluster);
     pthread_mutex_destroy(&c->lock);
     client_free(c);
     hooks.gone(hooks.context);
@@ -561,5 +571,7 @@ void client_after_fork(struct redis_client *c)
     link_after_fork(&c->link);
     if (c->topology)
         topology_after_fork(c->topology);
+    if (c->cluster)
+        cluster_after_fork(c->cluster);
     client_watch_nothing(c);
 }

@@ -17,7 +17,9 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "base/clock.h"
 #include "redis/breaker.h"
+#include "redis/cluster.h"
 #include "redis/conn.h"
 #include "redis/dial.h"
 #include "redis/link.h"
@@ -36,7 +38,7 @@ enum client_greeting {
     GREETING_INFO,   /* which server is it? */
     GREETING_SCRIPT, /* that of tagged.h; also later, when the server has lost it */
     GREETING_PING,
-    GREETING_PROBE /* no greeting: a PING of an idle connection, to see whether it is answered */
+    GREETING_PROBE /* no greeting, and whatever is answered: a PING of an idle connection; ASKING */
 };
 
 /* What the loop's epoll has of a connection. */
@@ -56,7 +58,9 @@ struct redis_client {
     char *prefix, *prefix_glob;
     struct command_prefix command_prefix;
     char server[704];
-    struct topology *topology; /* of the URL's servers; NULL: there is one */
+    struct topology *topology; /* where sentinels tell of the server; or NULL */
+    struct cluster *cluster;   /* of whose nodes each has a client of its own; or NULL */
+    bool has_others;           /* one of the two: there is more than one server behind the URL */
     struct redis_hooks hooks;
     int64_t connect_timeout_ms, timeout_ms;
     size_t max_ops, max_bytes;
@@ -97,6 +101,7 @@ struct redis_client {
     uint64_t server_id;          /* of the connection, as redis_op.server */
     char script[TAGGED_SHA + 1]; /* how the server knows the script of tagged.h; "": not at all */
     bool script_lost;            /* it is to be told again */
+    bool preface;                /* so it is, or there may be operations that ASKING goes before */
     bool link_wanted;
     bool probe_wanted;
     int64_t next_tick_ms;
@@ -126,12 +131,32 @@ struct client_watch client_topology_watch(const struct redis_client *client);
 /* Appends the script of tagged.h, which the server will know by its SHA1.  False: no memory. */
 bool client_tell_script(struct redis_client *client);
 
+/* Nothing has come of it yet. */
+static inline void redis_op_begin(struct redis_op *op)
+{
+    op->status = REDIS_DONE;
+    op->may_have_run = op->forgiven = op->overtaken = false;
+    op->replies_due = 0;
+    op->reply = op->list = NULL;
+    op->reply_length = op->reply_count = op->list_length = 0;
+    op->pttl_ms = op->integer = 0;
+    op->server = 0;
+    op->sent_ms = clock_now_ms(); /* of its submission, so far */
+    op->error[0] = '\0';
+}
+
+/* Appends ASKING, for the command that follows.  False: no memory. */
+bool client_tell_asking(struct redis_client *client);
+
 /* From now on an answer is listened for, or for the next one. */
 static inline void client_listen(struct redis_client *client, int64_t now_ms)
 {
     client->heard_ms = client->whole_ms = now_ms;
     client->dripped = 0;
 }
+
+/* It is so: for whoever submits. */
+void client_set_state(struct redis_client *client, enum redis_state state, const char *why);
 
 /* Nothing of it is under way; if stopping, nobody minds that it goes either. */
 bool client_is_quiet(struct redis_client *client, bool stopping, int64_t now_ms);

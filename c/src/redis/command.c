@@ -165,6 +165,54 @@ static void encode_publish(struct bytes *to, const struct command_prefix *prefix
     words_word(to, op->key, op->key_length);
 }
 
+/* ASKING goes for one command only. */
+static const char asked_get_script[] =
+    "return {redis.call('GET',KEYS[1]),redis.call('PTTL',KEYS[1])}";
+static const char asked_expire_script[] =
+    "redis.call('PERSIST',KEYS[1]) return redis.call('EXISTS',KEYS[1])";
+
+static void encode_asked(struct bytes *to, const struct command_prefix *prefix,
+                         const struct redis_op *op)
+{
+    words_count(to, '*', 4);
+    words_text(to, "EVAL");
+    words_text(to, op->kind == REDIS_ASKED_GET ? asked_get_script : asked_expire_script);
+    words_text(to, "1");
+    words_joined(to, prefix->text, prefix->length, op->key, op->key_length);
+}
+
+/* Where there are tags, its list goes with it: then all are in one slot. */
+static void encode_unlink_one(struct bytes *to, const struct command_prefix *prefix,
+                              const struct redis_op *op)
+{
+    bool list = prefix->script && !reserved_is(op->key, op->key_length);
+
+    words_count(to, '*', list ? 3 : 2);
+    words_text(to, "UNLINK");
+    words_joined(to, prefix->text, prefix->length, op->key, op->key_length);
+    if (list)
+        command_add_reserved(to, prefix, REDIS_TAGS_KEY, op->key, op->key_length);
+}
+
+static void encode_cluster(struct command *c, const struct redis_op *op)
+{
+    bool check = op->kind == REDIS_CLUSTER_CHECK;
+
+    if (check) {
+        words_count(&c->head, '*', 1);
+        words_text(&c->head, "ROLE");
+    }
+    words_count(&c->head, '*', 2);
+    words_text(&c->head, "CLUSTER");
+    words_text(&c->head, "INFO");
+    if (!check) {
+        words_count(&c->head, '*', 2);
+        words_text(&c->head, "CLUSTER");
+        words_text(&c->head, "SLOTS");
+    }
+    c->replies = 2;
+}
+
 static void clear(struct command *c)
 {
     bytes_clear(&c->head);
@@ -237,7 +285,19 @@ bool command_encode(struct command *c, const struct command_prefix *prefix,
         encode_scan(&c->head, prefix, op);
         break;
     case REDIS_SCAN:
+    case REDIS_SCAN_ALL:
         encode_scan(&c->head, prefix, op);
+        break;
+    case REDIS_UNLINK:
+        encode_unlink_one(&c->head, prefix, op);
+        break;
+    case REDIS_ASKED_GET:
+    case REDIS_ASKED_EXPIRE:
+        encode_asked(&c->head, prefix, op);
+        break;
+    case REDIS_CLUSTER_MAP:
+    case REDIS_CLUSTER_CHECK:
+        encode_cluster(c, op);
         break;
     }
     return finish(c);

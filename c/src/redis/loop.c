@@ -80,6 +80,28 @@ static bool take_added(struct redis_client **clients)
     return stopping;
 }
 
+static struct client_wish serve_client(struct redis_client *client,
+                                       const struct epoll_event *events, int count, int64_t now_ms);
+
+/* Each node is a client, too. */
+static struct client_wish serve_cluster(struct cluster *cluster, const struct epoll_event *events,
+                                        int count, int64_t now_ms)
+{
+    struct client_wish wish = {INT64_MAX, {{-1, 0, 0}, {-1, 0, 0}}};
+    int64_t at_ms;
+
+    cluster_begin_round(cluster, now_ms);
+    for (unsigned i = 0; i < cluster->count; i++) {
+        if (!cluster->node[i])
+            continue;
+        at_ms = serve_client(cluster->node[i]->client, events, count, now_ms).at_ms;
+        wish.at_ms = at_ms < wish.at_ms ? at_ms : wish.at_ms;
+    }
+    at_ms = cluster_end_round(cluster, now_ms);
+    wish.at_ms = at_ms < wish.at_ms ? at_ms : wish.at_ms;
+    return wish;
+}
+
 /* Few have one: what it takes is kept out of the way of the others. */
 __attribute__((noinline, cold)) static struct client_wish
 serve_topology(struct redis_client *client, const uint32_t *happened,
@@ -89,6 +111,8 @@ serve_topology(struct redis_client *client, const uint32_t *happened,
     struct client_wish wish;
     uint32_t own = 0;
 
+    if (client->cluster)
+        return serve_cluster(client->cluster, events, count, now_ms);
     for (int i = 0; i < count; i++)
         if (events[i].data.ptr == &client->topology_watch)
             own |= events[i].events;
@@ -108,8 +132,8 @@ static struct client_wish serve_client(struct redis_client *client,
         for (int which = 0; which < CLIENT_WATCHES; which++)
             if (events[i].data.ptr == client->watch + which)
                 happened[which] |= events[i].events;
-    wish = client->topology ? serve_topology(client, happened, events, count, now_ms)
-                            : client_round(client, happened, now_ms);
+    wish = client->has_others ? serve_topology(client, happened, events, count, now_ms)
+                              : client_round(client, happened, now_ms);
     for (int which = 0; which < CLIENT_WATCHES; which++)
         watch(client->watch + which, wish.watch + which);
     return wish;
@@ -127,7 +151,9 @@ static bool serve(struct redis_client **clients, const struct epoll_event *event
         struct redis_client *client = *link;
         struct client_wish wish;
 
-        if (stopping)
+        if (stopping && client->cluster)
+            cluster_forsake_reads(client->cluster, now_ms);
+        else if (stopping)
             pipeline_forsake_reads(client, now_ms);
         wish = serve_client(client, events, count, now_ms);
 

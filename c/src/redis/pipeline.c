@@ -104,14 +104,20 @@ void pipeline_take_queued(struct redis_client *c, int64_t now_ms)
     op_list_append_all(&c->waiting, &taken);
 }
 
-/* The server has forgotten the script: it is told once more, before anything else that waits. */
-static void tell_script(struct redis_client *c, int64_t now_ms)
+/* What goes before a command: the script, once more, which the server has forgotten; ASKING. */
+static void tell_first(struct redis_client *c, const struct redis_op *op, int64_t now_ms)
 {
-    c->script_lost = false;
+    if (!c->script_lost && !op->asking)
+        return;
     if (pipeline_due(c) == 0)
         client_listen(c, now_ms);
-    if (conn_reserve(&c->conn, 1))
-        client_tell_script(c);
+    if (conn_reserve(&c->conn, 2)) {
+        if (c->script_lost)
+            client_tell_script(c);
+        if (op->asking)
+            client_tell_asking(c);
+    }
+    c->script_lost = false;
 }
 
 /* Begins with the next operation that waits.  False: there is none. */
@@ -120,8 +126,8 @@ static bool start_next(struct redis_client *c, int64_t now_ms, int64_t now_ns)
     struct redis_op *op;
 
     while (c->phase == CLIENT_UP && (op = op_list_take(&c->waiting))) {
-        if (c->script_lost)
-            tell_script(c, now_ms);
+        if (c->preface)
+            tell_first(c, op, now_ms);
         if (!conn_reserve(&c->conn, 2) || !command_encode(&c->command, &c->command_prefix, op)) {
             finish_as(c, op, REDIS_UNSENT, "no memory");
             continue;
@@ -246,7 +252,7 @@ static bool is_to_be_asked_anew(struct redis_client *c, struct redis_op *op,
     if (!c->command_prefix.script || reply->type != REDIS_REPLY_ERROR ||
         strncmp(reply->str, "NOSCRIPT ", 9) != 0)
         return false;
-    c->script_lost = c->script[0] != '\0';
+    c->script_lost = c->preface = c->script[0] != '\0';
     c->script[0] = '\0';
     if (!(is_read(op) || op->kind == REDIS_INVALIDATE_TAG) || op == c->writing)
         return false;

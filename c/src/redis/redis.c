@@ -163,8 +163,27 @@ static bool fill_prefix(struct redis_client *c, const struct redis_config *confi
     return true;
 }
 
-static bool fill_topology(struct redis_client *c, const struct redis_config *config)
+/* What one script looks at is in one slot. */
+static bool fits_cluster(const struct redis_config *config, char *error, size_t size)
 {
+    if (!config->tags || slot_is_one(config->prefix, config->prefix_length))
+        return true;
+    snprintf(error, size,
+             "tags: in a cluster a cache with tags has all of its keys in one slot: "
+             "its prefix has to have a hash tag, as in \"{name}:\"");
+    return false;
+}
+
+static bool fill_topology(struct redis_client *c, const struct redis_config *config, char *error,
+                          size_t size)
+{
+    c->has_others = c->url.seeds > 0;
+    if (c->url.is_cluster) {
+        if (!fits_cluster(config, error, size))
+            return false;
+        c->cluster = cluster_create(c);
+        return c->cluster != NULL;
+    }
     if (c->url.seeds == 0)
         return true;
     c->topology = topology_create(&c->url, c->name, config->connect_timeout_ms, config->timeout_ms);
@@ -203,7 +222,7 @@ struct redis_client *redis_client_create(const struct redis_config *config,
     if (!c || watching != 0 || !fill_url(&c->url, config, error, error_size) ||
         !fill_tls(c, config, error, error_size) ||
         !fill_name(c, config->client_name, error, error_size) || !fill_prefix(c, config) ||
-        !fill_topology(c, config)) {
+        !fill_topology(c, config, error, error_size)) {
         if (c)
             client_free(c);
         return NULL;
@@ -282,6 +301,8 @@ uint64_t redis_link_server(const struct redis_client *client)
 
 uint64_t redis_link_epoch(const struct redis_client *client)
 {
+    if (client->cluster)
+        return client->cluster->epoch + 1;
     return client->topology ? client->topology->epoch + 1 : 0;
 }
 
@@ -326,15 +347,7 @@ enum redis_submit redis_submit(struct redis_client *client, struct redis_op *op,
     size_t bytes = pipeline_op_bytes(op);
     enum redis_submit rc;
 
-    op->status = REDIS_DONE;
-    op->may_have_run = op->forgiven = op->overtaken = false;
-    op->replies_due = 0;
-    op->reply = op->list = NULL;
-    op->reply_length = op->reply_count = op->list_length = 0;
-    op->pttl_ms = op->integer = 0;
-    op->server = 0;
-    op->sent_ms = clock_now_ms(); /* of its submission, so far */
-    op->error[0] = '\0';
+    redis_op_begin(op);
     pthread_mutex_lock(&client->lock);
     rc = admit_locked(client, op, bytes);
     if (rc == REDIS_ACCEPTED) {

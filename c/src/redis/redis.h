@@ -36,7 +36,15 @@ enum redis_kind {
     REDIS_LOCK,           /* the key's lock for the fleet: integer = enum redis_lock; fleet.h */
     REDIS_UNLOCK,         /* gives it up: integer = 0 or 1, was it still ours */
     REDIS_PUBLISH, /* PUBLISH the key on the cache's own channel, which its tracking links hear */
-    REDIS_SCAN_UNLINK /* as REDIS_SCAN, then one UNLINK of the page's keys: integer = keys that went */
+    REDIS_SCAN_UNLINK, /* as REDIS_SCAN, then one UNLINK of the page's keys: integer = keys that went */
+
+    /* The room's own: of a cluster, cluster.h. */
+    REDIS_SCAN_ALL,  /* as REDIS_SCAN, reserved names too */
+    REDIS_UNLINK,    /* UNLINK key, and the list of its tags: integer = how many of them went */
+    REDIS_ASKED_GET, /* as REDIS_GET and REDIS_EXPIRE, as one command */
+    REDIS_ASKED_EXPIRE,
+    REDIS_CLUSTER_MAP,  /* CLUSTER INFO, CLUSTER SLOTS: slot_map.h */
+    REDIS_CLUSTER_CHECK /* ROLE, CLUSTER INFO: slot_map.h */
 };
 
 enum { REDIS_TAG_MAX = 200, REDIS_TAG_GENERATION = 17, REDIS_TOKEN = 16 };
@@ -70,10 +78,12 @@ enum redis_status {
  * they belong to the room from an accepted redis_submit() until the done hook, which gets them back.
  */
 struct redis_op {
-    struct redis_op *next; /* the room's, and the two below, from submission to done */
+    struct redis_op *next; /* the room's, and those up to owner, from submission to done */
     uint64_t first_reply;  /* number of the first reply it expects on its connection */
     uint32_t replies_due;
-    void *owner; /* the submitter's; the room never looks at it */
+    uint16_t slot; /* in a cluster: where it belongs; slot_map.h */
+    uint16_t node; /* and where it is sent to by an ASK */
+    void *owner;   /* the submitter's; the room never looks at it */
     enum redis_kind kind;
     char *key; /* without prefix, or the glob (NULL: all) of a scan */
     size_t key_length;
@@ -96,7 +106,10 @@ struct redis_op {
                     has been invalidated since */
     uint64_t time_us;    /* the server's clock, in microseconds; of the answer, with tags */
     int64_t deadline_ms; /* clock_now_ms() time after which it is given up */
-    bool forgiven;       /* the room's: it has had a little longer already */
+    bool forgiven; /* the room's: it has had a little longer already; and these, in a cluster: */
+    bool asking;   /* it goes where an ASK has sent it */
+    bool ready;    /* what it waited for has come */
+    uint8_t redirects; /* how often it has been sent elsewhere */
 
     /* Filled in before the done hook. */
     enum redis_status status;
@@ -222,8 +235,8 @@ void redis_client_identify(struct redis_client *client);
 /* The server that the tracking link has reached, as redis_op.server.  For the hooks. */
 uint64_t redis_link_server(const struct redis_client *client);
 
-/* Of which configuration of the sentinels that server is: greater, where it has replaced another one.  0: there are no
- * sentinels.  For the hooks. */
+/* Of which configuration of the sentinels, or of the cluster, that server is: greater, where it has replaced another
+ * one.  0: there is no such thing.  For the hooks. */
 uint64_t redis_link_epoch(const struct redis_client *client);
 
 /* Whether there shall be a tracking link, from the next round on, with a heartbeat every beat_ms.  For the

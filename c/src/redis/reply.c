@@ -8,6 +8,7 @@
 #include "redis/fleet.h"
 #include "redis/page.h"
 #include "redis/quote.h"
+#include "redis/slot_map.h"
 #include "redis/tagged.h"
 
 enum { CURSOR_DIGITS = 20 }; /* of an unsigned 64-bit number */
@@ -106,6 +107,16 @@ static bool take_script(struct redis_op *op, const redisReply *reply,
     return without_memory ? no_memory(op, source) : true;
 }
 
+/* The value and its PTTL, of one command. */
+static bool take_asked(struct redis_op *op, const redisReply *reply,
+                       const struct reply_source *source)
+{
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2)
+        return garbage(op, source);
+    return take_value(op, reply->element[0], source) &&
+           take_integer(op, reply->element[1], &op->pttl_ms, -2, INT64_MAX, source);
+}
+
 /* -- Pages --------------------------------------------------------------------------------------- */
 
 bool reply_is_key(const redisReply *key, const struct command_prefix *prefix)
@@ -119,7 +130,7 @@ static bool is_listed(const struct redis_op *op, const struct command_prefix *pr
                       const redisReply *key)
 {
     return reply_is_key(key, prefix) &&
-           ((op->kind == REDIS_SCAN_UNLINK && !op->key) ||
+           (((op->kind == REDIS_SCAN_UNLINK || op->kind == REDIS_SCAN_ALL) && !op->key) ||
             !reserved_is(key->str + prefix->length, (size_t)key->len - prefix->length));
 }
 
@@ -214,7 +225,17 @@ bool reply_take(struct redis_op *op, enum reply_part part, const redisReply *rep
         return take_number(op, reply, source);
     case REDIS_SCAN:
     case REDIS_SCAN_UNLINK:
+    case REDIS_SCAN_ALL:
         return take_page(op, reply, prefix, source);
+    case REDIS_UNLINK:
+        return take_integer(op, reply, &op->integer, 0, 2, source);
+    case REDIS_ASKED_GET:
+        return take_asked(op, reply, source);
+    case REDIS_ASKED_EXPIRE:
+        return take_integer(op, reply, &op->integer, 0, 1, source);
+    case REDIS_CLUSTER_MAP:
+    case REDIS_CLUSTER_CHECK:
+        return take_script(op, reply, source, slot_map_take);
     }
     return garbage(op, source);
 }

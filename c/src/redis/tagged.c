@@ -111,6 +111,10 @@ bool tagged_is(const struct redis_op *op)
     case REDIS_PUBLISH:
     case REDIS_LOCK:
     case REDIS_UNLOCK:
+    case REDIS_SCAN_ALL:
+    case REDIS_UNLINK:
+    case REDIS_CLUSTER_MAP:
+    case REDIS_CLUSTER_CHECK:
         return false;
     default:
         return true;

@@ -240,8 +240,8 @@ static int parse_tcp(struct parser *p, struct part in)
     return db.begin < db.end ? parse_db(p, db) : 0;
 }
 
-/* The sentinels, with commas in between. */
-static int parse_seeds(struct parser *p, struct part in)
+/* Sentinels, or nodes of a cluster, with commas in between. */
+static int parse_seeds(struct parser *p, struct part in, int default_port)
 {
     struct url *url = p->url;
     size_t bytes = 0;
@@ -252,8 +252,8 @@ static int parse_seeds(struct parser *p, struct part in)
         char text[sizeof(seed->host) + 10];
 
         if (url->seeds == URL_SEEDS_MOST)
-            return fail(p, "there are more than 16 sentinels");
-        if (parse_host(p, one, SENTINEL_PORT) != 0)
+            return fail(p, "there are more than 16 hosts");
+        if (parse_host(p, one, default_port) != 0)
             return -1;
         memcpy(seed->host, url->host, sizeof(seed->host));
         seed->port = url->port;
@@ -263,7 +263,7 @@ static int parse_seeds(struct parser *p, struct part in)
         in.begin = one.end + 1;
     }
     if (bytes > URL_SEEDS_BYTES)
-        return fail(p, "the sentinels are longer than 511 bytes together");
+        return fail(p, "the hosts are longer than 511 bytes together");
     url->host[0] = '\0';
     url->port = 0;
     return 0;
@@ -290,7 +290,7 @@ static int parse_sentinel(struct parser *p, struct part in)
     name.end = find((struct part){name.begin, in.end}, '/');
     db.begin = name.end < in.end ? name.end + 1 : in.end;
     db.end = in.end;
-    if (take_user(p, &authority) != 0 || parse_seeds(p, authority) != 0)
+    if (take_user(p, &authority) != 0 || parse_seeds(p, authority, SENTINEL_PORT) != 0)
         return -1;
     if (name.begin == name.end)
         return fail(p, "the sentinels are followed by the name of the master, as in "
@@ -298,6 +298,18 @@ static int parse_sentinel(struct parser *p, struct part in)
     if (parse_master(p, name) != 0)
         return -1;
     return db.begin < db.end ? parse_db(p, db) : 0;
+}
+
+static int parse_cluster(struct parser *p, struct part in)
+{
+    struct part authority = {in.begin, find(in, '/')};
+
+    p->url->is_cluster = true;
+    if (find(in, '?') < in.end)
+        return fail(p, "nothing may follow a ? after redis+cluster://");
+    if (authority.end < in.end && authority.end + 1 < in.end)
+        return fail(p, "a cluster has no databases: nothing follows the hosts");
+    return take_user(p, &authority) == 0 ? parse_seeds(p, authority, DEFAULT_PORT) : -1;
 }
 
 static int parse_unix(struct parser *p, struct part in)
@@ -346,13 +358,15 @@ static int parse(struct parser *p, struct part in)
         return parse_unix(p, in);
     if (begins_with(&in, "redis+sentinel://"))
         return parse_sentinel(p, in);
+    if (begins_with(&in, "redis+cluster://"))
+        return parse_cluster(p, in);
     p->url->is_secure = begins_with(&in, "rediss://");
     if (p->url->is_secure)
         return parse_tcp(p, in);
-    if (begins_with(&in, "rediss+sentinel://") || begins_with(&in, "redis+cluster://") ||
-        begins_with(&in, "rediss+cluster://"))
+    if (begins_with(&in, "rediss+sentinel://") || begins_with(&in, "rediss+cluster://"))
         return fail(p, "neither a cluster nor sentinels over TLS are available in this version");
-    return fail(p, "it must begin with redis://, rediss://, redis+sentinel:// or unix://");
+    return fail(p, "it must begin with redis://, rediss://, redis+sentinel://, redis+cluster:// or "
+                   "unix://");
 }
 
 int url_parse(const char *text, struct url *url, char *error, size_t error_size)
@@ -388,16 +402,16 @@ void url_node(const char *host, int port, char *text, size_t size)
     snprintf(text, size, strchr(host, ':') ? "[%s]:%d" : "%s:%d", host, port);
 }
 
-static void sentinels(const struct url *url, char *text, size_t size)
+static void several(const struct url *url, char *text, size_t size)
 {
-    size_t n = (size_t)snprintf(text, size, "redis+sentinel ");
+    size_t n = (size_t)snprintf(text, size, "redis+%s ", url->is_cluster ? "cluster" : "sentinel");
     char seed[sizeof(url->seed->host) + 10];
 
     for (int i = 0; i < url->seeds && n < size; i++) {
         url_node(url->seed[i].host, url->seed[i].port, seed, sizeof(seed));
         n += (size_t)snprintf(text + n, size - n, "%s%s", i ? "," : "", seed);
     }
-    if (n < size)
+    if (n < size && !url->is_cluster)
         snprintf(text + n, size - n, "/%s/%d", url->master, url->db);
 }
 
@@ -407,11 +421,20 @@ void url_server(const struct url *url, char *text, size_t size)
 
     url_node(url->host, url->port, node, sizeof(node));
     if (url->seeds)
-        sentinels(url, text, size);
+        several(url, text, size);
     else if (url->is_unix)
         snprintf(text, size, "redis unix:%s/%d", url->path, url->db);
     else
         snprintf(text, size, "%s %s/%d", url->is_secure ? "rediss" : "redis", node, url->db);
+}
+
+bool url_take_host(const char *text, size_t length, char *host, size_t size)
+{
+    if (length >= size || memchr(text, '\0', length))
+        return false;
+    memcpy(host, text, length);
+    host[length] = '\0';
+    return is_name(host, size - 1) || is_v6(host);
 }
 
 bool url_set_node(struct url *url, const char *host, size_t host_length, const char *port,
@@ -419,10 +442,6 @@ bool url_set_node(struct url *url, const char *host, size_t host_length, const c
 {
     int64_t n = number((struct part){port, port + port_length}, 1, 65535);
 
-    if (n < 0 || host_length >= sizeof(url->host) || memchr(host, '\0', host_length))
-        return false;
-    memcpy(url->host, host, host_length);
-    url->host[host_length] = '\0';
     url->port = (int)n;
-    return is_name(url->host, sizeof(url->host) - 1) || is_v6(url->host);
+    return n >= 0 && url_take_host(host, host_length, url->host, sizeof(url->host));
 }

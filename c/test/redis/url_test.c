@@ -89,6 +89,15 @@ TEST(sentinels)
               "", "");
 }
 
+TEST(clusters)
+{
+    CHECK_URL("redis+cluster://h", "redis+cluster h:6379", "", "");
+    CHECK_URL("Redis+Cluster://u:p@a:1,b,[::1]:2/", "redis+cluster a:1,b:6379,[::1]:2", "u", "p");
+    CHECK(url.is_cluster);
+    CHECK_INT(3, url.seeds);
+    CHECK_STR("", url.host);
+}
+
 TEST(what_a_sentinel_calls_the_master)
 {
     static const char *const bad[][2] = {{"", "1"},      {"a b", "1"},   {"h\n", "1"}, {"h", ""},
@@ -113,12 +122,17 @@ TEST(what_a_sentinel_calls_the_master)
 }
 
 static const char *const malformed[][2] = {
-    {"", "it must begin with redis://, rediss://, redis+sentinel:// or unix://"},
-    {"redis", "it must begin with redis://, rediss://, redis+sentinel:// or unix://"},
-    {"redis:/h", "it must begin with redis://, rediss://, redis+sentinel:// or unix://"},
-    {"localhost:6379", "it must begin with redis://, rediss://, redis+sentinel:// or unix://"},
-    {"http://h", "it must begin with redis://, rediss://, redis+sentinel:// or unix://"},
-    {"xredis://h", "it must begin with redis://, rediss://, redis+sentinel:// or unix://"},
+    {"", "it must begin with redis://, rediss://, redis+sentinel://, redis+cluster:// or unix://"},
+    {"redis",
+     "it must begin with redis://, rediss://, redis+sentinel://, redis+cluster:// or unix://"},
+    {"redis:/h",
+     "it must begin with redis://, rediss://, redis+sentinel://, redis+cluster:// or unix://"},
+    {"localhost:6379",
+     "it must begin with redis://, rediss://, redis+sentinel://, redis+cluster:// or unix://"},
+    {"http://h",
+     "it must begin with redis://, rediss://, redis+sentinel://, redis+cluster:// or unix://"},
+    {"xredis://h",
+     "it must begin with redis://, rediss://, redis+sentinel://, redis+cluster:// or unix://"},
     {"rediss://u:SECRET@h?x=1", "nothing may follow a ? after redis:// or rediss://"},
     {"redis+sentinel://u:SECRET@h", "the sentinels are followed by the name of the master"},
     {"redis+sentinel://u:SECRET@h/", "the sentinels are followed by the name of the master"},
@@ -134,9 +148,13 @@ static const char *const malformed[][2] = {
     {"redis+sentinel://h/SECRET%20m", "the master's name holds a space or a special character"},
     {"redis+sentinel://h/SECRET%0a", "the master's name holds a space or a special character"},
     {"redis+sentinel://h/m%", "the master's name holds a broken %-escape"},
-    {"redis+sentinel://h,h,h,h,h,h,h,h,h,h,h,h,h,h,h,h,h/m", "there are more than 16 sentinels"},
+    {"redis+sentinel://h,h,h,h,h,h,h,h,h,h,h,h,h,h,h,h,h/m", "there are more than 16 hosts"},
     {"rediss+sentinel://u:SECRET@h/m", "neither a cluster nor sentinels over TLS are available"},
-    {"redis+cluster://u:SECRET@h", "neither a cluster nor sentinels over TLS are available"},
+    {"redis+cluster://u:SECRET@", "there is no host"},
+    {"redis+cluster://u:SECRET@h,", "there is no host"},
+    {"redis+cluster://u:SECRET@h/0", "a cluster has no databases"},
+    {"redis+cluster://u:SECRET@h?db=0", "nothing may follow a ? after redis+cluster://"},
+    {"redis+cluster://h,h:1x", "the port is not a whole number from 1 to 65535"},
     {"rediss+cluster://u:SECRET@h", "neither a cluster nor sentinels over TLS are available"},
     {"redis://", "there is no host"},
     {"redis:///1", "there is no host"},
@@ -259,7 +277,7 @@ TEST(lengths_are_bounded)
     CHECK_INT(0, url_parse(long_url("redis+sentinel://h/", 127, ""), &url, error, sizeof(error)));
     CHECK_STR("redis URL: the master's name is longer than 127 bytes",
               parsed(long_url("redis+sentinel://h/", 128, "")));
-    CHECK_STR("redis URL: the sentinels are longer than 511 bytes together", parsed(sentinels(63)));
+    CHECK_STR("redis URL: the hosts are longer than 511 bytes together", parsed(sentinels(63)));
     CHECK_INT(0, url_parse(sentinels(57), &url, error, sizeof(error))); /* 8 * (57 + 6 + 1) */
     url_server(&url, server, sizeof(server));
     CHECK_INT(15 + 511 + 4, strlen(server));

@@ -389,6 +389,10 @@ function check_rows(rows, given, label)
     return checked
 end
 
+local function is_cluster(url)
+    return match(lower(url), "^rediss?%+cluster://") ~= nil
+end
+
 --- Checks the opts of a fetch.
 -- @return a table with those that were given, durations in milliseconds; or nil and a sentence
 function _M.check_fetch(opts)
@@ -414,6 +418,13 @@ function _M.check(name, opts)
     checked.prefix = checked.prefix or name .. ":"
     if checked.lock == "redis" and not checked.redis then
         return nil, 'opts.lock = "redis" needs a Redis, and there is no opts.redis'
+    end
+    -- A script looks at a key and at its lock, or at its tags, which have to be in one slot.
+    local together = checked.tags and "opts.tags" or checked.lock == "redis" and "opts.lock"
+    if together and checked.redis and is_cluster(checked.redis.url)
+       and not match(checked.prefix, "^[^{]*{[^}]+}") then
+        return nil, together .. ": in a cluster it needs a prefix with a hash tag, as in "
+                    .. 'prefix = "{' .. name .. '}:", which has all keys in one slot'
     end
     return checked
 end

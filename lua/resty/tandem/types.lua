@@ -12,7 +12,8 @@
 ---a URL: `redis://[user][:password@]host[:port][/db]`, `rediss://...` for [TLS](#tls),
 ---`unix:///path.sock[?db=n]`, or
 ---`redis+sentinel://[user][:password@]host[:port][,...]/master[/db]`, [the master](#sentinel) that
----sentinels name, with `%`-escapes; or a table `{ url=, username=, password=, client_name=,
+---sentinels name, or `redis+cluster://[user][:password@]host[:port][,...]`, [a cluster](#cluster),
+---with `%`-escapes; or a table `{ url=, username=, password=, client_name=,
 ---tls= }`. None: memory only
 ---@field redis? string|tandem.redis_options
 ---put before every key in Redis; 512 bytes at most. Default: `name..":"`

@@ -1,0 +1,334 @@
+/*
+ * cluster.c: the nodes of a cluster, and its rounds.
+ */
+#include "redis/cluster.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "redis/client.h"
+#include "redis/patience.h"
+#include "redis/pipeline.h"
+
+enum { LINGER_MS = 10000 }; /* a node without slots, which may be about to get some */
+
+/* -- The nodes' hooks ------------------------------------------------------------------------------ */
+
+static void done(void *context, struct redis_op *op)
+{
+    struct cluster_node *node = context;
+    int64_t now_ms = clock_now_ms();
+
+    if (op->kind == REDIS_CLUSTER_MAP) {
+        cluster_map_answered(node, op, now_ms);
+        redis_op_free(op);
+    } else if (op->kind == REDIS_CLUSTER_CHECK) {
+        cluster_cover_checked(node, op);
+        redis_op_free(op);
+    } else {
+        cluster_returned(node, op, now_ms);
+    }
+}
+
+/* Error replies are counted where they are for a caller: not those that send an operation elsewhere. */
+static void count(void *context, enum redis_counter counter, uint64_t n)
+{
+    const struct redis_hooks *hooks = &((struct cluster_node *)context)->cluster->client->hooks;
+
+    if (counter != REDIS_COUNT_ERRORS)
+        hooks->count(hooks->context, counter, n);
+}
+
+static void took(void *context, int64_t ns)
+{
+    const struct redis_hooks *hooks = &((struct cluster_node *)context)->cluster->client->hooks;
+
+    if (hooks->took)
+        hooks->took(hooks->context, ns);
+}
+
+static void invalidate(void *context, const char *key, size_t key_length)
+{
+    const struct redis_hooks *hooks = &((struct cluster_node *)context)->cluster->client->hooks;
+
+    hooks->invalidate(hooks->context, key, key_length);
+}
+
+static void linked(void *context, enum redis_link_event event, int64_t at_ms, const char *why)
+{
+    cluster_cover_link(context, event, at_ms, why);
+}
+
+static void gone(void *context)
+{
+    (void)context;
+}
+
+/* -- Nodes ----------------------------------------------------------------------------------------- */
+
+static struct redis_client *client_of(struct cluster_node *node, const char *host, int port)
+{
+    const struct redis_client *all = node->cluster->client;
+    const struct redis_hooks hooks = {.context = node,
+                                      .done = done,
+                                      .count = count,
+                                      .took = took,
+                                      .invalidate = invalidate,
+                                      .link = linked,
+                                      .gone = gone};
+    struct redis_config config = {.url = "redis://node",
+                                  .username = all->url.username,
+                                  .password = all->url.password,
+                                  .client_name = all->name,
+                                  .prefix = all->prefix,
+                                  .prefix_length = all->command_prefix.length,
+                                  .connect_timeout_ms = all->connect_timeout_ms,
+                                  .timeout_ms = all->timeout_ms,
+                                  .tags = all->command_prefix.script != NULL,
+                                  .max_ops = all->max_ops,
+                                  .max_bytes = all->max_bytes};
+    char error[200];
+    struct redis_client *client = redis_client_create(&config, &hooks, error, sizeof(error));
+
+    if (!client)
+        return NULL;
+    snprintf(client->url.host, sizeof(client->url.host), "%s", host);
+    client->url.port = port;
+    url_server(&client->url, client->server, sizeof(client->server));
+    return client;
+}
+
+static struct cluster_node *make(struct cluster *cl, unsigned number, const char *host, int port)
+{
+    struct cluster_node *node = alloc_zeroed(sizeof(*node));
+
+    if (!node)
+        return NULL;
+    node->cluster = cl;
+    node->number = number;
+    node->client = client_of(node, host, port);
+    if (!node->client) {
+        alloc_free(node);
+        return NULL;
+    }
+    cl->node[number] = node;
+    if (number >= cl->count)
+        cl->count = number + 1;
+    return node;
+}
+
+struct cluster_node *cluster_node_at(struct cluster *cl, const char *host, int port, int64_t now_ms)
+{
+    unsigned vacant = CLUSTER_NODES;
+    struct cluster_node *node;
+
+    for (unsigned i = CLUSTER_NODES; i-- > 0;) {
+        node = cl->node[i];
+        if (!node)
+            vacant = i;
+        else if (node->client->url.port == port && strcmp(node->client->url.host, host) == 0)
+            return node;
+    }
+    node = vacant < CLUSTER_NODES ? make(cl, vacant, host, port) : NULL;
+    if (node)
+        node->used_ms = now_ms;
+    return node;
+}
+
+/* What is under way there ends, and the node. */
+static void discard(struct cluster_node *node, int64_t now_ms)
+{
+    node->cluster->node[node->number] = NULL;
+    pipeline_take_queued(node->client, now_ms);
+    pipeline_lose(node->client, false, "the client ends", now_ms);
+    pipeline_reject(node->client, "the client ends");
+    redis_client_over(node->client);
+    alloc_free(node);
+}
+
+static bool is_of_no_use(struct cluster_node *node, int64_t now_ms)
+{
+    return node->slots == 0 && now_ms - node->used_ms >= LINGER_MS &&
+           client_is_quiet(node->client, false, now_ms);
+}
+
+bool cluster_give(struct cluster_node *node, struct redis_op *op, int64_t now_ms)
+{
+    struct redis_client *c = node->client;
+    bool down;
+
+    redis_op_begin(op);
+    node->used_ms = now_ms;
+    pthread_mutex_lock(&c->lock);
+    down = c->state == REDIS_STATE_DOWN;
+    if (down) {
+        snprintf(op->error, sizeof(op->error), "%s", c->why);
+    } else {
+        c->ops++;
+        c->bytes += pipeline_op_bytes(op);
+        op_list_append(&c->queued, op);
+    }
+    pthread_mutex_unlock(&c->lock);
+    node->cluster->soon = true;
+    return !down;
+}
+
+struct redis_op *cluster_op(enum redis_kind kind, int64_t deadline_ms)
+{
+    struct redis_op *op = alloc_zeroed(sizeof(*op));
+
+    if (!op)
+        return NULL;
+    op->kind = kind;
+    op->slot = SLOTS;
+    op->deadline_ms = deadline_ms;
+    op->number = 1;
+    return op;
+}
+
+/* -- Beginning and ending -------------------------------------------------------------------------- */
+
+static void init(struct cluster *cl)
+{
+    op_list_init(&cl->returned);
+    op_list_init(&cl->arrived);
+    memset(cl->owner, 0xff, sizeof(cl->owner));
+    memset(cl->busy, 0, sizeof(cl->busy));
+    memset(cl->held, 0, sizeof(cl->held));
+    cl->held_ms = INT64_MAX;
+}
+
+struct cluster *cluster_create(struct redis_client *client)
+{
+    struct cluster *cl = alloc_zeroed(sizeof(*cl));
+
+    if (!cl)
+        return NULL;
+    cl->client = client;
+    init(cl);
+    return cl;
+}
+
+/* The nodes are kept: they have been told themselves.  What was known may be half of what was being learned. */
+void cluster_after_fork(struct cluster *cl)
+{
+    init(cl);
+    cl->known = cl->wanted = cl->asked = cl->failed = cl->covering = false;
+    cl->pause_ms = cl->ask_ms = cl->again_ms = cl->alive_ms = 0;
+    cl->epoch = cl->hash = cl->passed = 0;
+    cl->breaker = (struct breaker){0};
+    for (unsigned i = 0; i < cl->count; i++)
+        if (cl->node[i]) {
+            cl->node[i]->slots = 0;
+            cl->node[i]->since_ms = cl->node[i]->alive_ms = 0;
+            cl->node[i]->checked_ms = cl->node[i]->check_sent_ms = 0;
+            cl->node[i]->checking = false;
+        }
+}
+
+void cluster_end(struct cluster *cl)
+{
+    int64_t now_ms = clock_now_ms();
+
+    for (unsigned i = 0; i < cl->count; i++)
+        if (cl->node[i])
+            discard(cl->node[i], now_ms);
+}
+
+void cluster_free(struct cluster *cl)
+{
+    alloc_free(cl);
+}
+
+/* -- Rounds ---------------------------------------------------------------------------------------- */
+
+void cluster_begin_round(struct cluster *cl, int64_t now_ms)
+{
+    struct op_list taken;
+    struct redis_op *op;
+
+    cl->soon = false;
+    op_list_init(&taken);
+    pthread_mutex_lock(&cl->client->lock);
+    op_list_append_all(&taken, &cl->client->queued);
+    pthread_mutex_unlock(&cl->client->lock);
+    while ((op = op_list_take(&taken))) {
+        if (patience_slept(op->sent_ms, now_ms)) /* of its submission, so far */
+            op->deadline_ms += now_ms - op->sent_ms;
+        cluster_arrive(cl, op, now_ms);
+    }
+}
+
+void cluster_forsake_reads(struct cluster *cl, int64_t now_ms)
+{
+    for (unsigned i = 0; i < cl->count; i++)
+        if (cl->node[i])
+            pipeline_forsake_reads(cl->node[i]->client, now_ms);
+}
+
+/* What is wanted of the client is wanted of each master. */
+static void pass_on(struct cluster *cl)
+{
+    struct redis_client *c = cl->client;
+
+    for (unsigned i = 0; i < cl->count; i++) {
+        if (!cl->node[i])
+            continue;
+        if (atomic_load_explicit(&c->identify, memory_order_relaxed))
+            redis_client_identify(cl->node[i]->client);
+        if (c->probe_wanted && cluster_is_master(cl->node[i])) {
+            redis_want_probe(cl->node[i]->client);
+            cl->soon = true;
+        }
+    }
+    c->probe_wanted = c->probe_wanted && !cl->known && !cl->failed;
+}
+
+/* Up, with one master that is: what is for the others is answered for them, one by one. */
+static void judge(struct cluster *cl)
+{
+    enum redis_state state = REDIS_STATE_IDLE;
+    char why[256];
+
+    snprintf(why, sizeof(why), "%s", cl->reason);
+    if (!cl->known && cl->failed)
+        state = REDIS_STATE_DOWN;
+    else if (!cl->known && (cl->asked || cl->wanted))
+        state = REDIS_STATE_CONNECTING;
+    for (unsigned i = 0; cl->known && state != REDIS_STATE_UP && i < cl->count; i++)
+        if (cluster_is_master(cl->node[i]))
+            state = redis_client_state(cl->node[i]->client, why, sizeof(why)) == REDIS_STATE_DOWN
+                        ? REDIS_STATE_DOWN
+                        : REDIS_STATE_UP;
+    if (state != redis_client_state(cl->client, NULL, 0))
+        client_set_state(cl->client, state, state == REDIS_STATE_DOWN ? why : NULL);
+}
+
+static void sooner(int64_t *at, int64_t other)
+{
+    if (other < *at)
+        *at = other;
+}
+
+int64_t cluster_end_round(struct cluster *cl, int64_t now_ms)
+{
+    struct redis_client *c = cl->client;
+    int64_t at_ms = INT64_MAX;
+
+    pass_on(cl);
+    cluster_map_round(cl, now_ms);
+    cluster_release(cl, now_ms);
+    cluster_cover_round(cl, now_ms);
+    judge(cl);
+    for (unsigned i = 0; i < cl->count; i++)
+        if (cl->node[i] && is_of_no_use(cl->node[i], now_ms))
+            discard(cl->node[i], now_ms);
+    if (c->hooks.tick)
+        sooner(&at_ms, c->hooks.tick(c->hooks.context, now_ms));
+    sooner(&at_ms, cl->held_ms);
+    if (!cl->asked && (cl->wanted || cl->known))
+        sooner(&at_ms, cl->wanted ? cl->ask_ms : cl->again_ms);
+    return cl->soon ? 1 : at_ms;
+}

@@ -1,0 +1,150 @@
+/*
+ * cluster.h: a client of a Redis Cluster.  Each of its nodes is a client of one server, as client.h has it: queue,
+ * pipeline, connection, breaker and link are its own.  What is submitted to the cluster is routed to the node that has
+ * the key's slot; what a node sends elsewhere (MOVED, ASK) comes back and is routed again.  docs/topology.md says how,
+ * and why.
+ *
+ *   redis_submit ─► the client's queue ─► cluster_route.c ─► a node's queue ─► the node's done hook ─► done hook
+ *                                              ▲     held, in order     │
+ *                                              └──── sent elsewhere ◄───┘
+ *
+ * The I/O thread's alone.
+ */
+#ifndef TANDEM_REDIS_CLUSTER_H
+#define TANDEM_REDIS_CLUSTER_H
+
+#include "redis/breaker.h"
+#include "redis/op_list.h"
+#include "redis/slot_map.h"
+
+enum { CLUSTER_NODES = SLOT_MAP_NODES + 64 };
+
+struct cluster;
+
+struct cluster_node {
+    struct cluster *cluster;
+    unsigned number;
+    struct redis_client *client;
+    unsigned slots;  /* how many it has, by the map */
+    uint64_t server; /* as redis_op.server, as last heard */
+    int64_t used_ms; /* when it was last given something */
+
+    /* Its tracking link: cluster_cover.c. */
+    int64_t since_ms, alive_ms; /* what that covers; since 0: it is not live */
+    int64_t check_sent_ms, checked_ms;
+    bool checking;
+};
+
+struct cluster {
+    struct redis_client *client;
+    struct cluster_node *node[CLUSTER_NODES]; /* with holes */
+    unsigned count;                           /* all are below it */
+
+    /* Slots, and one more for what has none. */
+    uint16_t owner[SLOTS];    /* a node's number; SLOT_MAP_NOBODY */
+    uint16_t busy[SLOTS + 1]; /* how many operations are with a node */
+    uint16_t with[SLOTS];     /* that node's number */
+    uint16_t held[SLOTS + 1]; /* how many wait here */
+    struct op_list returned,  /* sent elsewhere */
+        arrived;              /* behind those, or before there is a map */
+    int64_t pause_ms;         /* until then what is held stays */
+    int64_t held_ms;          /* when one of those is overdue */
+
+    /* The map: cluster_map.c. */
+    bool known, wanted, asked, failed;
+    uint64_t epoch, hash;     /* of what is known */
+    unsigned at, passed;      /* who is asked next, and how many have been, without success */
+    int64_t ask_ms, again_ms; /* no sooner, and in any case */
+    int64_t changed_ms;       /* when what is known was last another */
+    struct breaker breaker;
+    char reason[200];
+
+    /* The links of all masters as one: cluster_cover.c. */
+    bool covering;
+    int64_t alive_ms;
+    uint64_t server; /* what all masters are together, as redis_op.server */
+
+    bool soon; /* another round is due at once */
+};
+
+/* -- For the client -------------------------------------------------------------------------------- */
+
+/* NULL: no memory. */
+struct cluster *cluster_create(struct redis_client *client);
+void cluster_after_fork(struct cluster *cluster);
+
+/* Ends the nodes; and frees the rest.  NULL is fine. */
+void cluster_end(struct cluster *cluster);
+void cluster_free(struct cluster *cluster);
+
+/* Before the rounds of the nodes, and after them: when the next one is due at the latest. */
+void cluster_begin_round(struct cluster *cluster, int64_t now_ms);
+int64_t cluster_end_round(struct cluster *cluster, int64_t now_ms);
+
+/* As pipeline_forsake_reads. */
+void cluster_forsake_reads(struct cluster *cluster, int64_t now_ms);
+
+/* -- Nodes: cluster.c ------------------------------------------------------------------------------ */
+
+/* The node there, which may be new.  NULL: no memory, or there are too many. */
+struct cluster_node *cluster_node_at(struct cluster *cluster, const char *host, int port,
+                                     int64_t now_ms);
+
+/* Queues an operation there.  False: the node is down; the operation's error says why. */
+bool cluster_give(struct cluster_node *node, struct redis_op *op, int64_t now_ms);
+
+/* An operation of the room's own.  NULL: no memory. */
+struct redis_op *cluster_op(enum redis_kind kind, int64_t deadline_ms);
+
+/* Is it one that is asked for what it has? */
+static inline bool cluster_is_master(const struct cluster_node *node)
+{
+    return node && node->slots > 0;
+}
+
+/* -- Routing: cluster_route.c ---------------------------------------------------------------------- */
+
+/* Sends it to where it belongs, or holds it. */
+void cluster_arrive(struct cluster *cluster, struct redis_op *op, int64_t now_ms);
+
+/* A node has answered, or has failed to. */
+void cluster_returned(struct cluster_node *node, struct redis_op *op, int64_t now_ms);
+
+/* It is over. */
+void cluster_finish(struct cluster *cluster, struct redis_op *op);
+void cluster_finish_as(struct cluster *cluster, struct redis_op *op, enum redis_status status,
+                       const char *reason);
+
+/* Sends what is held and need not be any longer; ends what is overdue. */
+void cluster_release(struct cluster *cluster, int64_t now_ms);
+
+/* Ends all that is held, unsent. */
+void cluster_reject(struct cluster *cluster, const char *reason);
+
+/* -- Walks: cluster_walk.c ------------------------------------------------------------------------- */
+
+/* A page of keys: of the node that its cursor names.  The last three digits of a cursor are the node's number. */
+void cluster_walk(struct cluster *cluster, struct redis_op *op, int64_t now_ms);
+
+/* A node has answered with a page, or failed to. */
+void cluster_walk_page(struct cluster_node *node, struct redis_op *op, int64_t now_ms);
+
+/* One of a page's keys has been unlinked, or not. */
+void cluster_walk_unlinked(struct cluster *cluster, struct redis_op *op);
+
+/* -- The map: cluster_map.c ------------------------------------------------------------------------ */
+
+void cluster_map_round(struct cluster *cluster, int64_t now_ms);
+void cluster_map_answered(struct cluster_node *node, struct redis_op *op, int64_t now_ms);
+
+/* -- Coherence: cluster_cover.c -------------------------------------------------------------------- */
+
+void cluster_cover_link(struct cluster_node *node, enum redis_link_event event, int64_t at_ms,
+                        const char *why);
+void cluster_cover_round(struct cluster *cluster, int64_t now_ms);
+void cluster_cover_checked(struct cluster_node *node, const struct redis_op *op);
+
+/* What redis_op.server is to be for an answer of this node. */
+uint64_t cluster_cover_server(struct cluster_node *node, uint64_t server);
+
+#endif

@@ -1,0 +1,209 @@
+/*
+ * cluster_map.c: which node has which slot, as the nodes tell it.
+ *
+ * Nodes are asked one after the other, those that are known before those of the URL, each at most once in an attempt.
+ * One that is cut off, or behind, is passed over, unless all are.  Attempts come after pauses, which grow while nothing
+ * new is heard: however many operations are sent elsewhere at once, the map is asked for once.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/hash.h"
+#include "redis/client.h"
+#include "redis/random.h"
+
+enum {
+    AGAIN_MS = 10000, /* on average, where nothing has happened */
+    CALM_MS =
+        3000 /* changes that come faster, of slots that are moved one by one, are waited for */
+};
+
+/* -- Asking ---------------------------------------------------------------------------------------- */
+
+static unsigned count_of(const struct cluster *cl)
+{
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < cl->count; i++)
+        n += cl->node[i] != NULL;
+    return n;
+}
+
+static void add_seeds(struct cluster *cl, int64_t now_ms)
+{
+    const struct url *url = &cl->client->url;
+
+    for (int i = 0; i < url->seeds; i++)
+        cluster_node_at(cl, url->seed[i].host, url->seed[i].port, now_ms);
+}
+
+static struct cluster_node *next_node(struct cluster *cl)
+{
+    for (unsigned i = 0; i < cl->count; i++) {
+        struct cluster_node *node = cl->node[(cl->at + i) % cl->count];
+
+        if (node) {
+            cl->at = node->number + 1;
+            return node;
+        }
+    }
+    return NULL;
+}
+
+/* Of a first connection each node of the URL gets its share: one that swallows everything shall not keep us from the
+ * next. */
+static int64_t deadline(const struct cluster *cl, int64_t now_ms)
+{
+    const struct redis_client *c = cl->client;
+
+    return now_ms + c->timeout_ms + c->connect_timeout_ms / c->url.seeds;
+}
+
+/* None is left to be asked. */
+static void rest(struct cluster *cl, int64_t now_ms)
+{
+    cl->passed = 0;
+    cl->failed = true;
+    breaker_failure(&cl->breaker, now_ms, random_32());
+    cl->ask_ms = cl->breaker.retry_at_ms;
+    if (cl->known)
+        return;
+    client_set_state(cl->client, REDIS_STATE_DOWN, cl->reason); /* from now on they are refused */
+    cluster_reject(cl, cl->reason);
+}
+
+static void pass_over(struct cluster *cl, const char *reason)
+{
+    cl->passed++;
+    snprintf(cl->reason, sizeof(cl->reason), "%s", reason);
+}
+
+static void ask(struct cluster *cl, int64_t now_ms)
+{
+    while (!cl->asked) {
+        struct cluster_node *node;
+        struct redis_op *op;
+
+        if (cl->passed >= count_of(cl))
+            add_seeds(cl, now_ms);
+        if (cl->passed >= count_of(cl)) {
+            rest(cl, now_ms);
+            return;
+        }
+        node = next_node(cl);
+        op = cluster_op(REDIS_CLUSTER_MAP, deadline(cl, now_ms));
+        cl->asked = op && cluster_give(node, op, now_ms);
+        if (!cl->asked) {
+            pass_over(cl, op ? op->error : "no memory");
+            redis_op_free(op);
+        }
+    }
+}
+
+void cluster_map_round(struct cluster *cl, int64_t now_ms)
+{
+    const struct redis_client *c = cl->client;
+
+    if (!cl->known)
+        cl->wanted = cl->wanted || cl->arrived.first || c->link_wanted || c->probe_wanted;
+    if (cl->known && now_ms >= cl->again_ms)
+        cl->wanted = true;
+    if (cl->wanted && !cl->asked && now_ms >= cl->ask_ms)
+        ask(cl, now_ms);
+}
+
+/* -- The answer ------------------------------------------------------------------------------------ */
+
+static uint64_t hash_of(const struct slot_map *map)
+{
+    uint64_t hash = hash_bytes(map->owner, sizeof(map->owner), map->nodes);
+
+    for (unsigned i = 0; i < map->nodes; i++) {
+        hash = hash_bytes(map->node[i].host, strlen(map->node[i].host), hash);
+        hash = hash_bytes(&map->node[i].port, sizeof(map->node[i].port), hash);
+    }
+    return hash;
+}
+
+/* Each node of the map as one of ours.  False: there is no memory for one, or no room. */
+static bool find_nodes(struct cluster_node *from, const struct slot_map *map, uint16_t *number,
+                       int64_t now_ms)
+{
+    for (unsigned i = 0; i < map->nodes; i++) {
+        const char *host = map->node[i].host[0] ? map->node[i].host : from->client->url.host;
+        const struct cluster_node *node =
+            cluster_node_at(from->cluster, host, map->node[i].port, now_ms);
+
+        if (!node)
+            return false;
+        number[i] = (uint16_t)node->number;
+    }
+    return true;
+}
+
+static void apply(struct cluster *cl, const struct slot_map *map, const uint16_t *number)
+{
+    for (unsigned i = 0; i < cl->count; i++)
+        if (cl->node[i])
+            cl->node[i]->slots = 0;
+    for (unsigned slot = 0; slot < SLOTS; slot++) {
+        cl->owner[slot] =
+            map->owner[slot] == SLOT_MAP_NOBODY ? SLOT_MAP_NOBODY : number[map->owner[slot]];
+        if (cl->owner[slot] != SLOT_MAP_NOBODY)
+            cl->node[cl->owner[slot]]->slots++;
+    }
+    /* They are called before somebody waits for them. */
+    for (unsigned i = 0; i < cl->count; i++)
+        if (cluster_is_master(cl->node[i]))
+            redis_want_probe(cl->node[i]->client);
+}
+
+/* Whatever was read by another map may be of a node that does not have it any more. */
+static void take_map(struct cluster *cl, const struct slot_map *map, const uint16_t *number,
+                     int64_t now_ms)
+{
+    const struct redis_hooks *hooks = &cl->client->hooks;
+    uint64_t hash = hash_of(map);
+    bool changed = !cl->known || hash != cl->hash;
+
+    if (cl->known && changed)
+        hooks->invalidate(hooks->context, NULL, 0);
+    apply(cl, map, number);
+    if (changed && now_ms - cl->changed_ms >= CALM_MS)
+        breaker_success(&cl->breaker);
+    if (changed)
+        cl->changed_ms = now_ms;
+    cl->hash = hash;
+    cl->known = true;
+    cl->failed = cl->wanted = false;
+    cl->passed = 0;
+    breaker_failure(&cl->breaker, now_ms, random_32());
+    cl->ask_ms = cl->breaker.retry_at_ms;
+    cl->again_ms = now_ms + AGAIN_MS / 2 + random_32() % AGAIN_MS;
+    cl->soon = true;
+}
+
+void cluster_map_answered(struct cluster_node *node, struct redis_op *op, int64_t now_ms)
+{
+    struct cluster *cl = node->cluster;
+    const struct slot_map *map = (const struct slot_map *)(const void *)op->reply;
+    uint16_t number[SLOT_MAP_NODES];
+    bool behind = (uint64_t)op->integer < cl->epoch || op->number == 0;
+
+    cl->asked = false;
+    cl->soon = true;
+    if (op->status != REDIS_DONE || !map) {
+        pass_over(cl, op->status != REDIS_DONE ? op->error : "no memory");
+        return;
+    }
+    if (behind && cl->passed + 1 < count_of(cl)) {
+        pass_over(cl, "the cluster is down, as its nodes say");
+        return;
+    }
+    if (map->nodes == 0 || !find_nodes(node, map, number, now_ms)) {
+        pass_over(cl, map->nodes ? "there are too many nodes" : "no node has any slots");
+        return;
+    }
+    cl->epoch = (uint64_t)op->integer;
+    take_map(cl, map, number, now_ms);
+}

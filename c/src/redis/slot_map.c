@@ -1,0 +1,122 @@
+#include "redis/slot_map.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+
+/* -- Who is where ---------------------------------------------------------------------------------- */
+
+static bool in_bounds(const redisReply *reply, long long least, long long most)
+{
+    return reply->type == REDIS_REPLY_INTEGER && reply->integer >= least && reply->integer <= most;
+}
+
+/* Host and port.  A host may be left out (nil, nothing), or not known ("?"), which nobody can call. */
+static bool take_node(const redisReply *reply, struct url_seed *node)
+{
+    const redisReply *host;
+
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements < 2 ||
+        !in_bounds(reply->element[1], 1, 65535))
+        return false;
+    host = reply->element[0];
+    node->host[0] = '\0';
+    node->port = (int)reply->element[1]->integer;
+    if (host->type == REDIS_REPLY_NIL || (host->type == REDIS_REPLY_STRING && host->len == 0))
+        return true;
+    return host->type == REDIS_REPLY_STRING &&
+           url_take_host(host->str, (size_t)host->len, node->host, sizeof(node->host));
+}
+
+/* Its number; SLOT_MAP_NODES: there are too many. */
+static unsigned number_of(struct slot_map *map, const struct url_seed *node)
+{
+    unsigned i = 0;
+
+    while (i < map->nodes &&
+           (map->node[i].port != node->port || strcmp(map->node[i].host, node->host) != 0))
+        i++;
+    if (i == map->nodes && i < SLOT_MAP_NODES)
+        map->node[map->nodes++] = *node;
+    return i;
+}
+
+static bool take_range(struct slot_map *map, const redisReply *range)
+{
+    struct url_seed node;
+    unsigned number;
+
+    if (range->type != REDIS_REPLY_ARRAY || range->elements < 3 ||
+        !in_bounds(range->element[0], 0, SLOTS - 1) ||
+        !in_bounds(range->element[1], range->element[0]->integer, SLOTS - 1) ||
+        !take_node(range->element[2], &node))
+        return false;
+    number = number_of(map, &node);
+    if (number == SLOT_MAP_NODES)
+        return false;
+    for (long long slot = range->element[0]->integer; slot <= range->element[1]->integer; slot++)
+        map->owner[slot] = (uint16_t)number;
+    return true;
+}
+
+static bool take_slots(struct redis_op *op, const redisReply *reply, bool *no_memory)
+{
+    struct slot_map *map;
+
+    alloc_free(op->reply);
+    op->reply = alloc_bytes(sizeof(*map));
+    map = (struct slot_map *)(void *)op->reply;
+    *no_memory = !map;
+    if (!map)
+        return true;
+    op->reply_length = sizeof(*map);
+    map->nodes = 0;
+    memset(map->owner, 0xff, sizeof(map->owner));
+    for (size_t i = 0; i < reply->elements; i++)
+        if (!take_range(map, reply->element[i]))
+            return false;
+    return true;
+}
+
+/* -- How it is ------------------------------------------------------------------------------------- */
+
+/* What stands behind a name in CLUSTER INFO, or NULL. */
+static const char *find(const redisReply *info, const char *name)
+{
+    const char *at = strstr(info->str, name); /* hiredis ends it with a NUL */
+
+    return at && (at == info->str || at[-1] == '\n') ? at + strlen(name) : NULL;
+}
+
+static bool take_info(struct redis_op *op, const redisReply *info)
+{
+    const char *state = find(info, "cluster_state:");
+    const char *epoch = find(info, "cluster_current_epoch:");
+
+    if (!state || !epoch)
+        return false;
+    if (strncmp(state, "ok", 2) != 0)
+        op->number = 0;
+    op->integer = (int64_t)(strtoull(epoch, NULL, 10) & INT64_MAX);
+    return true;
+}
+
+static bool take_role(struct redis_op *op, const redisReply *role)
+{
+    if (role->elements == 0 || role->element[0]->type != REDIS_REPLY_STRING)
+        return false;
+    if (strcmp(role->element[0]->str, "master") != 0)
+        op->number = 0;
+    return true;
+}
+
+bool slot_map_take(struct redis_op *op, const redisReply *reply, bool *no_memory)
+{
+    *no_memory = false;
+    if (reply->type == REDIS_REPLY_STRING)
+        return take_info(op, reply);
+    if (reply->type != REDIS_REPLY_ARRAY)
+        return false;
+    return op->kind == REDIS_CLUSTER_MAP ? take_slots(op, reply, no_memory) : take_role(op, reply);
+}

@@ -1,0 +1,28 @@
+/*
+ * slot_map.h: what nodes of a cluster say of it, made into something that can be believed: no type, number or name is
+ * taken without a look.  Pure.
+ */
+#ifndef TANDEM_REDIS_SLOT_MAP_H
+#define TANDEM_REDIS_SLOT_MAP_H
+
+#include <hiredis/hiredis.h>
+
+#include "redis/redis.h"
+#include "redis/slot.h"
+#include "redis/url.h"
+
+enum { SLOT_MAP_NODES = 256, SLOT_MAP_NOBODY = 0xffff };
+
+struct slot_map {
+    unsigned nodes;
+    struct url_seed
+        node[SLOT_MAP_NODES]; /* masters; without a host: that of the node that was asked */
+    uint16_t owner[SLOTS];    /* of a slot: which of them, or SLOT_MAP_NOBODY */
+};
+
+/* Takes one of the two replies of a REDIS_CLUSTER_MAP (its reply becomes a struct slot_map) or REDIS_CLUSTER_CHECK;
+ * of both integer is the epoch that the node knows, and number is made 0 unless all is well with it.  False: it
+ * makes no sense. */
+bool slot_map_take(struct redis_op *op, const redisReply *reply, bool *no_memory);
+
+#endif
