@@ -2,6 +2,7 @@
 
 local caches = require "spec.support.caches"
 local clusters = require "spec.support.clusters"
+local remote = require "spec.support.remote"
 local run = require "spec.support.run"
 local show = require "spec.support.show"
 
@@ -161,6 +162,73 @@ describe("a Redis Cluster", function()
         assert.is_true(cache:clear())
         assert.are.same({}, cluster:master_of("{tagged}"):call("KEYS", "{tagged}*"))
         cache:close()
+    end)
+
+    describe("used by several processes of a host", function()
+        local processes
+
+        before_each(function()
+            processes = {}
+            local path = run.temp_dir() .. "/segment"
+            for i = 1, 3 do
+                processes[i] = remote.start()
+                processes[i]:eval(([[
+                    cache = assert(require("resty.tandem").new("several", { memory = "2m",
+                        path = %q, redis = %q, timeout = 2, connect_timeout = 2 }))
+                    cache:get("absent")
+                ]]):format(path, cluster:url()))
+            end
+            run.wait_until("two have links, all of them", function()
+                return processes[1]:call("return cache:stats().tracking.covering") == 2
+            end)
+        end)
+
+        local function get(i, key)
+            return processes[i]:call(("return { cache:get(%q) }"):format(key))
+        end
+
+        it("is fresh for all of them, by the links of two", function()
+            for k = 1, 20 do
+                local key = "key" .. k
+                processes[1 + k % 3]:eval(("assert(cache:set(%q, 'ours'))"):format(key))
+                run.wait_until("it is in memory for good", function()
+                    return get(1, key)[3] == "memory" and get(2, key)[3] == "memory"
+                        and get(3, key)[3] == "memory"
+                end)
+                cluster:call("SET", "several:" .. key, "theirs")
+                for i = 1, 3 do
+                    run.wait_until("each sees the change", function()
+                        return get(i, key)[1] == "theirs"
+                    end)
+                end
+            end
+            assert.are.equal(0, processes[1]:call("return cache:stats().tracking.gaps"))
+        end)
+
+        it("is used by a child of one, with connections of its own", function()
+            local answer = processes[3]:call([[
+                cache:set("before", "1")
+                local path = os.tmpname()
+                local fork, exit = require("posix.unistd").fork, require("posix.unistd")._exit
+                local child = fork()
+                if child == 0 then
+                    local ok = true
+                    for i = 1, 50 do
+                        ok = ok and cache:set("child" .. i, "value") == true
+                            and cache:incr("n" .. i, 1, 0) == 1
+                    end
+                    local file = io.open(path, "w")
+                    file:write(tostring(ok), " ", tostring((cache:get("before"))))
+                    file:close()
+                    exit(0)
+                end
+                require("posix.sys.wait").wait(child)
+                local said = io.open(path):read("*a")
+                os.remove(path)
+                return { said, (cache:get("child1")), cache:set("after", "2") }
+            ]])
+            assert.are.same({ "true 1", "value", true }, answer)
+        end)
     end)
 
     describe("whose slots move", function()
