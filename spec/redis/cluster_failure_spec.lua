@@ -210,7 +210,8 @@ describe("a Redis Cluster in trouble", function()
     end)
 
     -- As a master says that is cut off from the others, though it answers.
-    it("is not fresh where a master says that the cluster is down, though its link lives", function()
+    it("is not fresh where a master says that the cluster is down, though its link lives",
+       function()
         local small = clusters.start { masters = 1 }
         local cache = open { redis = small:url(), max_stale = 1 }
         assert.is_true(cache:set("key", "value"))

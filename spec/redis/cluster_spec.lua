@@ -164,6 +164,22 @@ describe("a Redis Cluster", function()
         cache:close()
     end)
 
+    it("is told all that was queued when the process exits", function()
+        run.lua(([[
+            local cache = assert(require("resty.tandem").new("exits", { memory = "2m",
+                redis = %q, write = "behind", timeout = 5, connect_timeout = 5 }))
+            for i = 1, 300 do
+                assert(cache:set("key" .. i, "value"))
+            end
+            os.exit(0)
+        ]]):format(cluster:url()))
+        local n = 0
+        for _, node in ipairs(cluster:masters()) do
+            n = n + #node:call("KEYS", "exits:key*")
+        end
+        assert.are.equal(300, n)
+    end)
+
     describe("used by several processes of a host", function()
         local processes
 

@@ -105,7 +105,8 @@ void pipeline_take_queued(struct redis_client *c, int64_t now_ms)
 }
 
 /* What goes before a command: the script, once more, which the server has forgotten; ASKING. */
-static void tell_first(struct redis_client *c, const struct redis_op *op, int64_t now_ms)
+__attribute__((noinline, cold)) static void tell_first(struct redis_client *c,
+                                                       const struct redis_op *op, int64_t now_ms)
 {
     if (!c->script_lost && !op->asking)
         return;
