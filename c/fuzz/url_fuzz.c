@@ -8,14 +8,18 @@
 static void check_good(const struct url *url)
 {
     char server[800];
-    const char *scheme = url->seeds ? "redis+sentinel " : url->is_secure ? "rediss " : "redis ";
+    const char *scheme = url->is_cluster  ? "redis+cluster "
+                         : url->seeds     ? "redis+sentinel "
+                         : url->is_secure ? "rediss "
+                                          : "redis ";
 
     HOLDS(url->db >= 0);
     HOLDS(strnlen(url->username, sizeof(url->username)) < sizeof(url->username));
     HOLDS(strnlen(url->password, sizeof(url->password)) < sizeof(url->password));
     HOLDS(url->seeds >= 0 && url->seeds <= URL_SEEDS_MOST);
     if (url->seeds) {
-        HOLDS(url->master[0] && strnlen(url->master, sizeof(url->master)) < sizeof(url->master));
+        HOLDS(url->is_cluster ? !url->master[0] && url->db == 0 : url->master[0] != '\0');
+        HOLDS(strnlen(url->master, sizeof(url->master)) < sizeof(url->master));
         for (int i = 0; i < url->seeds; i++)
             HOLDS(url->seed[i].host[0] && url->seed[i].port >= 1 && url->seed[i].port <= 65535);
     } else if (url->is_unix) {
