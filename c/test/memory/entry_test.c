@@ -257,6 +257,18 @@ TEST(a_fill_is_refused_after_a_write_or_a_gap)
     memory_close(m);
 }
 
+TEST(a_fill_is_refused_after_a_message_though_there_was_nothing_to_drop)
+{
+    struct memory *m = open_small();
+    struct memory_token token;
+
+    memory_token_read(m, "key", 3, &token);
+    CHECK_INT(MEMORY_ABSENT, memory_invalidate(m, "key", 3, MEMORY_LOCK_US));
+    CHECK_INT(MEMORY_REFUSED, fill(m, "older", &token));
+    CHECK_STR(NULL, get(m, "key"));
+    memory_close(m);
+}
+
 TEST(of_two_writes_under_way_neither_is_kept)
 {
     struct memory *m = open_small();

@@ -10,7 +10,7 @@
 #include "base/hash.h"
 #include "open.h"
 
-enum { KEYS = 400, VALUE_MAX = 6000 };
+enum { KEYS = 400, VALUE_MAX = 6000, AHEAD = 50 };
 
 struct value {
     uint32_t key, serial;
@@ -175,8 +175,7 @@ static struct scene *scene_make(void)
     return scene;
 }
 
-/* A writer's serials outlive it: its successor goes on where it was killed, possibly one write
- * behind, so it starts a little further. */
+/* A writer's serials outlive it: it says beforehand how far it may come, and its successor begins there. */
 static _Noreturn void process_main(struct memory *m, uint32_t number, uint32_t count,
                                    struct scene *scene)
 {
@@ -184,14 +183,14 @@ static _Noreturn void process_main(struct memory *m, uint32_t number, uint32_t c
     uint64_t state = (uint64_t)getpid() * 2654435761u + 1;
 
     for (uint32_t key = number; key < KEYS; key += count)
-        serials[key] = atomic_load(scene->serials + key) + 10;
+        serials[key] = atomic_load(scene->serials + key);
     for (;;) {
-        for (int i = 0; i < 50; i++) {
+        for (uint32_t key = number; key < KEYS; key += count)
+            atomic_store(scene->serials + key, serials[key] + AHEAD);
+        for (int i = 0; i < AHEAD; i++) {
             operate(m, number, count, serials, &state);
             atomic_fetch_add(&scene->operations, 1);
         }
-        for (uint32_t key = number; key < KEYS; key += count)
-            atomic_store(scene->serials + key, serials[key] + 100);
     }
 }
 
@@ -304,14 +303,10 @@ TEST(a_writer_that_dies_in_a_record_costs_its_shard)
 TEST(a_writer_that_is_stopped_delays_within_bounds)
 {
     struct memory *m = open_small();
-    struct memory_attributes a = {0};
     struct memory_entry entry;
-    struct memory_token token;
     int64_t start_us;
 
     put(m, "key", "value");
-    put(m, "other", "value");
-    memory_token_read(m, "key", 3, &token);
     die_writing(m, "key", SIGSTOP);
     start_us = clock_now_us();
     CHECK_INT(MEMORY_BUSY, memory_get(m, "key", 3, 0, false, NULL, 0, &entry));
@@ -320,9 +315,32 @@ TEST(a_writer_that_is_stopped_delays_within_bounds)
     CHECK(clock_now_us() - start_us < 5000000);
     CHECK_INT(3, metric(m, COUNT_MEMORY_LOCK_TIMEOUTS));
 
-    /* A write that Redis has acknowledged and memory cannot apply makes everything go. */
+    memory_close(m);
+}
+
+/* What Redis has acknowledged or reported, and memory cannot apply, makes everything go. */
+TEST(a_change_that_finds_the_lock_taken_drops_everything)
+{
+    struct memory *m = open_small();
+    struct memory_attributes a = {.flags = MEMORY_FROM_REDIS};
+    struct memory_token token, other;
+    struct memory_entry entry;
+
+    memory_token_read(m, "key", 3, &token);
+    put(m, "key", "value");
+    put(m, "other", "value");
+    die_writing(m, "key", SIGSTOP);
     CHECK_INT(MEMORY_BUSY, memory_commit(m, "key", 3, "new", 3, &a, &token, MEMORY_LOCK_US));
     CHECK_STR(NULL, get(m, "other"));
+    put(m, "other", "value");
+    CHECK_INT(MEMORY_BUSY, memory_drop(m, "key", 3, 0, MEMORY_LOCK_US));
+    CHECK_STR(NULL, get(m, "other"));
+
+    memory_token_read(m, "other", 5, &other);
+    CHECK_INT(MEMORY_OK, memory_fill(m, "other", 5, "value", 5, &a, &other, MEMORY_LOCK_US));
+    CHECK_INT(MEMORY_BUSY, memory_invalidate(m, "key", 3, MEMORY_LOCK_US));
+    CHECK_INT(MEMORY_OK, memory_get(m, "other", 5, 0, false, NULL, 0, &entry));
+    CHECK(!entry.epoch_holds);
     memory_close(m);
 }
 
