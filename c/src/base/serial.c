@@ -90,8 +90,7 @@ static bool skip_value(struct reader *in, uint32_t tag)
 bool serial_is_sound(const void *bytes, size_t length)
 {
     struct reader in = {bytes, length ? (const unsigned char *)bytes + length : bytes};
-    uint64_t pending[DEEPEST + 1] = {1},
-                               all = 1; /* values still to come, at each depth and in all */
+    uint64_t pending[DEEPEST + 1] = {1}; /* values still to come, at each depth */
     int depth = 0;
 
     while (depth >= 0) {
@@ -103,7 +102,6 @@ bool serial_is_sound(const void *bytes, size_t length)
             continue;
         }
         pending[depth]--;
-        all--;
         if (!read_number(&in, &tag))
             return false;
         if (tag < TAG_TABLE || tag >= TAG_TABLES_END) {
@@ -114,9 +112,6 @@ bool serial_is_sound(const void *bytes, size_t length)
         if (!read_table(&in, tag, &values) || ++depth > DEEPEST)
             return false;
         pending[depth] = values;
-        all += values;
-        if (all > left(&in))
-            return false;
     }
     return left(&in) == 0;
 }
