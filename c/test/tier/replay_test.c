@@ -15,6 +15,7 @@ static void begin_without_thread(bool deletes)
     o = options_for("replayed", server->url);
     o.memory_bytes = 64 << 20; /* 4096 writes */
     o.replay_delete = deletes;
+    o.timeout_ms = 10000; /* nothing here is to be late because the machine is busy */
     c = open_with(&o);
 }
 
