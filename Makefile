@@ -217,7 +217,7 @@ fuzz-all: $(fuzzers)
 coverage: ## which part of C and Lua the tests come by (takes half an hour)
 	$(again) all
 	$(again) BUILD=$(BUILD)/coverage WERROR=0 CFLAGS='-O0 -g --coverage' coverage-all
-coverage-all: $(tests)
+coverage-all: $(tests) $(library)
 	tools/coverage $(BUILD) $(tests)
 
 .PHONY: soak

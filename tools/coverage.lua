@@ -1,9 +1,10 @@
---- Which lines of Lua are run.  As LUA_INIT it notes them, and appends "file:line" to the file
--- named by COVERAGE when the process ends:
+--- Which lines of Lua are run.  As LUA_INIT, or run in init_by_lua*, it appends each line of
+-- lua/resty that is run to the file named by COVERAGE, as "file:line", at its first time: so what
+-- is killed has told what it ran, too.
 --
 --   COVERAGE=lines LUA_INIT=@tools/coverage.lua busted ...
 --
--- With arguments it says how many there are of those that could be:
+-- With arguments it says how many there are of those that could be, and which were not:
 --
 --   luajit tools/coverage.lua LINES FILE...
 
@@ -23,57 +24,68 @@ local function active(proto, lines)
     return lines
 end
 
+-- "3-7, 9" of an array of lines.
+local function ranges(lines)
+    table.sort(lines)
+    local parts, first = {}, nil
+    for i, line in ipairs(lines) do
+        first = first or line
+        if lines[i + 1] ~= line + 1 then
+            parts[#parts + 1] = first == line and tostring(line) or first .. "-" .. line
+            first = nil
+        end
+    end
+    return table.concat(parts, ", ")
+end
+
 local function report(path, files)
     local run = {}
     for line in io.lines(path) do
         run[line] = true
     end
-    local all, all_run = 0, 0
+    local all, all_missed = 0, 0
     for _, file in ipairs(files) do
-        local n, n_run = 0, 0
+        local n, missed = 0, {}
         for line in pairs(active(assert(loadfile(file)), {})) do
             n = n + 1
-            n_run = n_run + (run[file .. ":" .. line] and 1 or 0)
+            if not run[file .. ":" .. line] then
+                missed[#missed + 1] = line
+            end
         end
-        all, all_run = all + n, all_run + n_run
-        print(("%6.1f %%  of %4d lines  %s"):format(n_run / n * 100, n, file))
+        all, all_missed = all + n, all_missed + #missed
+        print(("%6.1f %%  of %4d lines  %s  %s"):format((n - #missed) / n * 100, n, file,
+                                                       ranges(missed)))
     end
-    print(("coverage of Lua: %.1f %% of %d lines"):format(all_run / all * 100, all))
+    print(("coverage of Lua: %.1f %% of %d lines"):format((all - all_missed) / all * 100, all))
 end
 
 local function note(path)
-    local seen, names = {}, {}
+    local file = assert(io.open(path, "a"))
+    file:setvbuf("no")
+    -- A source's name and its lines that were run, or false if it is not ours; the same by
+    -- function, which is quicker to ask for.
+    local by_source, by_function = {}, setmetatable({}, { __mode = "k" })
+    local function lines_of(fn)
+        local source = debug.getinfo(fn, "S").source
+        if by_source[source] == nil then
+            local name = source:match("^@.*(lua/resty/.*)$")
+            by_source[source] = name and { name = name } or false
+        end
+        by_function[fn] = by_source[source]
+        return by_source[source]
+    end
     require("jit").off() -- compiled code calls no hook
     debug.sethook(function(_, line)
-        local source = debug.getinfo(2, "S").source
-        local lines = seen[source]
-        if not lines then
-            lines = {}
-            seen[source] = lines
-            names[#names + 1] = source
+        local fn = debug.getinfo(2, "f").func
+        local lines = by_function[fn]
+        if lines == nil then
+            lines = lines_of(fn)
         end
-        lines[line] = true
+        if lines and not lines[line] then
+            lines[line] = true
+            file:write(lines.name .. ":" .. line .. "\n")
+        end
     end, "l")
-    local exit = os.exit
-    local function write()
-        debug.sethook()
-        local file = io.open(path, "a")
-        for _, source in ipairs(names) do
-            local name = source:match("^@(.*)$")
-            name = name and name:match("lua/resty/.*$")
-            for line in pairs(name and seen[source] or {}) do
-                file:write(name, ":", line, "\n")
-            end
-        end
-        file:close()
-    end
-    os.exit = function(...) -- luacheck: ignore
-        write()
-        exit(...)
-    end
-    local last = newproxy(true)
-    getmetatable(last).__gc = write
-    debug.getregistry()["tandem.coverage"] = last
 end
 
 if os.getenv("COVERAGE") and jit then -- busted begins in Lua, and goes on in LuaJIT

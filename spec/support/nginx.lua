@@ -84,14 +84,21 @@ local function user_directive(name)
     return "user " .. name .. " " .. group:gsub("%s", "") .. ";"
 end
 
+-- With make coverage each Lua VM notes which lines it runs, and the library does, too.
+local COVERAGE, LIBRARY = os.getenv("COVERAGE"), os.getenv("TANDEM_LIBRARY")
+local NOTE_LINES = ("dofile(%q)\n"):format(run.root .. "/tools/coverage.lua")
+local NOTED = COVERAGE
+    and ("env COVERAGE=%s;\nenv TANDEM_LIBRARY=%s;\n"):format(COVERAGE, LIBRARY) or ""
+
 local function configuration(self)
     local o = self.options
     local values = {
         load_modules = _M.load_modules(),
         user = user_directive(o.user or "root"),
-        workers = self.workers_wanted, folder = self.folder, tree = self.tree, main = o.main or "",
+        workers = self.workers_wanted, folder = self.folder, tree = self.tree,
+        main = NOTED .. (o.main or ""),
         code_cache = o.code_cache == false and "off" or "on", http = o.http or "",
-        init = block("init_by_lua_block", o.init),
+        init = block("init_by_lua_block", COVERAGE and NOTE_LINES .. (o.init or "") or o.init),
         init_worker = block("init_worker_by_lua_block", o.init_worker), server = o.server or "",
     }
     for uri, code in pairs(o.locations or {}) do
@@ -127,7 +134,8 @@ function _M.start(options)
     assert(stat.chmod(self.tmp, 1023))
     self.tree = options.user and options.user ~= "root" and tree_readable_by_all(self) or run.root
     self:configure()
-    local env = { TANDEM_LIBRARY = false, LUA_PATH = false, LUA_CPATH = false }
+    local env = { TANDEM_LIBRARY = COVERAGE and LIBRARY or false,
+                  LUA_PATH = false, LUA_CPATH = false }
     for name, value in pairs(options.env or {}) do
         env[name] = value
     end
