@@ -204,6 +204,8 @@ describe("a Redis Cluster", function()
         end
 
         it("is fresh for all of them, by the links of two", function()
+            -- Those that begin at the same moment may have had one.
+            local gaps = processes[1]:call("return cache:stats().tracking.gaps")
             for k = 1, 20 do
                 local key = "key" .. k
                 processes[1 + k % 3]:eval(("assert(cache:set(%q, 'ours'))"):format(key))
@@ -218,7 +220,7 @@ describe("a Redis Cluster", function()
                     end)
                 end
             end
-            assert.are.equal(0, processes[1]:call("return cache:stats().tracking.gaps"))
+            assert.are.equal(gaps, processes[1]:call("return cache:stats().tracking.gaps"))
         end)
 
         it("is used by a child of one, with connections of its own", function()
