@@ -262,6 +262,7 @@ TEST(killed_and_stopped_processes_hurt_nobody)
 /* -- A holder that died at the worst moment -------------------------------------------------------- */
 
 #include "memory/index.h"
+#include "memory/lock.h"
 #include "memory/seq.h"
 #include "memory/shard.h"
 
@@ -300,6 +301,22 @@ TEST(a_writer_that_dies_in_a_record_costs_its_shard)
     memory_close(m);
 }
 
+TEST(a_shard_whose_lock_nobody_mended_is_out_of_service)
+{
+    struct memory *m = open_small();
+    struct memory_place place = index_place(m, "key", 3);
+    int64_t waited;
+
+    put(m, "key", "value");
+    die_writing(m, "key", SIGKILL);
+    CHECK_INT(LOCK_ORPHANED, lock_acquire(&view_shard(m, place.shard)->mutex, 1000, &waited));
+    lock_release(&view_shard(m, place.shard)->mutex);
+    CHECK_INT(MEMORY_BUSY, put(m, "key", "new"));
+    CHECK_STR(NULL, get(m, "key"));
+    CHECK_INT(1, metric(m, COUNT_MEMORY_OUT_OF_SERVICE));
+    memory_close(m);
+}
+
 TEST(a_writer_that_is_stopped_delays_within_bounds)
 {
     struct memory *m = open_small();
@@ -314,8 +331,18 @@ TEST(a_writer_that_is_stopped_delays_within_bounds)
     CHECK_INT(MEMORY_BUSY, memory_delete(m, "key", 3, 0, MEMORY_LOCK_US));
     CHECK(clock_now_us() - start_us < 5000000);
     CHECK_INT(3, metric(m, COUNT_MEMORY_LOCK_TIMEOUTS));
-
     memory_close(m);
+}
+
+/* A key of another shard than this one's. */
+static const char *key_elsewhere(struct memory *m, const char *key)
+{
+    static char other[16];
+    uint32_t shard = index_place(m, key, strlen(key)).shard;
+
+    for (int i = 0; i == 0 || index_place(m, other, strlen(other)).shard == shard; i++)
+        snprintf(other, sizeof(other), "other%d", i);
+    return other;
 }
 
 /* What Redis has acknowledged or reported, and memory cannot apply, makes everything go. */
@@ -323,23 +350,25 @@ TEST(a_change_that_finds_the_lock_taken_drops_everything)
 {
     struct memory *m = open_small();
     struct memory_attributes a = {.flags = MEMORY_FROM_REDIS};
-    struct memory_token token, other;
+    struct memory_token token, then;
     struct memory_entry entry;
+    const char *other = key_elsewhere(m, "key");
+    size_t length = strlen(other);
 
     memory_token_read(m, "key", 3, &token);
     put(m, "key", "value");
-    put(m, "other", "value");
+    put(m, other, "value");
     die_writing(m, "key", SIGSTOP);
     CHECK_INT(MEMORY_BUSY, memory_commit(m, "key", 3, "new", 3, &a, &token, MEMORY_LOCK_US));
-    CHECK_STR(NULL, get(m, "other"));
-    put(m, "other", "value");
+    CHECK_STR(NULL, get(m, other));
+    put(m, other, "value");
     CHECK_INT(MEMORY_BUSY, memory_drop(m, "key", 3, 0, MEMORY_LOCK_US));
-    CHECK_STR(NULL, get(m, "other"));
+    CHECK_STR(NULL, get(m, other));
 
-    memory_token_read(m, "other", 5, &other);
-    CHECK_INT(MEMORY_OK, memory_fill(m, "other", 5, "value", 5, &a, &other, MEMORY_LOCK_US));
+    memory_token_read(m, other, length, &then);
+    CHECK_INT(MEMORY_OK, memory_fill(m, other, length, "value", 5, &a, &then, MEMORY_LOCK_US));
     CHECK_INT(MEMORY_BUSY, memory_invalidate(m, "key", 3, MEMORY_LOCK_US));
-    CHECK_INT(MEMORY_OK, memory_get(m, "other", 5, 0, false, NULL, 0, &entry));
+    CHECK_INT(MEMORY_OK, memory_get(m, other, length, 0, false, NULL, 0, &entry));
     CHECK(!entry.epoch_holds);
     memory_close(m);
 }

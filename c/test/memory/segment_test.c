@@ -118,6 +118,24 @@ TEST(what_is_not_ours_is_left_alone)
     clean_up();
 }
 
+TEST(a_file_whose_locks_are_none_is_refused_by_name)
+{
+    struct memory_description description;
+    struct memory *m;
+    char error[512] = "";
+    int fd;
+
+    in_directory("lockless");
+    memory_close(open_path("one", 1 << 20, NULL));
+    fd = open(path, O_WRONLY);
+    CHECK(pwrite(fd, "no lock", 8, offsetof(struct layout_header, replay_mutex) + 16) == 8);
+    close(fd);
+    open_path("one", 1 << 20, "its locks are none; remove it");
+    CHECK_INT(MEMORY_SYSTEM, memory_attach(path, false, &m, &description, error, sizeof(error)));
+    CHECK(strstr(error, "its locks are none") != NULL);
+    clean_up();
+}
+
 TEST(another_caches_file_is_refused_by_name)
 {
     in_directory("other");
