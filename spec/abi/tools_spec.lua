@@ -211,3 +211,58 @@ describe("tools/matrix", function()
              path, "")
     end)
 end)
+
+describe("tools/soak and tools/fuzz", function()
+    local folder
+
+    before_each(function() folder = shell.make_folder() end)
+    after_each(function() shell.remove_folder(folder) end)
+
+    local FUZZ, SOAK = "tools/fuzz 60 spec/fuzz/codec_fuzz.lua", "tools/soak 60"
+
+    it("say how they are used", function()
+        for _, tool in ipairs({ "tools/fuzz", "tools/fuzz x", "tools/soak", "tools/soak x" }) do
+            local output, status = shell.run(tool)
+            assert.truthy(output:find("^usage: tools/"), output)
+            assert.equal(2, status)
+        end
+    end)
+
+    it("say that there is no room, and leave nothing behind", function()
+        local _, status = shell.run("mount -t tmpfs -o size=4k tmpfs %s", folder)
+        if status ~= 0 then
+            return -- nobody but root may mount
+        end
+        finally(function() shell.must("umount -l %s", folder) end)
+        shell.run("head -c 65536 /dev/zero >%s/full", folder)
+        for _, tool in ipairs({ FUZZ:gsub("60", "1"), SOAK }) do
+            local output
+            output, status = shell.run("TMPDIR=%s timeout 60 %s", folder, tool)
+            assert.truthy(output:find("there is no room in " .. folder, 1, true), output)
+            assert.equal(1, status)
+            assert.equal("full\n", (shell.run("ls %s", folder)))
+        end
+    end)
+
+    -- begun: a file in the folder by which one sees that it runs.
+    local function check_end(tool, begun, signal)
+        local output, status = shell.run([[
+            TMPDIR=%s %s >/dev/null 2>&1 &
+            pid=$! n=0
+            while ! ls %s/%s && [ $n -lt 600 ]; do sleep 0.05; n=$((n + 1)); done >/dev/null 2>&1
+            kill -%s $pid
+            wait $pid
+            echo "ended with $?"
+            n=0
+            while [ "$(ls %s)" ] && [ $n -lt 600 ]; do sleep 0.05; n=$((n + 1)); done
+            ls %s
+            pgrep -a 'luajit|nginx|redis|valkey' | grep -F %s]], folder, tool, folder, begun, signal, folder, folder, folder)
+        assert.equal(1, status, output) -- there is no such process
+        assert.equal("ended with 143\n", output)
+    end
+
+    it("end all that they have started when they are stopped", function()
+        check_end(FUZZ, "tmp.*", "TERM")
+        check_end(SOAK, "tandem-spec-*/nginx.pid", "TERM")
+    end)
+end)
