@@ -256,7 +256,8 @@ describe("tools/soak and tools/fuzz", function()
             n=0
             while [ "$(ls %s)" ] && [ $n -lt 600 ]; do sleep 0.05; n=$((n + 1)); done
             ls %s
-            pgrep -a 'luajit|nginx|redis|valkey' | grep -F %s]], folder, tool, folder, begun, signal, folder, folder, folder)
+            pgrep -a 'luajit|nginx|redis|valkey' | grep -F %s]],
+                folder, tool, folder, begun, signal, folder, folder, folder)
         assert.equal(1, status, output) -- there is no such process
         assert.equal("ended with 143\n", output)
     end
