@@ -197,6 +197,19 @@ tests-of-tsan: $(threaded)
 	CHECK_TIMEOUT=240 TSAN_OPTIONS='die_after_fork=0 report_thread_leaks=0' \
 	    $$(setarch -R true 2>/dev/null && echo setarch -R) tools/test-unit $(threaded)
 
+# Valgrind computes long doubles as doubles, and is too slow for what goes by the clock.  Helgrind knows no
+# owner of a lock that has died; what has threads, and nobody dies in, is in the tier's tests.
+inexact = %/base/number_test %/memory/atomic_test %/tier/api_atomic_test
+slow = %/memory/kill_test %/memory/policy_test %/memory/process_test %/redis/pipeline_test \
+    %/tier/flights_test
+valgrind = CHECK_TIMEOUT=240 TANDEM_EMULATOR="valgrind -q --error-exitcode=99 $(1)" tools/test-unit
+
+.PHONY: valgrind
+valgrind: $(tests) ## run C tests under memcheck and under helgrind (takes ten minutes)
+	$(call valgrind,--leak-check=no) $(filter-out $(inexact) $(slow),$(tests))
+	$(call valgrind,--tool=helgrind --history-level=none --suppressions=tools/valgrind.supp) \
+	    $(filter-out $(inexact) %/api_atomic_process_test,$(filter $(BUILD)/c/test/tier/%,$(tests)))
+
 # libFuzzer is clang's.  Each program is built from the library's own sources, with ASan and UBSan.
 fuzzers = $(patsubst %.c,$(BUILD)/%,$(wildcard c/fuzz/*_fuzz.c))
 $(fuzzers:=.o): object_flags = -Ic/fuzz
