@@ -76,7 +76,7 @@ describe("fetch, on three hosts with lock = \"redis\",", function()
     -- EACH requests to every host, half of them to each worker; all wait when it returns, and one
     -- loader runs.  Returns the requests, a table for each host.
     local function crowd(code)
-        local before, all = sum("fleet_waits"), {}
+        local before, joined, all = sum("fleet_waits"), sum("joined"), {}
         for i, site in ipairs(sites) do
             all[i] = site:send_to(site.workers[1], EACH / 2, code)
             for _, request in ipairs(site:send_to(site.workers[2], EACH / 2, code)) do
@@ -86,6 +86,9 @@ describe("fetch, on three hosts with lock = \"redis\",", function()
         await("a loader runs", function() return count() > 0 end)
         await("the other hosts wait", function()
             return sum("fleet_waits") >= before + HOSTS - 1
+        end)
+        await("on each host all wait for one", function()
+            return sum("joined") >= joined + HOSTS * (EACH - 1)
         end)
         return all
     end
