@@ -207,9 +207,11 @@ int main(int argc, char **argv)
     printf("{\"entries\":%" PRIu32 ",\"first_set\":%.1f,", entries,
            (cpu() - start) / entries * 1e9);
     measure_random(m, entries, seconds);
-    measure_hot(m, entries, 100);
-    measure_hot(m, entries + 512, 1024);
-    measure_hot(m, entries + 1024, 10240);
+    if (argc <= 3) {
+        measure_hot(m, entries, 100);
+        measure_hot(m, entries + 512, 1024);
+        measure_hot(m, entries + 1024, 10240);
+    }
     printf("\"segment_bytes\":%.0f}\n", memory_metric(m, COUNT_MEMORY_SEGMENT));
     return 0;
 }

@@ -1,12 +1,12 @@
--- For wrk: documents by Zipf's law, 19 reads and 1 write of 20, the same in every run of a seed.
+-- For wrk: documents by Zipf's law, read or written, the same in every run of a seed.
 --
---   BENCH_FOLDER=bench wrk ... -s load.lua URL -- KEYS SEED
+--   BENCH_FOLDER=bench wrk ... -s load.lua URL -- KEYS SEED PART_OF_WRITES
 
 local bench = os.getenv("BENCH_FOLDER")
 
 dofile(bench .. "/redis/latency.lua") -- says what was measured
 
-local WRITES, DRAWN = 0.05, 100000
+local DRAWN = 100000
 
 local requests, at = {}, 0
 
@@ -14,9 +14,10 @@ function init(args) -- luacheck: ignore
     package.path = bench .. "/?.lua;" .. package.path
     local numbers = require "lib.numbers"
     local random = numbers.random(tonumber(args[2]))
+    local writes = tonumber(args[3])
     local draw = numbers.zipf(tonumber(args[1]), 1, random)
     for i = 1, DRAWN do
-        local method = random() < WRITES and "PUT" or "GET"
+        local method = random() < writes and "PUT" or "GET"
         requests[i] = wrk.format(method, "/documents/" .. draw()) -- luacheck: ignore
     end
 end

@@ -12,7 +12,7 @@ package.path = here .. "/?.lua;" .. package.path
 
 local baseline = require "guard.baseline"
 local profile = require "guard.profile"
-local nginx = require "lib.nginx"
+local files = require "lib.files"
 local server = require "lib.server"
 
 local BOUND = 0.05
@@ -41,7 +41,7 @@ local function count(scratch)
     local calls = assert(tonumber(said), "the operations have not been counted: " .. said)
     local counts = {}
     for file in output_of("ls " .. scratch):gmatch("counts%.%d+%-01") do
-        local text = nginx.read_file(scratch .. "/" .. file)
+        local text = files.read(scratch .. "/" .. file)
         local operation = text:match("Trigger: %-%-dump%-after=op_([%w_]+)")
         if operation then
             counts[operation] = profile.read(text, program:match("[^/]+$"), calls)
@@ -53,14 +53,14 @@ end
 
 local function measure()
     local scratch = os.getenv("GUARD_SCRATCH")
-    local pid = server.start(scratch)
+    local redis = server.start(scratch)
     local ok, counts = pcall(count, scratch)
-    server.stop(scratch, pid)
+    server.stop(redis)
     return assert(ok and counts, counts)
 end
 
 local function compare(counts)
-    local made_with, before = baseline.read(assert(nginx.read_file(path),
+    local made_with, before = baseline.read(assert(files.read(path),
         "guard: " .. path .. " is not there: make guard-update makes it"))
     if made_with ~= compiler then
         return { ("nothing is compared: the baseline is by %s, this is %s.  With the sources "
@@ -77,7 +77,7 @@ end
 
 local counts = measure()
 if what == "update" then
-    nginx.write_file(path, baseline.write(compiler, counts))
+    files.write(path, baseline.write(compiler, counts))
     print("guard: written to " .. path)
     return
 end

@@ -1,7 +1,8 @@
 --- bench/report.md: what bench/results has, for reading.
 
 local json = require "cjson"
-local nginx = require "lib.nginx"
+
+local files = require "lib.files"
 
 local _M = {}
 
@@ -14,10 +15,10 @@ something beside each other only. [docs/performance.md](../docs/performance.md) 
 ]]
 
 -- Those that have been run, in order.
-local function results_of(bench, names)
+local function results_of(output, names)
     local list = {}
     for _, name in ipairs(names) do
-        local text = nginx.read_file(bench .. "/results/" .. name .. ".json")
+        local text = files.read(output .. "/results/" .. name .. ".json")
         local result = text and json.decode(text)
         if result and result.said then
             list[#list + 1] = result
@@ -56,27 +57,27 @@ local function targets(results, add)
     end
 end
 
-local function section(bench, result, add)
+local function section(output, result, add)
     add("\n## %s\n\n```text\n%s\n```", result.suite, table.concat(result.said, "\n"))
-    if nginx.read_file(bench .. "/results/" .. result.suite .. ".svg") then
+    if files.read(output .. "/results/" .. result.suite .. ".svg") then
         add("\n![](results/%s.svg)", result.suite)
     end
 end
 
 --- Writes it.
--- @param bench the folder bench
+-- @param output the folder it goes to, and results are in
 -- @param names of all suites, in order
-function _M.write(bench, names)
-    local results, lines = results_of(bench, names), {}
+function _M.write(output, names)
+    local results, lines = results_of(output, names), {}
     local function add(...)
         lines[#lines + 1] = string.format(...)
     end
     machines(results, add)
     targets(results, add)
     for _, result in ipairs(results) do
-        section(bench, result, add)
+        section(output, result, add)
     end
-    nginx.write_file(bench .. "/report.md", HEAD .. table.concat(lines, "\n") .. "\n")
+    files.write(output .. "/report.md", HEAD .. table.concat(lines, "\n") .. "\n")
 end
 
 return _M

@@ -6,7 +6,9 @@
 
 local json = require "cjson"
 
-local _M = {}
+local files = require "lib.files"
+
+local _M = { PROGRAM = os.getenv("TANDEM_NGINX") or "nginx" }
 
 local MODULES = "/usr/lib/nginx/modules/"
 
@@ -32,25 +34,8 @@ http {
 }
 ]]
 
-local function read_file(path)
-    local file = io.open(path, "rb")
-    if not file then
-        return nil
-    end
-    local text = file:read("*a")
-    file:close()
-    return text
-end
-
-local function write_file(path, text)
-    local file = assert(io.open(path, "wb"))
-    file:write(text)
-    file:close()
-end
-
-
 --- Lines that load lua-nginx-module where it is not built in.
-local function modules()
+function _M.modules()
     local openresty = os.getenv("OPENRESTY")
     if openresty and openresty ~= "" then
         return ""
@@ -64,8 +49,6 @@ function _M.mlcache_path()
     local folder = os.getenv("MLCACHE")
     return folder and folder .. "/?.lua;" .. folder .. "/?/init.lua;" or ""
 end
-
-_M.read_file, _M.write_file, _M.modules = read_file, write_file, modules
 
 --- Runs a job.
 -- @param job path below bench/jobs, without .lua
@@ -82,17 +65,16 @@ function _M.run(job, args, options)
     local f = folder
 
     os.remove(f .. "/answer.json")
-    write_file(f .. "/args.json", json.encode({ job = job, args = args, workers = workers }))
-    write_file(f .. "/nginx.conf",
-               string.format(CONF, modules(), mode, workers, f, f, f, f, f, f, f, bench, bench,
+    files.write(f .. "/args.json", json.encode({ job = job, args = args, workers = workers }))
+    files.write(f .. "/nginx.conf",
+               string.format(CONF, _M.modules(), mode, workers, f, f, f, f, f, f, f, bench, bench,
                              bench, _M.mlcache_path(), table.concat(dicts), f))
-    local nginx = os.getenv("NGINX") or "nginx"
-    os.execute(string.format("timeout 600 %s -p %s -c %s/nginx.conf >>%s/output 2>&1",
-                             nginx, f, f, f))
-    local answer = read_file(f .. "/answer.json")
+    os.execute(string.format("timeout --foreground 600 %s -p %s -c %s/nginx.conf >>%s/output 2>&1",
+                             _M.PROGRAM, f, f, f))
+    local answer = files.read(f .. "/answer.json")
     if not answer then
         error("the job " .. job .. " has given no answer; nginx said:\n"
-              .. (read_file(f .. "/error.log") or "") .. (read_file(f .. "/output") or ""))
+              .. (files.read(f .. "/error.log") or "") .. (files.read(f .. "/output") or ""))
     end
     local decoded = json.decode(answer)
     if decoded.problem then

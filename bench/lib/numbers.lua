@@ -14,6 +14,19 @@ function _M.median(list)
     return (sorted[n / 2] + sorted[n / 2 + 1]) / 2
 end
 
+--- Of rows, each with these fields, a row of the fields' medians.
+function _M.medians(rows, fields)
+    local result = {}
+    for _, field in ipairs(fields) do
+        local list = {}
+        for i, row in ipairs(rows) do
+            list[i] = row[field]
+        end
+        result[field] = _M.median(list)
+    end
+    return result
+end
+
 --- A function that returns numbers in [0, 1): xorshift, 32 bits (Marsaglia, 2003).
 function _M.random(seed)
     local x = seed or 2463534242

@@ -1,6 +1,12 @@
 --- Plots as SVG, written by hand: bars, and lines over a logarithmic or even axis.
 
+local files = require "lib.files"
+
 local _M = {}
+
+local HEAD = '<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d"'
+    .. ' font-family="sans-serif" fill="#222">\n'
+    .. '<rect width="100%%" height="100%%" fill="#fff"/>\n'
 
 local COLOURS = {
     "#1f6fb4", "#d1495b", "#2e933c", "#e3a008", "#7b4fa6", "#5c6770", "#00a3a3", "#9c5b2e",
@@ -27,12 +33,7 @@ local function text(x, y, size, anchor, content)
 end
 
 local function save(path, width, height, parts)
-    local file = assert(io.open(path, "wb"))
-    file:write(string.format('<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d"'
-                             .. ' font-family="sans-serif" fill="#222">\n'
-                             .. '<rect width="100%%" height="100%%" fill="#fff"/>\n', width, height),
-               table.concat(parts, "\n"), "\n</svg>\n")
-    file:close()
+    files.write(path, HEAD:format(width, height) .. table.concat(parts, "\n") .. "\n</svg>\n")
 end
 
 --- Bars, each { label, value, kind }, on a logarithmic axis: bars of one kind have one colour.

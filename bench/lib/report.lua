@@ -1,12 +1,14 @@
 --- What a run has found: rows for reading, targets held or short, files for other programs.
 
 local json = require "cjson"
+
+local files = require "lib.files"
 local machine = require "lib.machine"
 local numbers = require "lib.numbers"
 
 local _M = {}
 
-local held, short = 0, 0
+local held, short, skipped, failed = 0, 0, 0, 0
 local said, targets = {}, {} -- by the suite that runs
 
 function _M.say(...)
@@ -42,9 +44,24 @@ function _M.target(what, value, bound, at_most, why)
     }
 end
 
+--- What the suite that runs was to measure is not here to be measured.
+function _M.skip()
+    skipped = skipped + 1
+    _M.say("  skipped")
+end
+
+--- The suite that runs cannot go on.
+function _M.fail(problem)
+    failed = failed + 1
+    _M.say("  FAILED %s", problem)
+end
+
+--- Says how it went in all; returns whether nothing failed.
 function _M.sum()
     _M.say("")
-    _M.say("bench: %d targets held, %d short", held, short)
+    _M.say("bench: %d targets held, %d short; of the suites %d skipped, %d failed", held, short,
+           skipped, failed)
+    return failed == 0
 end
 
 --- How many times faster or slower: the median of the rounds' ratios.
@@ -58,12 +75,10 @@ end
 
 --- A suite has ended: what it measured and said, for lib/document.lua and for other programs.
 function _M.write(folder, name, result, quick)
-    local file = assert(io.open(folder .. "/" .. name .. ".json", "wb"))
-    file:write(json.encode({
+    files.write(folder .. "/" .. name .. ".json", json.encode {
         suite = name, quick = quick, date = os.date("!%Y-%m-%d"), machine = machine.describe(),
         said = said, targets = targets, result = result,
-    }), "\n")
-    file:close()
+    } .. "\n")
 end
 
 return _M

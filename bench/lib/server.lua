@@ -1,33 +1,27 @@
---- A redis-server of a suite's own, on a socket in the scratch folder.
+--- A redis-server of a suite's own.
 
-local nginx = require "lib.nginx"
+local files = require "lib.files"
+local process = require "lib.process"
 
 local _M = {}
 
---- @return its pid; the socket is folder/redis.sock
-function _M.start(folder)
-    os.execute(string.format("redis-server --port 0 --unixsocket %s/redis.sock --save '' "
-        .. "--appendonly no --daemonize yes --dir %s --pidfile %s/redis.pid "
-        .. "--logfile %s/redis.log >/dev/null", folder, folder, folder, folder))
-    for _ = 1, 200 do
-        local pid = tonumber(nginx.read_file(folder .. "/redis.pid") or "")
-        if pid and os.execute(string.format("test -S %s/redis.sock", folder)) == 0 then
-            return pid
-        end
-        os.execute("sleep 0.02")
-    end
-    error("redis-server does not come up")
+--- Starts one, on the socket folder/redis.sock, and, when it is given, on a port of 127.0.0.1; with
+-- that it takes DEBUG.
+-- @return its process; folder/redis.pid has its pid
+function _M.start(folder, port)
+    local log = folder .. "/redis.log"
+    os.remove(log)
+    local server = process.start(folder, "redis",
+        "redis-server --unixsocket %s/redis.sock --port %d --bind 127.0.0.1 --save '' "
+        .. "--appendonly no --dir %s --logfile %s%s",
+        folder, port or 0, folder, log, port and " --enable-debug-command yes" or "")
+    process.await(server, function()
+        return (files.read(log) or ""):find("eady to accept connections", 1, true)
+    end)
+    return server
 end
 
 --- Stops it.
-function _M.stop(folder, pid)
-    os.execute("kill " .. pid)
-    os.remove(folder .. "/redis.pid")
-end
-
---- Is there one at all?
-function _M.is_installed()
-    return os.execute("command -v redis-server >/dev/null") == 0
-end
+_M.stop = process.stop
 
 return _M

@@ -2,21 +2,16 @@
 
 local json = require "cjson"
 
+local files = require "lib.files"
+
 local _M = {}
 
 local folder, todo
 
-local function read_file(path)
-    local file = assert(io.open(path, "rb"))
-    local text = file:read("*a")
-    file:close()
-    return text
-end
-
 --- In init_by_lua: reads what is to be done, and lets the job make what workers inherit.
 function _M.init(where)
     folder = where
-    todo = json.decode(read_file(where .. "/args.json"))
+    todo = json.decode(files.read(where .. "/args.json"))
     local job = require("jobs." .. todo.job)
     _M.run = type(job) == "table" and job.run or job
     if type(job) == "table" and job.init then
@@ -25,10 +20,7 @@ function _M.init(where)
 end
 
 local function answer(table)
-    local file = assert(io.open(folder .. "/answer.json.new", "wb"))
-    file:write(json.encode(table))
-    file:close()
-    os.rename(folder .. "/answer.json.new", folder .. "/answer.json")
+    files.write(folder .. "/answer.json", json.encode(table))
 end
 
 local function stop()

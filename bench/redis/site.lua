@@ -89,9 +89,4 @@ function _M.memcached()
     answer(value)
 end
 
---- Which process answers, for its CPU time.
-function _M.pid()
-    ngx.print(ngx.worker.pid())
-end
-
 return _M

@@ -5,8 +5,9 @@ local host = require "lib.host"
 local ports = require "lib.ports"
 local report = require "lib.report"
 local server = require "lib.server"
+local wrk = require "lib.wrk"
 
-local SECONDS = 1
+local CONNECTIONS = 8
 
 local INIT = [[
     cache = assert(require("resty.tandem").new("large", {
@@ -38,56 +39,46 @@ local SERVER = [[
     } }
 ]]
 
--- p99 of requests that hit memory, in ms, and how many there were.
-local function p99(port)
-    local pipe = assert(io.popen(("wrk -t1 -c8 -d%d --latency http://127.0.0.1:%d/hit")
-                                 :format(SECONDS, port)))
-    local text = pipe:read("*a")
-    pipe:close()
-    local number, unit = text:match("99%%%s+([%d.]+)(%a+)")
-    local scale = { us = 0.001, ms = 1, s = 1000 }
-    return tonumber(number) * scale[unit], tonumber(text:match("Requests/sec:%s+([%d.]+)"))
+-- Requests that hit memory: their p99 in ms, and how many a second.
+local function load(context, running, seconds)
+    local row = wrk.run(context.bench .. "/redis/latency.lua", CONNECTIONS, seconds,
+                        "http://127.0.0.1:" .. running.port .. "/hit")
+    return row.p99 / 1000, row.per_second
 end
 
-local function during(folder, port, how)
+local function during(context, running, how, seconds)
     local pipe = assert(io.popen(("curl -s --unix-socket %s/http.sock 'http://host/clear?%s'")
-                                 :format(folder, how)))
-    local worst, rate = p99(port)
+                                 :format(running.folder, how)))
+    local worst, rate = load(context, running, seconds)
     local said = pipe:read("*a")
-    local done, seconds = said:match("^(%S+) ([%d.]+)$")
     pipe:close()
-    assert(done and tonumber(seconds) > SECONDS, said .. ": it was over too early")
-    return worst, rate, tonumber(seconds)
+    local took = tonumber(said:match("^%S+ ([%d.]+)$"))
+    assert(took and took > seconds, said .. ": it was over too early")
+    return worst, rate, took
 end
 
-return function(context)
-    if os.execute("command -v wrk >/dev/null && command -v curl >/dev/null") ~= 0
-       or not server.is_installed() then
-        report.say("  wrk, curl or redis-server is missing: bench/deps")
-        return nil
+local function measure(context)
+    local keys, seconds = 1000000, 1
+    if context.quick then
+        keys, seconds = 100000, 0.1
     end
-    local keys = 1000000
-    local port = ports.free()
-    local pid, result, folder = server.start(context.scratch), {}, nil
-    local ok, err = pcall(function()
-        folder = host.start(context, "host", {
-            workers = 1, init = INIT:format(context.scratch), server = SERVER, port = port,
-        })
-        for _, how in ipairs { "how=clear", "how=delete_by_pattern&pattern=odd:*" } do
-            local filled = tonumber(host.get(folder, "/fill?n=" .. keys))
-            local idle_ms, idle_rate = p99(port)
-            local busy_ms, busy_rate, seconds = during(folder, port, how)
-            report.say("  %s, %d entries, %.1f s: p99 %.2f ms at %.0f requests a second; idle %.2f"
-                       .. " at %.0f", how, filled, seconds, busy_ms, busy_rate, idle_ms, idle_rate)
-            result[#result + 1] = { how = how, entries = filled, seconds = seconds,
-                                    p99_ms = busy_ms, idle_p99_ms = idle_ms,
-                                    rate = busy_rate, idle_rate = idle_rate }
-            report.target("p99 of others meanwhile, ms", busy_ms, 10, true)
-        end
-    end)
-    if folder then
-        host.stop(folder)
+    local result = {}
+    server.start(context.scratch)
+    local running = host.start(context, "host", {
+        workers = 1, init = INIT:format(context.scratch), server = SERVER, port = ports.free(),
+    })
+    for _, call in ipairs { { "clear", "how=clear" },
+                            { "delete_by_pattern", "how=delete_by_pattern&pattern=odd:*" } } do
+        local filled = tonumber(host.get(running, "/fill?n=" .. keys))
+        local idle_ms, idle_rate = load(context, running, seconds)
+        local busy_ms, busy_rate, took = during(context, running, call[2], seconds)
+        report.say("  %s, %d entries, %.1f s: p99 %.2f ms at %.0f requests a second; idle %.2f"
+                   .. " at %.0f", call[1], filled, took, busy_ms, busy_rate, idle_ms, idle_rate)
+        result[call[1]] = { entries = filled, seconds = took, p99_ms = busy_ms,
+                            idle_p99_ms = idle_ms, rate = busy_rate, idle_rate = idle_rate }
+        report.target("p99 of others meanwhile, ms: " .. call[1], busy_ms, 10, true)
     end
-    server.stop(context.scratch, pid)
-    return assert(ok, err) and result
+    return result
 end
+
+return { needs = { "nginx", "redis-server", "wrk", "curl" }, run = measure }

@@ -14,9 +14,10 @@ end
 
 local function run(context)
     local result = { delay = {}, redis = {}, host = {} }
+    server.start(context.scratch)
     local pipe = assert(io.popen(string.format("%s/bench/coherence %s/redis.sock %d %d",
-        context.build, context.scratch, context.quick and 1000 or 10000,
-        context.quick and 20000 or 100000)))
+        context.build, context.scratch, context.quick and 300 or 10000,
+        context.quick and 3000 or 100000)))
     for line in pipe:lines() do
         local what, which, rest = line:match("^(%S+) (%S+) ?(.*)$")
         local n = numbers_of(rest)
@@ -45,16 +46,4 @@ local function run(context)
     return result
 end
 
-return function(context)
-    if not server.is_installed() then
-        report.say("  redis-server is not installed: skipped (bench/deps)")
-        return nil
-    end
-    local pid = server.start(context.scratch)
-    local ok, result = pcall(run, context)
-    server.stop(context.scratch, pid)
-    if not ok then
-        error(result, 0)
-    end
-    return result
-end
+return { needs = { "redis-server", "bench/coherence" }, run = run }

@@ -3,9 +3,9 @@
 local json = require "cjson"
 local report = require "lib.report"
 
-return function(context)
-    local seconds = context.quick and 2 or 8
-    local pipe = assert(io.popen(string.format("%s/bench/core 1000000 %d", context.build, seconds)))
+local function measure(context)
+    local seconds = context.quick and 0.5 or 8
+    local pipe = assert(io.popen(string.format("%s/bench/core 1000000 %g", context.build, seconds)))
     local result = json.decode(pipe:read("*a"))
     pipe:close()
     report.say("  ns a call: first set %.0f, random get %.0f, two dependent loads and the copy %.0f",
@@ -18,3 +18,5 @@ return function(context)
                   result.random_get / result.random_floor, 1.5, true)
     return result
 end
+
+return { needs = { "bench/core" }, run = measure }

@@ -3,9 +3,9 @@
 local nginx = require "lib.nginx"
 local report = require "lib.report"
 
-return function(context)
+local function measure(context)
     local result = nginx.run("density", {
-        size = "64m", small = 800000, mixed = 90000, replaced = context.quick and 300000 or 2000000,
+        size = "64m", small = 800000, mixed = 90000, replaced = context.quick and 100000 or 2000000,
     }, {
         folder = context.scratch, bench = context.bench,
         dicts = { small = "64m", mixed = "64m" },
@@ -32,3 +32,5 @@ return function(context)
                   "slots are made for entries of 117 bytes: of larger ones most are never used")
     return result
 end
+
+return { needs = { "nginx" }, run = measure }

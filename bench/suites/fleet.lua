@@ -5,6 +5,7 @@ local host = require "lib.host"
 local numbers = require "lib.numbers"
 local report = require "lib.report"
 local server = require "lib.server"
+local shell = require "lib.shell"
 
 local HOSTS, REQUESTS, LOADER = 3, 50, 0.1
 
@@ -34,10 +35,10 @@ local SERVER = [[
 -- in ms.
 local function crowd(hosts, lock, key)
     local pipes, loads, worst = {}, 0, 0
-    for i, folder in ipairs(hosts) do
+    for i, running in ipairs(hosts) do
         pipes[i] = assert(io.popen(("curl -sZ --parallel-immediate --parallel-max %d --unix-socket "
             .. "%s/http.sock 'http://host/fetch?lock=%s&key=%s&n=[1-%d]' 2>/dev/null"):format(
-            REQUESTS, folder, lock, key, REQUESTS)))
+            REQUESTS, running.folder, lock, key, REQUESTS)))
     end
     local answers = 0
     for _, pipe in ipairs(pipes) do
@@ -54,10 +55,8 @@ local function crowd(hosts, lock, key)
 end
 
 local function commands(context)
-    local pipe = assert(io.popen(("redis-cli -s %s/redis.sock INFO stats"):format(context.scratch)))
-    local n = pipe:read("*a"):match("total_commands_processed:(%d+)")
-    pipe:close()
-    return tonumber(n)
+    return tonumber(shell.output("redis-cli -s %s/redis.sock INFO stats", context.scratch)
+                    :match("total_commands_processed:(%d+)"))
 end
 
 local function sum(list)
@@ -70,7 +69,7 @@ end
 
 local function measure(context, hosts, lock)
     local loads, worst = {}, {}
-    local keys = context.quick and 10 or 100
+    local keys = context.quick and 3 or 100
     for i = 1, keys do
         loads[i], worst[i] = crowd(hosts, lock, lock .. i)
     end
@@ -85,27 +84,20 @@ local function measure(context, hosts, lock)
     return result
 end
 
-return function(context)
-    if os.execute("command -v curl >/dev/null") ~= 0 or not server.is_installed() then
-        report.say("  curl or redis-server is missing: bench/deps")
-        return nil
+local function compare(context)
+    local hosts, result = {}, {}
+    server.start(context.scratch)
+    for i = 1, HOSTS do
+        hosts[i] = host.start(context, "host" .. i, {
+            workers = 2, init = INIT:format(context.scratch), server = SERVER:format(LOADER),
+        })
     end
-    local pid, hosts, result = server.start(context.scratch), {}, {}
-    local ok, err = pcall(function()
-        for i = 1, HOSTS do
-            hosts[i] = host.start(context, "host" .. i, {
-                workers = 2, init = INIT:format(context.scratch), server = SERVER:format(LOADER),
-            })
-        end
-        os.execute("sleep 1") -- until the tracking links are up
-        for _, lock in ipairs { "host", "redis" } do
-            result[lock] = measure(context, hosts, lock)
-        end
-        report.target('loaders a key with lock = "redis"', result.redis.loads, 1, true)
-    end)
-    for _, folder in ipairs(hosts) do
-        host.stop(folder)
+    os.execute("sleep 1") -- until the tracking links are up
+    for _, lock in ipairs { "host", "redis" } do
+        result[lock] = measure(context, hosts, lock)
     end
-    server.stop(context.scratch, pid)
-    return assert(ok, err) and result
+    report.target('loaders a key with lock = "redis"', result.redis.loads, 1, true)
+    return result
 end
+
+return { needs = { "nginx", "redis-server", "redis-cli", "curl" }, run = compare }

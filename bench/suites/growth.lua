@@ -4,11 +4,12 @@ local json = require "cjson"
 local plot = require "lib.plot"
 local report = require "lib.report"
 
-return function(context)
+local function measure(context)
     local result, get, floor, set = {}, {}, {}, {}
-    for power = 3, context.quick and 6 or 7 do
+    for power = 3, context.quick and 5 or 7 do
         local entries = 10 ^ power
-        local pipe = assert(io.popen(string.format("%s/bench/core %d 1 8", context.build, entries)))
+        local pipe = assert(io.popen(string.format("%s/bench/core %d %g 8", context.build, entries,
+                                                   context.quick and 0.3 or 1)))
         local row = json.decode(pipe:read("*a"))
         pipe:close()
         result["10^" .. power] = row
@@ -27,3 +28,5 @@ return function(context)
     } })
     return result
 end
+
+return { needs = { "bench/core" }, run = measure }

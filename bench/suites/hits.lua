@@ -4,7 +4,7 @@
 
 local report = require "lib.report"
 
-local FEW, MANY = 20000, 120000
+local FEW, MANY = 20000, 120000 -- hits
 
 local function count(context, what, n)
     local out = context.scratch .. "/callgrind.out"
@@ -18,7 +18,7 @@ local function count(context, what, n)
     return assert(tonumber(said:match("Collected : (%d+)")), said)
 end
 
-return function(context)
+local function measure(context)
     local result = {}
     for _, what in ipairs { "near_c", "near", "segment" } do
         result[what] = (count(context, what, MANY) - count(context, what, FEW)) / (MANY - FEW)
@@ -27,3 +27,5 @@ return function(context)
                result.near, result.near_c, result.segment)
     return result
 end
+
+return { needs = { "valgrind" }, run = measure }

@@ -1,6 +1,7 @@
 --- Memory: what an entry takes beside its key and value, by the size of the value; and what the
 -- workers of an nginx have of their own, while they work for long.
 
+local files = require "lib.files"
 local host = require "lib.host"
 local report = require "lib.report"
 local shell = require "lib.shell"
@@ -8,7 +9,6 @@ local shell = require "lib.shell"
 local KEY = "key:%012d"
 local SEGMENT = 64 * 1048576
 local SIZES = { 10, 100, 1000, 10000, 100000 }
-local BATCH = 500000 -- operations a request
 local STEPS = 10
 
 -- Entries of one size, in as many bytes as there are.
@@ -50,58 +50,61 @@ local INIT = [[
 ]]
 
 -- KiB that the workers have of their own, and of what is shared, the largest of each.
-local function resident(folder)
+local function resident(running)
     local own, shared = 0, 0
-    for text in shell.output("for p in $(pgrep -P $(cat %s/pid)); do cat /proc/$p/status; done",
-                             folder):gmatch("Name:.-\nRssShmem:[^\n]*\n") do
-        own = math.max(own, tonumber(text:match("RssAnon:%s*(%d+)")))
-        shared = math.max(shared, tonumber(text:match("RssShmem:%s*(%d+)")))
+    for _, pid in ipairs(host.workers(running)) do
+        local status = files.read("/proc/" .. pid .. "/status")
+        own = math.max(own, tonumber(status:match("RssAnon:%s*(%d+)")))
+        shared = math.max(shared, tonumber(status:match("RssShmem:%s*(%d+)")))
     end
     return own, shared
 end
 
-local function work(folder, workers, operations)
+local function work(running, workers, operations, batch)
+    local requests = operations / batch
     local said = shell.output("for i in $(seq %d); do echo 'http://host/work?n=%d'; done | "
-        .. "xargs -P %d -n 1 curl -s --unix-socket %s/http.sock", operations / BATCH, BATCH,
-        workers, folder)
-    assert(#said == #"done" * operations / BATCH, said)
+        .. "xargs -P %d -n 1 curl -s --unix-socket %s/http.sock", requests, batch, workers,
+        running.folder)
+    assert(#said == #"done" * requests, said)
 end
 
-local function worked(context, workers, operations)
-    local folder = host.start(context, "memory" .. workers,
-                              { workers = workers, init = INIT, server = SERVER })
+local function worked(context, workers, operations, batch)
+    local running = host.start(context, "memory" .. workers,
+                               { workers = workers, init = INIT, server = SERVER })
     local rows = {}
-    local ok, err = pcall(function()
-        for step = 1, STEPS do
-            work(folder, workers, operations / STEPS)
-            local own, shared = resident(folder)
-            rows[step] = { own_kib = own, shared_kib = shared }
-        end
-    end)
-    host.stop(folder)
-    return assert(ok and rows, err)
+    for step = 1, STEPS do
+        work(running, workers, operations / STEPS, batch)
+        local own, shared = resident(running)
+        rows[step] = { own_kib = own, shared_kib = shared }
+    end
+    host.stop(running)
+    return rows
 end
 
-return function(context)
-    package.cpath = context.build .. "/?.so;" .. package.cpath
+local function measure(context)
     local tandem = require "resty.tandem"
     local result = { overhead = {}, workers = {} }
-    for _, size in ipairs(SIZES) do
+    for _, size in ipairs(context.quick and { 100, 10000 } or SIZES) do
         local bytes, entries = overhead(tandem, size)
         result.overhead[tostring(size)] = bytes
         report.say("  values of %6d B: %7d entries in 64 MiB, %7.1f bytes of it each beside key "
                    .. "and value", size, entries, bytes)
     end
-    local operations = context.quick and 5e6 or 1e8
-    for _, workers in ipairs({ 1, 2, 8 }) do
-        local rows = worked(context, workers, operations)
+    local operations = context.quick and 1e6 or 1e8
+    local batch = operations / 200 -- a request
+    for _, workers in ipairs(context.quick and { 2 } or { 1, 2, 8 }) do
+        local rows = worked(context, workers, operations, batch)
         result.workers[tostring(workers)] = rows
         local first, last = rows[STEPS / 5], rows[STEPS]
         report.say("  %d workers, %.0e operations: the largest has %d KiB of its own after a "
                    .. "fifth, %d in the end, and %d of the segment", workers, operations,
                    first.own_kib, last.own_kib, last.shared_kib)
-        report.target(("memory of %d workers, last against after a fifth"):format(workers),
-                      last.own_kib / first.own_kib, 1.05, true)
+        if not context.quick then -- a few operations are not enough for it to be full-grown
+            report.target(("memory of %d workers, last against after a fifth"):format(workers),
+                          last.own_kib / first.own_kib, 1.05, true)
+        end
     end
     return result
 end
+
+return { needs = { "nginx", "curl" }, run = measure }

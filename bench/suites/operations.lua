@@ -73,9 +73,9 @@ local function targets(result)
        "set of a new key 1024", COPY)
 end
 
-return function(context)
+local function measure(context)
     local result = nginx.run("operations", {
-        rounds = context.quick and 5 or 15, budget = context.quick and 40000 or 150000,
+        rounds = context.quick and 2 or 15, budget = context.quick and 15000 or 150000,
     }, {
         folder = context.scratch, bench = context.bench,
         dicts = { bench = "64m", mlcache = "64m", ipc = "1m" },
@@ -94,3 +94,5 @@ return function(context)
     targets(result)
     return { ns = result }
 end
+
+return { needs = { "nginx" }, run = measure }

@@ -2,134 +2,76 @@
 -- nothing, and, where it is installed, memcached by its own protocol, as a yardstick: CPU time a
 -- request of the worker (all its threads) and of the server, throughput, latency.
 
-local json = require "cjson"
-
 local clock = require "lib.clock"
-local nginx = require "lib.nginx"
+local files = require "lib.files"
+local host = require "lib.host"
 local numbers = require "lib.numbers"
 local ports = require "lib.ports"
+local process = require "lib.process"
 local report = require "lib.report"
+local server = require "lib.server"
 local shell = require "lib.shell"
+local wrk = require "lib.wrk"
 
-local CONF = [[
-%s
-daemon on;
-master_process on;
-user root;
-worker_processes 1;
-error_log %s/site.log error;
-pid %s/site.pid;
-events { worker_connections 4096; }
-http {
-    access_log off;
-    keepalive_requests 10000000;
-    client_body_temp_path %s/body;
-    proxy_temp_path %s/proxy;
-    fastcgi_temp_path %s/fastcgi;
-    uwsgi_temp_path %s/uwsgi;
-    scgi_temp_path %s/scgi;
-    lua_package_path "%s/?.lua;%s/../lua/?.lua;;";
-    init_by_lua_block { require("redis.site").init(%d, %d, %d) }
-    server {
-        listen 127.0.0.1:%d backlog=1024;
-        location = /empty { content_by_lua_block { require("redis.site").empty() } }
-        location = /tandem { content_by_lua_block { require("redis.site").tandem() } }
-        location = /peer { content_by_lua_block { require("redis.site").peer() } }
-        location = /memcached { content_by_lua_block { require("redis.site").memcached() } }
-        location = /fill { content_by_lua_block { require("redis.site").fill() } }
-        location = /pid { content_by_lua_block { require("redis.site").pid() } }
-    }
-}
+local INIT = [[ require("redis.site").init(%d, %d, %d) ]]
+
+local SERVER = [[
+    location = /empty { content_by_lua_block { require("redis.site").empty() } }
+    location = /tandem { content_by_lua_block { require("redis.site").tandem() } }
+    location = /peer { content_by_lua_block { require("redis.site").peer() } }
+    location = /memcached { content_by_lua_block { require("redis.site").memcached() } }
+    location = /fill { content_by_lua_block { require("redis.site").fill() } }
 ]]
 
-local function await(what, fn)
-    for _ = 1, 200 do
-        local value = fn()
-        if value then
-            return value
-        end
-        os.execute("sleep 0.02")
-    end
-    error(what .. " does not come up")
-end
-
 local function start_redis(context)
-    local port, f = ports.free(), context.scratch
-    os.execute(string.format("redis-server --port %d --bind 127.0.0.1 --save '' --appendonly no "
-        .. "--enable-debug-command yes --daemonize yes --dir %s --pidfile %s/redis.pid "
-        .. "--logfile %s/redis.log >/dev/null", port, f, f, f))
-    await("redis-server", function()
-        return shell.output("redis-cli -p %d ping 2>/dev/null", port):match("PONG")
-    end)
+    local port = ports.free()
+    local redis = server.start(context.scratch, port)
     shell.output("redis-cli -p %d debug populate 500000 bench:key 100", port)
-    return { port = port, pid = assert(tonumber(nginx.read_file(f .. "/redis.pid"))) }
+    return { port = port, pid = redis.pid }
 end
 
 -- nil: it is not installed.
 local function start_memcached(context)
     if shell.output("command -v memcached") == "" then
+        report.say("  memcached is not installed: not beside it (bench/deps)")
         return nil
     end
-    local port, path = ports.free(), context.scratch .. "/memcached.pid"
-    os.execute(("memcached -l 127.0.0.1 -p %d -U 0 -m 256 -c 2048 -t 1 -u root -d -P %s")
-               :format(port, path))
-    return { port = port, pid = await("memcached", function()
-        return tonumber(nginx.read_file(path) or "")
-    end) }
+    local port = ports.free()
+    local started = process.start(context.scratch, "memcached",
+        "memcached -l 127.0.0.1 -p %d -U 0 -m 256 -c 2048 -t 1 -u root", port)
+    return { port = port, pid = started.pid }
 end
 
+-- The port of a proxy that delays each way.
 local function start_proxy(context, port, microseconds)
-    local f = context.scratch
-    if not nginx.read_file(context.build .. "/bench/delay") then
-        error(context.build .. "/bench/delay is not there: make bench builds it")
-    end
-    os.execute(string.format("%s/bench/delay %d %d >%s/delay.port 2>/dev/null & "
-                             .. "echo $! >%s/delay.pid", context.build, port, microseconds, f, f))
-    return await("the delaying proxy", function()
-        return tonumber(nginx.read_file(context.scratch .. "/delay.port") or "")
-    end)
+    local proxy = process.start(context.scratch, "delay", "%s/bench/delay %d %d", context.build,
+                                port, microseconds)
+    return process.await(proxy, function() return tonumber(files.read(proxy.output)) end)
 end
 
-local function stop(context, name)
-    local path = string.format("%s/%s.pid", context.scratch, name)
-    local pid = tonumber(nginx.read_file(path) or "")
-    if pid then
-        os.execute(string.format("kill %d; while kill -0 %d 2>/dev/null; do sleep 0.02; done", pid,
-                                 pid))
-        os.remove(path)
-    end
-end
-
-local function start_site(context, redis_port, proxy_port, memcached)
-    local port, f, b = ports.free(), context.scratch, context.bench
-    nginx.write_file(f .. "/site.conf", string.format(
-        CONF, nginx.modules(), f, f, f, f, f, f, f, b, b, redis_port, proxy_port,
-        memcached and memcached.port or 0, port))
-    os.execute(string.format("%s -p %s -c %s/site.conf 2>>%s/output", os.getenv("NGINX") or "nginx",
-                             f, f, f))
-    local pid = await("nginx", function()
-        return tonumber(shell.output("curl -s http://127.0.0.1:%d/pid", port))
-    end)
+local function start_site(context, name, redis_port, proxy_port, memcached)
+    local site = host.start(context, name, {
+        workers = 1, port = ports.free(), server = SERVER,
+        init = INIT:format(redis_port, proxy_port, memcached and memcached.port or 0),
+    })
     if memcached then
-        local said = shell.output("curl -s http://127.0.0.1:%d/fill", port)
-        assert(said:match("^VERSION"), said)
+        process.await(site.process, function()
+            return host.get(site, "/fill"):match("^VERSION")
+        end)
     end
-    return { port = port, pid = pid }
+    return site
 end
 
 local function load(context, site, behind, handler, connections, seconds)
-    local worker, server = clock.of(site.pid), clock.of(behind.pid)
-    local text = shell.output("wrk -t 1 -c %d -d %ds -s %s/redis/latency.lua "
-                           .. "http://127.0.0.1:%d/%s", connections, seconds, context.bench,
-                           site.port, handler)
-    local found = assert(text:match("{.*}"), text)
-    local row = json.decode(found)
-    row.worker_us = (clock.of(site.pid) - worker) / row.requests * 1e6
-    row.redis_us = (clock.of(behind.pid) - server) / row.requests * 1e6
-    row.per_second = row.requests / row.microseconds * 1e6
+    local pid = host.workers(site)[1]
+    local worker, served = clock.of(pid), clock.of(behind.pid)
+    local row = wrk.run(context.bench .. "/redis/latency.lua", connections, seconds,
+                        ("http://127.0.0.1:%d/%s"):format(site.port, handler))
+    row.worker_us = (clock.of(pid) - worker) / row.requests * 1e6
+    row.redis_us = (clock.of(behind.pid) - served) / row.requests * 1e6
     if row.bad > 0 then
         error(string.format("%s: %d of %d requests failed: %s", handler, row.bad, row.requests,
-                            nginx.read_file(context.scratch .. "/site.log")))
+                            files.read(site.folder .. "/error.log")))
     end
     return row
 end
@@ -155,14 +97,7 @@ local function measure(context, site, handlers, connections, rounds, seconds)
         end
     end
     for name, list in pairs(rows) do
-        result[name] = {}
-        for _, field in ipairs(FIELDS) do
-            local values = {}
-            for i, row in ipairs(list) do
-                values[i] = row[field]
-            end
-            result[name][field] = numbers.median(values)
-        end
+        result[name] = numbers.medians(list, FIELDS)
     end
     return result
 end
@@ -193,14 +128,11 @@ end
 local function run(context)
     local redis, memcached = start_redis(context), start_memcached(context)
     local handlers = handlers_of(redis, memcached)
-    if not memcached then
-        report.say("  memcached is not installed: not beside it (bench/deps)")
-    end
-    local rounds, seconds = context.quick and 1 or 3, context.quick and 1 or 2
+    local rounds, seconds = context.quick and 1 or 3, context.quick and 0.3 or 2
     local result = {}
-    local counts = context.quick and { 1, 50 } or { 1, 50, 500 }
+    local counts = context.quick and { 50 } or { 1, 50, 500 }
 
-    local site = start_site(context, redis.port, redis.port, memcached)
+    local site = start_site(context, "loopback", redis.port, redis.port, memcached)
     for _, connections in ipairs(counts) do
         local r = measure(context, site, handlers, connections, rounds, seconds)
         say("loopback", connections, handlers, r)
@@ -209,10 +141,10 @@ local function run(context)
         end
         result["loopback " .. connections] = r
     end
-    stop(context, "site")
+    host.stop(site)
 
     local proxy = start_proxy(context, redis.port, 1000)
-    site = start_site(context, redis.port, proxy)
+    site = start_site(context, "away", redis.port, proxy)
     handlers = handlers_of(redis)
     for _, connections in ipairs(counts) do
         local r = measure(context, site, handlers, connections, rounds, seconds)
@@ -222,23 +154,7 @@ local function run(context)
     return result
 end
 
-return function(context)
-    for _, program in ipairs { "wrk", "redis-server", "redis-cli", "curl" } do
-        if shell.output("command -v %s", program) == "" then
-            report.say("  %s is not installed: skipped (bench/deps)", program)
-            return nil
-        end
-    end
-    if not package.searchpath("nginx.redis", package.path) then
-        report.say("  lua-resty-redis (Debian's lua-nginx-redis) is not installed: skipped (bench/deps)")
-        return nil
-    end
-    local ok, result = pcall(run, context)
-    for _, name in ipairs { "site", "delay", "redis", "memcached" } do
-        stop(context, name)
-    end
-    if not ok then
-        error(result, 0)
-    end
-    return result
-end
+return {
+    needs = { "nginx", "redis-server", "redis-cli", "wrk", "curl", "nginx.redis", "bench/delay" },
+    run = run,
+}

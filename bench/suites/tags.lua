@@ -73,9 +73,9 @@ local function cpu_of(pid)
     end
 end
 
-local function in_redis(context, pid)
+local function in_redis(context)
     local tandem = require "resty.tandem"
-    local now, result = cpu_of(pid), {}
+    local now, result = cpu_of(server.start(context.scratch).pid), {}
     for i, kind in ipairs(KINDS) do
         local sets, gets = {}, {}
         local cache = assert(tandem.new("redis" .. i, {
@@ -108,19 +108,8 @@ local function in_redis(context, pid)
     return result
 end
 
-return function(context)
-    package.cpath = context.build .. "/?.so;" .. package.cpath
-    local result = { memory = in_memory(context) }
-    if not server.is_installed() then
-        report.say("  redis-server is not installed: skipped (bench/deps)")
-        return result
-    end
-    local pid = server.start(context.scratch)
-    local ok, found = pcall(in_redis, context, pid)
-    server.stop(context.scratch, pid)
-    if not ok then
-        error(found, 0)
-    end
-    result.redis = found
-    return result
+local function measure(context)
+    return { memory = in_memory(context), redis = in_redis(context) }
 end
+
+return { needs = { "redis-server" }, run = measure }

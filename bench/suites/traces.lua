@@ -58,10 +58,10 @@ local function curves(result, of)
     return plots
 end
 
-return function(context)
+local function measure(context)
     local of = traces.reference(context.traces)
     if not of then
-        report.say("  no traces in %s: skipped (TANDEM_TRACES=folder)", context.traces)
+        report.say("  there are no traces in %s (TANDEM_TRACES=folder)", context.traces)
         return nil
     end
     local tandem = require "resty.tandem"
@@ -90,3 +90,5 @@ return function(context)
     report.target("most above LRU", above_lru, 0.005, true)
     return result
 end
+
+return { needs = {}, run = measure }
