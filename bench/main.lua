@@ -2,9 +2,9 @@
 --
 --   luajit bench/main.lua [SUITE...]
 --
--- Started by bench/run, which knows where things are.  A suite is a file of bench/suites: a table of
--- `needs` (lib/needs.lua) and `run`, a function of the context below that returns what is to be kept
--- of it, or nil when there was nothing to be measured.
+-- Started by bench/run, which knows where things are.  A suite is a file of bench/suites: a table
+-- of `needs` (lib/needs.lua) and `run`, a function of the context below that returns what is to be
+-- kept of it, or nil when there was nothing to be measured.
 
 local bench = assert(os.getenv("BENCH_FOLDER"))
 local build = assert(os.getenv("BENCH_BUILD"))

@@ -9,8 +9,10 @@ local running = {} -- pid -> process
 
 local _M = {}
 
+-- One that has ended may stay for a while, as a zombie, until init has looked.
 local function is_alive(process)
-    return os.execute(("kill -0 %d 2>/dev/null"):format(process.pid)) == 0
+    local stat = files.read("/proc/" .. process.pid .. "/stat")
+    return stat and not stat:find("%) [ZX]")
 end
 
 -- Asks again and again, for so long as somebody has patience.
