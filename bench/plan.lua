@@ -31,8 +31,8 @@ local function read_all(path)
     return text
 end
 
--- CPU times, in us, from the measured sums: of a turn, of an operation, and of a link for each message
--- and for each key in it.
+-- CPU times, in us, from the measured sums: of a turn, of an operation, and of a link for each
+-- message and for each key in it.
 local function costs_of(measured)
     local redis, host = measured.redis, measured.host
     local lone, full = redis["0 single"].us, redis["0 batch"].us

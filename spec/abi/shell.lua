@@ -13,12 +13,14 @@ function _M.quote(text)
     return "'" .. text:gsub("'", "'\\''") .. "'"
 end
 
---- Runs a command; returns what it printed, errors included, and its exit status.
+--- Runs a command; returns what it printed, errors included, and its exit status.  What it counts
+-- is not among what the run that this is a part of has counted.
 function _M.run(command, ...)
     if select("#", ...) > 0 then
         command = command:format(...)
     end
-    local pipe = assert(io.popen("{ " .. command .. "\n} 2>&1; code=$?; echo; echo status $code"))
+    local pipe = assert(io.popen("unset TANDEM_RESULTS TANDEM_FAILURES; { " .. command
+                                 .. "\n} 2>&1; code=$?; echo; echo status $code"))
     local output = pipe:read("*a")
     pipe:close()
     local text, status = output:match("^(.*)\nstatus (%d+)\n$")
