@@ -16,12 +16,6 @@ static void done(void *context, struct redis_op *op)
     HOLDS(false); /* none was begun */
 }
 
-static void count(void *context, enum redis_counter counter, uint64_t n)
-{
-    (void)context;
-    HOLDS(counter < REDIS_COUNTERS && n > 0);
-}
-
 static void invalidate(void *context, const char *key, size_t key_length)
 {
     (void)context;
@@ -52,11 +46,6 @@ static void heard(void *context, enum redis_link_event event, int64_t at_ms, con
     }
 }
 
-static void gone(void *context)
-{
-    (void)context;
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static const char greeting[] =
@@ -65,8 +54,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         "8\r\nprefixes\r\n"
         "*1\r\n$2\r\np:\r\n*3\r\n$9\r\nsubscribe\r\n$20\r\n__redis__:invalidate\r\n:1\r\n"
         "*3\r\n$9\r\nsubscribe\r\n$17\r\np:#tandem:changed\r\n:2\r\n";
-    const struct redis_hooks hooks = {
-        .done = done, .count = count, .invalidate = invalidate, .link = heard, .gone = gone};
+    const struct redis_hooks hooks = {.done = done,
+                                      .count = server_count,
+                                      .invalidate = invalidate,
+                                      .link = heard,
+                                      .gone = server_gone};
     struct redis_client *client = server_client(&hooks);
     struct input in = {data, size};
     unsigned own_greeting = input_byte(&in), piece = input_byte(&in);
