@@ -14,7 +14,12 @@
 -- A node is simulated turn by turn, as Redis works: what came in during a turn is dealt with in the
 -- next one; at its end each link is told of all keys that changed in it, in one message.
 
+local folder = arg[0]:match("^(.*)/[^/]*$") or "."
+package.path = folder .. "/?.lua;" .. package.path
+
 local cjson = require "cjson"
+
+local files = require "lib.files"
 
 local FLEET = { hosts = 100, workers = 32, nodes = 50, requests = 100000, misses = 0.02,
                 writes = 0.001, links = 2, seconds = 5 }
@@ -23,13 +28,6 @@ local BATCH = 200 -- keys in a batch of bench/redis/coherence.c, and its most li
 -- Of a connection in Redis, in bytes: INFO memory of Redis 7.0 with 1000 of them.
 local IDLE_BYTES, BUSY_BYTES = 6400, 38000
 local KEY_BYTES = 20.5 -- of a message, for each key
-
-local function read_all(path)
-    local file = assert(io.open(path))
-    local text = file:read("*a")
-    file:close()
-    return text
-end
 
 -- CPU times, in us, from the measured sums: of a turn, of an operation, and of a link for each
 -- message and for each key in it.
@@ -125,8 +123,7 @@ local function say(...)
 end
 
 local fleet = options()
-local folder = arg[0]:match("^(.*)/[^/]*$") or "."
-local costs = costs_of(cjson.decode(read_all(folder .. "/results/coherence.json")).result)
+local costs = costs_of(cjson.decode(files.read(folder .. "/results/coherence.json")).result)
 say("measured: a turn %.1f us, an operation %.2f; a link: a message %.2f, a key in it %.3f; "
     .. "a host: a message %.2f, a key %.2f", costs.turn, costs.operation, costs.message, costs.key,
     costs.host_message, costs.host_key)

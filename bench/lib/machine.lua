@@ -16,7 +16,7 @@ end
 
 --- Rows of a name and what is to be said of it.
 function _M.describe()
-        return {
+    return {
         { "processor", first_line("sed -n 's/^model name[^:]*: //p' /proc/cpuinfo")
           .. ", " .. first_line("nproc") .. " cores" },
         { "memory", first_line("awk '/MemTotal/ { print int($2 / 1048576 + 0.5) }' /proc/meminfo")
