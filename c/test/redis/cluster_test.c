@@ -11,7 +11,7 @@ static struct peer nodes[TWO];
 
 /* What a node says; "": nothing out of the ordinary.  %d in them is the other one's port. */
 static struct scripted {
-    const char *slots, *info, *exists;
+    _Atomic(const char *) slots, info, exists;
     _Atomic int maps, asked;
     _Atomic bool slow; /* does not answer the second SET */
     char values[8];    /* of the SETs that came, the first byte of each */
@@ -58,7 +58,8 @@ static void be_node(int fd, int which)
             peer_send(fd, "+OK\r\n");
             continue;
         } else if (strncmp(command, "SET t:key ", 10) == 0) {
-            s->values[s->sets++] = command[10];
+            s->values[s->sets] = command[10];
+            s->sets++;
             while (s->sets == 2 && s->slow)
                 nanosleep(&nap, NULL);
             say_with_port(fd, s->exists, nodes[1].port);
@@ -222,6 +223,7 @@ TEST(later_ones_do_not_overtake_what_has_moved)
         CHECK_INT(REDIS_DONE, op->status);
         op_free(op);
     }
+    CHECK_INT(3, play[1].sets);
     CHECK_STR("123", play[1].values);
     close_scene();
 }
