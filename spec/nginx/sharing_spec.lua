@@ -158,4 +158,20 @@ describe("one memory", function()
         still_warm(processes[3])
         processes[3]:stop()
     end)
+
+    it("takes its bytes once, however many processes have read all of it", function()
+        local web = nginx.start({ workers = 3, init = opening })
+        web:eval("for i = 1, 3000 do cache:set('key' .. i, ('v'):rep(1000)) end")
+        local all = 0
+        for _, pid in ipairs(web:workers()) do
+            web:eval_in(pid, "for i = 1, 3000 do cache:peek('key' .. i) end")
+        end
+        for _, pid in ipairs(web:workers()) do
+            local resident, share = run.mapped_of(pid, path)
+            assert.is_true(resident > 2000, resident .. " KB")
+            all = all + share
+        end
+        assert.is_true(all <= 4096, all .. " KB")
+        web:quit()
+    end)
 end)

@@ -16,7 +16,9 @@ describe("while Redis is stopped", function()
         web = nginx.start({
             workers = 1,
             init = ([[cache = assert(require("resty.tandem").new("web", { redis = %q, prefix = "p:",
-                tracking = false, timeout = %g }))]]):format(server:url(), TIMEOUT),
+                tracking = false, timeout = %g }))
+                tracked = assert(require("resty.tandem").new("tracked", { redis = %q }))]])
+                :format(server:url(), TIMEOUT, server:url()),
             locations = {
                 ["/hit"] = [[ ngx.print((cache:get("hot"))) ]],
                 ["/miss"] = [[
@@ -121,5 +123,19 @@ describe("while Redis is stopped", function()
             end
         end
         server:thaw()
+    end)
+
+    it("or away, it costs no processor time to wait for it", function()
+        web:eval("return tracked:get('key')")
+        server:kill()
+        run.wait_until("it is found to be away", function()
+            return web:eval("return tracked:get('key'), tracked:stats().redis.state")
+                :find("'down'", 1, true)
+        end)
+        local worker = web:workers()[1]
+        local before = run.cpu_of(worker)
+        run.nap(3000)
+        local cost = run.cpu_of(worker) - before
+        assert.is_true(cost < 0.15, cost .. " s of 3")
     end)
 end)

@@ -126,6 +126,43 @@ describe("what Redis is told", function()
         assert.are.same({ "ka" }, (cache:keys("k[ab]*")))
     end)
 
+    it("is nothing when others change what memory has: it is read when asked for", function()
+        local cache, monitor = open({ max_stale = 0.8, timeout = 5 })
+        local KEYS, writer = 100, server:connect()
+        local function set_all(value)
+            for i = 1, KEYS do
+                writer:call("SET", "p:key" .. i, value)
+            end
+        end
+        local function how_many(is)
+            local n = 0
+            for i = 1, KEYS do
+                n = n + (is("key" .. i) and 1 or 0)
+            end
+            return n
+        end
+        set_all("old")
+        run.wait_until("all are in memory", function()
+            return how_many(function(key) return select(3, cache:get(key)) == "memory" end) == KEYS
+        end)
+        monitor:commands()
+        set_all("new")
+        run.wait_until("all are gone from it", function()
+            return how_many(function(key) return select(3, cache:peek(key)) == "old" end) == 0
+        end)
+        local counts = {}
+        run.wait_until("two heartbeats have passed", function()
+            for _, entry in ipairs(monitor:commands()) do
+                counts[entry[1]] = (counts[entry[1]] or 0) + 1
+            end
+            return (counts.SUBSCRIBE or 0) >= 2
+        end)
+        counts.SUBSCRIBE = nil
+        assert.are.same({ SET = KEYS }, counts)
+        assert.are.equal("new", (cache:get("key1")))
+        writer:close()
+    end)
+
     it("all comes over one connection of the process", function()
         local one, monitor = open()
         local seen, n = {}, 0

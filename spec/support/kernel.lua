@@ -1,6 +1,9 @@
 --- What the kernel knows of a process, from /proc.  Also found in spec.support.run.
 
 local dirent = require "posix.dirent"
+local stat = require "posix.sys.stat"
+
+local TICKS = 100 -- a second, of /proc/PID/stat
 
 local _M = {}
 
@@ -61,6 +64,28 @@ function _M.private_memory_of(pid)
         sum = (sum or 0) + tonumber(kb)
     end
     return sum
+end
+
+--- Processor time that it has taken until now, its own and the kernel's for it, in seconds.
+function _M.cpu_of(pid)
+    local fields = stat_fields(pid)
+    return fields and (fields[12] + fields[13]) / TICKS
+end
+
+--- What it has mapped of a file, in KB: resident, and its share of that, which is less where others
+-- have the same pages.
+function _M.mapped_of(pid, path)
+    local inode = tostring(stat.stat(path).st_ino) -- its name may be another one
+    local resident, share, inside = 0, 0, false
+    for line in (read_file("/proc/" .. pid .. "/smaps") or ""):gmatch("[^\n]+") do
+        if line:find("^%x+%-%x+ ") then
+            inside = line:match("^%S+ %S+ %S+ %S+ (%d+)") == inode
+        elseif inside then
+            resident = resident + (line:match("^Rss:%s+(%d+) kB") or 0)
+            share = share + (line:match("^Pss:%s+(%d+) kB") or 0)
+        end
+    end
+    return resident, share
 end
 
 --- How many file descriptors it has open.

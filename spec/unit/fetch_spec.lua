@@ -232,6 +232,21 @@ describe("fetch", function()
 
     -- -- Time ------------------------------------------------------------------------------------
 
+    it("has a value past its TTL kept, whoever cleans up and whatever is written", function()
+        local cache = caches.open({ stale_ttl = 100, ttl = 10 })
+        cache:fetch("key", loader, "v")
+        shift(11000)
+        assert.are.equal(0, cache:cleanup_expired())
+        for i = 1, 2000 do
+            cache:set("other" .. i, "x", 0)
+            cache:get("key")
+        end
+        assert.are.same(returns("v", nil, "stale"),
+                        returns(cache:fetch("key", loader, nil, "bad")))
+        shift(100000)
+        assert.are.equal(1, cache:cleanup_expired())
+    end)
+
     it("answers a value past its TTL when the loader fails, for stale_ttl", function()
         local cache = caches.open({ stale_ttl = 100, ttl = 10 })
         cache:fetch("key", loader, "v")

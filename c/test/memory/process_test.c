@@ -334,6 +334,18 @@ TEST(a_writer_that_is_stopped_delays_within_bounds)
     memory_close(m);
 }
 
+/* Stops with the lock of the key's shard in its hand, and nothing begun. */
+static void stop_holding(struct memory *m, const char *key)
+{
+    pid_t pid = fork();
+
+    if (pid == 0) {
+        shard_hold(m, index_place(m, key, strlen(key)).shard, MEMORY_LOCK_US);
+        kill(getpid(), SIGSTOP);
+    }
+    waitpid(pid, NULL, WUNTRACED);
+}
+
 /* A key of another shard than this one's. */
 static const char *key_elsewhere(struct memory *m, const char *key)
 {
@@ -343,6 +355,23 @@ static const char *key_elsewhere(struct memory *m, const char *key)
     for (int i = 0; i == 0 || index_place(m, other, strlen(other)).shard == shard; i++)
         snprintf(other, sizeof(other), "other%d", i);
     return other;
+}
+
+TEST(a_lock_that_is_held_keeps_neither_readers_nor_other_shards_waiting)
+{
+    struct memory *m = open_small();
+    const char *other = key_elsewhere(m, "key");
+
+    put(m, "key", "value");
+    stop_holding(m, "key");
+    CHECK_INT(MEMORY_BUSY, put(m, "key", "new"));
+    CHECK_INT(1, metric(m, COUNT_MEMORY_LOCK_TIMEOUTS));
+    for (int i = 0; i < 1000; i++) {
+        CHECK_STR("value", get(m, "key"));
+        CHECK_INT(MEMORY_OK, put(m, other, "value"));
+    }
+    CHECK_INT(1, metric(m, COUNT_MEMORY_LOCK_TIMEOUTS));
+    memory_close(m);
 }
 
 /* What Redis has acknowledged or reported, and memory cannot apply, makes everything go. */

@@ -175,6 +175,26 @@ TEST(a_closed_handle_ends_its_flights)
     close_all(c, &o);
 }
 
+TEST(flights_take_no_room_from_values)
+{
+    double entries;
+    char key[16];
+
+    begin(NULL);
+    for (int i = 0; metric(c, "memory", "evictions") == 0; i++) {
+        snprintf(key, sizeof(key), "value-%d", i);
+        REQUIRE(set(c, &o, key, "of some length or other", 0) == TANDEM_OK);
+    }
+    entries = metric(c, "memory", "entries");
+    for (int i = 0; i < 1000; i++) {
+        snprintf(key, sizeof(key), "flight-%d", i);
+        fly(key, 0);
+    }
+    CHECK(entries > 1000);
+    CHECK(entries == metric(c, "memory", "entries"));
+    close_all(c, &o);
+}
+
 TEST(a_full_table_is_no_obstacle)
 {
     char key[16];
