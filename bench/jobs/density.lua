@@ -35,16 +35,34 @@ local function held(there, count, size_of)
     return { entries = entries, value_bytes = bytes }
 end
 
+local function ours(name, count, size_of, opts)
+    opts.near = false
+    local cache = require("resty.tandem").new(name, opts)
+    fill(cache, count, size_of)
+    local result = held(function(key) return cache:exists(key) end, count, size_of)
+    result.memory = cache:stats().memory
+    cache:close()
+    return result
+end
+
 local function both(name, size, count, size_of)
-    local tandem = require("resty.tandem").new(name, { memory = size, near = false })
-    local shdict = ngx.shared[name]
-    fill(tandem, count, size_of)
+    local tandem, shdict = ours(name, count, size_of, { memory = size }), ngx.shared[name]
     fill(shdict, count, size_of)
     return {
-        tandem = held(function(key) return tandem:exists(key) end, count, size_of),
+        tandem = tandem,
         shdict = held(function(key) return shdict:ttl(key) end, count, size_of),
-        memory = tandem:stats().memory,
+        memory = tandem.memory,
     }
+end
+
+-- Where we are told what an entry has on average.
+local function told(size, count, sizes)
+    local sum = 0
+    for i = 1, count do
+        sum = sum + 16 + sizes[i]
+    end
+    return ours("told", count, function(i) return sizes[i] end,
+                { memory = size, entry_size = math.floor(sum / count) })
 end
 
 return function(args)
@@ -55,6 +73,7 @@ return function(args)
     local result = {
         small = both("small", args.size, args.small, function() return 100 end),
         mixed = both("mixed", args.size, args.mixed, function(i) return sizes[i] end),
+        told = told(args.size, args.mixed, sizes),
     }
 
     -- The same keys again and again, each time another length: what is replaced is dead until its

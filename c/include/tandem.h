@@ -128,6 +128,9 @@ typedef struct tandem_options {
         replay_delete; /* what was written while Redis was away: 0: is sent to it when it is back;
                                 1: is deleted there */
     int32_t tags;      /* 1: values may have tags; part of the identity */
+    int32_t
+        entry_size; /* bytes that a key and its value have on average, by which the index is laid out;
+                           0: 116; part of the identity */
     int32_t redis_tls_unverified; /* 1: whatever the server's certificate is, it is good */
     const char *redis_tls_ca; /* rediss://: file or folder of certificates, in PEM, of those who may
                                           have issued the server's; NULL: the system's */

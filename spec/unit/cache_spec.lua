@@ -440,6 +440,8 @@ describe("handles", function()
         assert.are.equal(begin .. "memory: it has 2097152, got 4194304", refused({ memory = "4m" }))
         assert.are.equal(begin .. 'codec: it has "string", got "json"',
                          refused({ memory = "2m", codec = "json" }))
+        assert.are.equal(begin .. 'entry_size: it has nil, got 500',
+                         refused({ memory = "2m", entry_size = 500 }))
         assert.are.equal(begin .. 'path: it has nil, got "/dev/shm/none"',
                          refused({ memory = "2m", path = "/dev/shm/none" }))
         assert.are.equal(begin .. 'redis: it has nil, got "a Redis"',

@@ -37,6 +37,7 @@ describe("defaults", function()
     it("are those of the documentation", function()
         local o = options.check("x")
         assert.are.equal(64 * MB, o.memory)
+        assert.is_nil(o.entry_size)
         assert.is_nil(o.path)
         assert.is_nil(o.redis)
         assert.are.equal("x:", o.prefix)
@@ -84,6 +85,9 @@ describe("good values", function()
         assert.are.equal(MB, option("memory", "1048576"))
         assert.are.equal(2 * 1024 * MB, option("memory", "2g"))
         assert.are.equal(3 * MB + 1, option("memory", 3 * MB + 1))
+        assert.are.equal(1, option("entry_size", 1))
+        assert.are.equal(2048, option("entry_size", "2k"))
+        assert.are.equal(8 * MB, option("entry_size", "8m"))
     end)
 
     it("of durations are seconds, and become whole milliseconds, at least 1", function()
@@ -145,6 +149,10 @@ local BAD = {
     { "memory", inf, "must be a finite number of bytes, got inf" },
     { "memory", "9007199254740993g", 'must be at most 256g, got "9007199254740993g"' },
     { "memory", "257g", 'must be at most 256g, got "257g"' },
+    { "entry_size", 0, "must be at least 1 byte, got 0" },
+    { "entry_size", 100.5, "must be a whole number of bytes, got 100.5" },
+    { "entry_size", "9m", 'must be at most 8m, got "9m"' },
+    { "entry_size", false, SIZE .. "false" },
     { "path", 5, "must be a string, got 5" },
     { "path", "", 'must not be empty, got ""' },
     { "path", "/a\0b", 'must not contain a zero byte, got "/a\\x00b"' },

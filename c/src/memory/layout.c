@@ -29,8 +29,9 @@ static uint32_t shards_for(uint64_t bytes)
     return bytes < 65536 * mib ? 256 : LAYOUT_SHARDS_MAX;
 }
 
-/* A 64th of the segment, but never more than 1 MiB unless a 1024th is more than that. */
-static uint64_t value_limit_for(uint64_t bytes)
+/* A 64th of the segment, but never more than 1 MiB unless a 1024th is more than that; and a third of a shard,
+ * which matters where there are slots for very small entries. */
+static uint64_t value_limit_for(uint64_t bytes, uint64_t shard_bytes)
 {
     const uint64_t mib = UINT64_C(1) << 20;
     uint64_t limit = bytes / 64;
@@ -39,6 +40,8 @@ static uint64_t value_limit_for(uint64_t bytes)
         limit = bytes / 1024 > mib ? bytes / 1024 : mib;
     if (limit > 8 * mib - 8192)
         limit = 8 * mib - 8192; /* a record holds the key too */
+    if (limit > shard_bytes / 3 - 8192)
+        limit = shard_bytes / 3 - 8192;
     return limit;
 }
 
@@ -81,6 +84,19 @@ static uint32_t tags_for(uint64_t bytes)
     return power;
 }
 
+/* Bytes of log for each slot.  A record is 20 bytes longer than its key and value, and up to 86 of 100 slots
+ * in use hardly any key finds all of its own taken. */
+static uint64_t log_per_slot(uint32_t entry_size)
+{
+    uint64_t size = entry_size ? entry_size : LAYOUT_ENTRY_SIZE;
+
+    if (size < LAYOUT_ENTRY_MIN)
+        size = LAYOUT_ENTRY_MIN;
+    if (size > LAYOUT_ENTRY_MAX)
+        size = LAYOUT_ENTRY_MAX;
+    return ((size + 20) * 86 + 50) / 100;
+}
+
 static void place_parts(struct layout *l)
 {
     uint64_t shards = l->shards;
@@ -102,7 +118,7 @@ static void place_parts(struct layout *l)
 
 void layout_compute(uint64_t bytes, const struct layout_wants *wants, struct layout *layout)
 {
-    uint64_t shard_bytes, page_bytes, slot_bytes;
+    uint64_t shard_bytes, page_bytes, slot_bytes, slots;
 
     memset(layout, 0, sizeof(*layout));
     layout->bytes = bytes;
@@ -116,9 +132,12 @@ void layout_compute(uint64_t bytes, const struct layout_wants *wants, struct lay
     place_parts(layout);
     shard_bytes = (bytes - layout->pages_at) / layout->shards;
     slot_bytes = sizeof(struct layout_bucket) / LAYOUT_SLOTS +
-                 LAYOUT_GHOSTS_PER_BUCKET * sizeof(uint32_t) / LAYOUT_SLOTS + LAYOUT_LOG_PER_SLOT;
-    layout->buckets =
-        (uint32_t)(shard_bytes / slot_bytes / (LAYOUT_SLOTS * LAYOUT_GROUP)) * LAYOUT_GROUP;
+                 LAYOUT_GHOSTS_PER_BUCKET * sizeof(uint32_t) / LAYOUT_SLOTS +
+                 log_per_slot(wants->entry_size);
+    slots = shard_bytes / slot_bytes;
+    if (slots > LAYOUT_SLOTS_MAX / layout->shards)
+        slots = LAYOUT_SLOTS_MAX / layout->shards;
+    layout->buckets = (uint32_t)(slots / (LAYOUT_SLOTS * LAYOUT_GROUP)) * LAYOUT_GROUP;
     layout->ghosts =
         layout->buckets * LAYOUT_GHOSTS_PER_BUCKET / LAYOUT_GHOST_GROUP * LAYOUT_GHOST_GROUP;
     layout->page_shift = page_shift_for(shard_bytes);
@@ -129,7 +148,7 @@ void layout_compute(uint64_t bytes, const struct layout_wants *wants, struct lay
     place_parts(layout);
     layout->pages = (uint32_t)((bytes - layout->pages_at) / layout->shards / page_bytes);
     layout->capacity = (uint64_t)(layout->pages - LAYOUT_PAGES_KEPT) << layout->page_shift;
-    layout->value_limit = value_limit_for(bytes);
+    layout->value_limit = value_limit_for(bytes, layout->capacity * LAYOUT_UNIT);
 }
 
 /* The kernel draws it anew at each boot; expiry times mean nothing in another. */
@@ -157,8 +176,8 @@ void layout_fingerprint(char *text, size_t size)
     char boot[48];
 
     read_boot_id(boot, sizeof(boot));
-    snprintf(text, size, "%d:%s%zu:%zu.%zu.%zu.%zu.%d.%zu.%d:%s", LAYOUT_VERSION, LIBC,
+    snprintf(text, size, "%d:%s%zu:%zu.%zu.%zu.%zu.%d.%zu:%s", LAYOUT_VERSION, LIBC,
              sizeof(pthread_mutex_t), sizeof(struct layout_header), sizeof(struct layout_shard),
              sizeof(struct layout_bucket), sizeof(struct layout_flight), COUNT_COUNTERS,
-             sizeof(struct layout_histograms), LAYOUT_LOG_PER_SLOT, boot);
+             sizeof(struct layout_histograms), boot);
 }

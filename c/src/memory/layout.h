@@ -80,7 +80,7 @@
 #endif
 
 enum {
-    LAYOUT_VERSION = 5,
+    LAYOUT_VERSION = 6,
     LAYOUT_PAGE = 4096,
     LAYOUT_SLOTS = 4,            /* per bucket */
     LAYOUT_GROUP = 2,            /* buckets side by side that a key may be in */
@@ -92,9 +92,9 @@ enum {
     LAYOUT_KEY_BITS = 14,        /* of the length of a key, in these */
     LAYOUT_HEAD_BYTES = 4,       /* of the value that are in these */
     LAYOUT_LONG_VALUE = 512,     /* such values go on at a word */
-    /* Bytes.  A 16-byte key with a 100-byte value needs 136, and up to 85 of 100 slots in use hardly any key
-     * finds all of its own taken. */
-    LAYOUT_LOG_PER_SLOT = 117,
+    LAYOUT_ENTRY_SIZE = 116,     /* bytes of key and value, unless something else is expected */
+    LAYOUT_ENTRY_MIN = 16,
+    LAYOUT_ENTRY_MAX = 4096, /* of larger ones so few are expected that all have a slot */
     LAYOUT_GHOSTS_PER_BUCKET =
         5,                   /* of such entries one and a half for each; of larger ones, more */
     LAYOUT_GHOST_GROUP = 8,  /* ghosts that a fingerprint may be among: 32 bytes */
@@ -118,6 +118,7 @@ enum { LOG_SMALL, LOG_MAIN, LOGS };
 enum { SHARD_SETS, SHARD_EVICTIONS, SHARD_EXPIRED, SHARD_COUNTS };
 
 #define LAYOUT_MAGIC "tandem segment\n"
+#define LAYOUT_SLOTS_MAX (UINT64_C(1) << 31)    /* of a segment; they are numbered by 32 bits */
 #define LAYOUT_OFFSET_UNITS (UINT64_C(1) << 27) /* of a log; it has half of them at most */
 #define LAYOUT_LENGTH_UNITS (UINT64_C(1) << 20) /* a record is below 8 MiB */
 #define LAYOUT_EXPIRES_MAX ((INT64_C(1) << 47) - 1)
@@ -217,6 +218,7 @@ struct layout_header {
     uint64_t seed;  /* of the hash */
     uint64_t identity_hash;
     uint64_t with_redis, with_tags; /* 0 or 1: the layout depends on them, too */
+    uint64_t entry_size;            /* and on this */
     char name[64];
     char identity[1024];
 
@@ -292,8 +294,9 @@ static inline uint64_t layout_table_words(const struct layout *layout)
 
 /* What a segment has beside entries. */
 struct layout_wants {
-    bool redis; /* a table of writes to be told to it later, a 64th of the segment */
-    bool tags;  /* a table of tags, a 128th of it at most */
+    bool redis;          /* a table of writes to be told to it later, a 64th of the segment */
+    bool tags;           /* a table of tags, a 128th of it at most */
+    uint32_t entry_size; /* bytes that a key and its value have on average; 0: LAYOUT_ENTRY_SIZE */
 };
 
 /* The layout of a segment of that size, which is 1 MiB at least. */

@@ -44,6 +44,7 @@ struct memory_config {
     uint64_t bytes;          /* size of the whole segment */
     bool with_redis;         /* there is a second tier */
     bool with_tags;          /* entries may be tagged */
+    uint32_t entry_size;     /* bytes expected of a key and its value; 0: layout.h's */
     const char *path;        /* file, or NULL */
     const char *rendezvous;  /* NULL, or the word under which processes meet in runtime_dir */
     const char *runtime_dir; /* NULL: $TMPDIR or /tmp */
@@ -60,6 +61,7 @@ void memory_close(struct memory *memory);
 struct memory_description {
     uint64_t bytes;
     bool with_redis, with_tags;
+    uint32_t entry_size;
     char name[64];
     char identity[1024];
 };

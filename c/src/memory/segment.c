@@ -45,6 +45,7 @@ static int initialise(struct layout_header *header, const struct segment_config 
     header->identity_hash = hash_bytes(config->identity, strlen(config->identity), 0);
     header->with_redis = config->wants.redis;
     header->with_tags = config->wants.tags;
+    header->entry_size = config->wants.entry_size;
     snprintf(header->name, sizeof(header->name), "%s", config->name);
     snprintf(header->identity, sizeof(header->identity), "%s", config->identity);
     atomic_init(&header->epoch, start);

@@ -167,6 +167,8 @@ double memory_metric(struct memory *m, int i)
         return sum_counter(m, i);
     if (i == COUNT_MEMORY_SEGMENT)
         return (double)m->layout.bytes;
+    if (i == COUNT_MEMORY_SLOTS)
+        return memory_slots(m);
     if (i == COUNT_MEMORY_SHARDS)
         return m->layout.shards;
     if (i == COUNT_TRACKING_COVERING)

@@ -93,6 +93,7 @@
     M(MEMORY_DEAD, "memory", "dead_bytes", "gauge", "bytes", "bytes of replaced entries")          \
     M(MEMORY_FREE, "memory", "free_bytes", "gauge", "bytes", "bytes never used or reclaimed")      \
     M(MEMORY_SEGMENT, "memory", "segment_bytes", "gauge", "bytes", "size of the segment")          \
+    M(MEMORY_SLOTS, "memory", "slots", "gauge", "", "entries that the index has places for")       \
     M(MEMORY_SHARDS, "memory", "shards", "gauge", "", "shards, each with a lock of its own")       \
     M(MEMORY_OUT_OF_SERVICE, "memory", "shards_out_of_service", "gauge", "",                       \
       "shards whose lock is beyond repair")                                                        \

@@ -77,6 +77,10 @@ char *identity_text(const struct identity *id)
     add_field(&text, " codec=", id->codec);
     if (id->tags)
         add(&text, " tags");
+    if (id->entry_size) {
+        snprintf(number, sizeof(number), " entry_size=%u", id->entry_size);
+        add(&text, number);
+    }
     return text.bytes;
 }
 

@@ -17,6 +17,7 @@ struct identity {
     size_t prefix_length;
     const char *codec;
     bool tags;
+    uint32_t entry_size; /* 0: not said */
 };
 
 /* One line, different for different identities; what is not printable is escaped.  To be freed with

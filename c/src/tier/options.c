@@ -11,7 +11,8 @@ enum {
     PREFIX_MAX_BYTES = 512,
     PATH_MAX_BYTES = 1023,
     TEXT_MAX_BYTES = 4096,
-    MEMORY_MIN_BYTES = 1 << 20
+    MEMORY_MIN_BYTES = 1 << 20,
+    ENTRY_SIZE_MAX = 8 << 20
 };
 
 #define MEMORY_MAX_BYTES (UINT64_C(256) << 30) /* slots are counted by 32 bits */
@@ -112,6 +113,8 @@ static int check_numbers(const tandem_options *o, const struct complaint *c)
         status = check_number("replay_delete", o->replay_delete, 0, 1, c);
     if (!status)
         status = check_number("tags", o->tags, 0, 1, c);
+    if (!status)
+        status = check_number("entry_size", o->entry_size, 0, ENTRY_SIZE_MAX, c);
     return status;
 }
 
@@ -194,6 +197,7 @@ void options_configure(const tandem_options *o, char *prefix_buffer, struct regi
     config->memory.name = o->name;
     config->memory.bytes = o->memory_bytes;
     config->memory.with_tags = o->tags != 0;
+    config->memory.entry_size = (uint32_t)o->entry_size;
     config->memory.path = o->path;
     config->memory.rendezvous = o->rendezvous;
     config->memory.runtime_dir = o->runtime_dir;

@@ -126,6 +126,7 @@ static int make(const struct registry_config *config, struct tier **made, char *
         .prefix_length = config->redis.url ? config->redis.prefix_length : 0,
         .codec = config->codec,
         .tags = config->memory.with_tags,
+        .entry_size = config->memory.entry_size,
     };
 
     snprintf(error, error_size, "no memory");

@@ -118,6 +118,51 @@ TEST(a_full_segment_evicts_what_is_not_read)
     memory_close(m);
 }
 
+/* How many values of that length there is room for, and that the largest is one of them. */
+static double room_for(uint32_t entry_size, size_t length)
+{
+    struct memory_config config = {
+        .name = "test", .identity = "test", .bytes = 2 << 20, .entry_size = entry_size};
+    struct memory *m = open_config(&config);
+    size_t limit = memory_value_limit(m);
+    char key[16], *value = calloc(1, limit + 1);
+    double entries;
+
+    memset(value, 'v', length);
+    for (unsigned i = 0; i < (4u << 20) / (unsigned)(length + 20); i++) {
+        snprintf(key, sizeof(key), "key-%08u", i);
+        REQUIRE(put(m, key, value) == MEMORY_OK);
+    }
+    entries = metric(m, COUNT_MEMORY_ENTRIES);
+    CHECK(entries <= metric(m, COUNT_MEMORY_SLOTS));
+    memset(value, 'v', limit);
+    for (int i = 0; i < 100; i++) {
+        snprintf(key, sizeof(key), "large-%02d", i);
+        REQUIRE(memory_put(m, key, strlen(key), value, limit, &forever, MEMORY_LOCK_US) ==
+                MEMORY_OK);
+        CHECK_STR(value, get(m, key));
+    }
+    CHECK_INT(0, metric(m, COUNT_MEMORY_RESETS));
+    memory_close(m);
+    free(value);
+    return entries;
+}
+
+/* Each segment has another seed, and keys find their slots taken sooner or later. */
+static bool alike(double a, double b)
+{
+    return a < 1.02 * b && b < 1.02 * a;
+}
+
+TEST(more_fit_if_their_size_is_said)
+{
+    CHECK(room_for(22, 10) > 1.6 * room_for(0, 10));
+    CHECK(room_for(1012, 1000) > 1.1 * room_for(0, 1000));
+    CHECK(alike(room_for(0, 100), room_for(116, 100)));
+    CHECK(alike(room_for(1, 10), room_for(16, 10)));
+    CHECK(alike(room_for(4096, 8000), room_for(UINT32_MAX, 8000)));
+}
+
 TEST(the_largest_value_fits_and_one_more_byte_does_not)
 {
     struct memory *m = open_small();

@@ -55,10 +55,12 @@ static void write_file(const void *bytes, size_t length)
 
 TEST(layouts_fit_their_size)
 {
-    for (uint64_t bytes = 1 << 20; bytes <= UINT64_C(1) << 37; bytes += bytes / 3 + 4097) {
-        struct layout l;
+    static const uint32_t sizes[] = {0, 1, 30, 116, 1000, 5000, UINT32_MAX};
+    uint32_t n = 0;
 
-        struct layout_wants wants = {bytes % 2, bytes % 3 == 0};
+    for (uint64_t bytes = 1 << 20; bytes <= UINT64_C(1) << 38; bytes += bytes / 21 + 4097, n++) {
+        struct layout_wants wants = {n % 2, n % 3 == 0, sizes[n % 7]};
+        struct layout l;
 
         layout_compute(bytes, &wants, &l);
         CHECK(l.pages_at + ((uint64_t)l.shards * l.pages * LAYOUT_UNIT << l.page_shift) <= bytes);

@@ -250,6 +250,12 @@ TEST(equal_identities_share_and_others_do_not)
     CHECK_INT(TANDEM_MISS, get_now(other, "key", 0));
     tandem_close(a);
     CHECK_INT(TANDEM_OK, get_now(b, "key", 0));
+    o.codec = NULL;
+    o.entry_size = 1000;
+    a = open_with(&o);
+    CHECK(strstr(tandem_identity(a), " entry_size=1000") != NULL);
+    CHECK_INT(TANDEM_MISS, get_now(a, "key", 0));
+    tandem_close(a);
     tandem_close(b);
     CHECK(tandem_server(other) == NULL);
     CHECK_INT(-1, tandem_redis_up(other));

@@ -37,11 +37,12 @@ local caches = {}
 
 -- -- Identity ------------------------------------------------------------------------------------
 
-local IDENTITY = { "memory", "path", "redis", "prefix", "codec", "tags" }
+local IDENTITY = { "memory", "entry_size", "path", "redis", "prefix", "codec", "tags" }
 
 local function identity_of(checked)
     return {
         memory = checked.memory,
+        entry_size = checked.entry_size,
         path = checked.path,
         redis = checked.redis and "a Redis" or nil,
         prefix = checked.redis and checked.prefix or nil,
@@ -84,7 +85,8 @@ local function signature(checked)
     local tls = redis.tls or {}
     local parts = {}
     for _, value in ipairs({
-        tostring(checked.memory), tostring(checked.path), tostring(checked.codec.name),
+        tostring(checked.memory), tostring(checked.entry_size), tostring(checked.path),
+        tostring(checked.codec.name),
         tostring(number_of(redis.url)), tostring(redis.username),
         tostring(number_of(redis.password)), tostring(redis.client_name), checked.prefix,
         tostring(tls.ca), tostring(tls.cert), tostring(number_of(tls.key)),
@@ -110,6 +112,7 @@ local function options_struct(checked, mailbox, rendezvous)
     C.tandem_options_init(o)
     o.name = checked.name
     o.memory_bytes = checked.memory
+    o.entry_size = checked.entry_size or 0
     o.path = checked.path
     o.rendezvous = rendezvous
     o.runtime_dir = checked.runtime_dir

@@ -88,7 +88,7 @@ end
 -- @return whole milliseconds; or nil and what it must be
 _M.check_ttl = seconds { least = 0 }
 
-local function size(least, least_text)
+local function size(least, least_text, most, most_text)
     return function(value)
         local bytes = value
         if type(value) == "string" then
@@ -106,8 +106,8 @@ local function size(least, least_text)
         end
         if bytes < least then
             return nil, "must be at least " .. least_text
-        elseif bytes > LARGEST then
-            return nil, "must be at most " .. LARGEST_TEXT
+        elseif bytes > most then
+            return nil, "must be at most " .. most_text
         end
         return bytes
     end
@@ -197,7 +197,7 @@ local IN_URL = { "host", "port", "db", "database", "socket" }
 
 local NEAR = {
     { name = "entries", check = number { least = 1, whole = true, most = 1e9 }, default = 10000 },
-    { name = "bytes", check = size(1024, "1k"), default = "16m" },
+    { name = "bytes", check = size(1024, "1k", LARGEST, LARGEST_TEXT), default = "16m" },
 }
 
 local function redis(value)
@@ -234,7 +234,9 @@ end
 -- identity: handles of one name that differ in it do not share a segment, so one Lua VM refuses
 -- them.
 local OPTIONS = {
-    { name = "memory", check = size(UNITS.m, "1m"), default = "64m", identity = true },
+    { name = "memory", check = size(UNITS.m, "1m", LARGEST, LARGEST_TEXT), default = "64m",
+      identity = true },
+    { name = "entry_size", check = size(1, "1 byte", 8 * UNITS.m, "8m"), identity = true },
     { name = "path", check = c_string, identity = true },
     { name = "redis", check = redis, identity = true },
     { name = "prefix", check = bytes, identity = true },

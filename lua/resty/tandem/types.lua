@@ -6,6 +6,9 @@
 ---@class tandem.options
 ---size of the shared memory: bytes, or `"64k"`, `"64m"`, `"2g"`; 1m to 256g
 ---@field memory? string|integer
+---bytes that an entry has on average, key and value: the index is laid out for such entries, so
+---that more of them fit. Default: 116. See [Limits](#limits)
+---@field entry_size? string|integer
 ---keep the shared memory in this file (say, in `/dev/shm`): it survives a restart of the program,
 ---though not of the machine, and unrelated processes can share it. Made with mode 0600
 ---@field path? string
