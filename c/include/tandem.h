@@ -138,7 +138,9 @@ typedef struct tandem_options {
     const char *redis_tls_key;  /* NULL, or its key, without a passphrase */
     const char
         *redis_tls_server_name; /* whom the server's certificate must name; NULL: the URL's host */
-    tandem_mailbox *mailbox;    /* where this handle's operations complete; NULL: one of its own */
+    const char *redis_address_map; /* NULL, or "told=there,..." of host:port each: where servers are
+                                          called that sentinels, or nodes of a cluster, tell of */
+    tandem_mailbox *mailbox; /* where this handle's operations complete; NULL: one of its own */
 } tandem_options;
 
 /* What an operation says beside its status.  Owned by the caller and reused at will. */

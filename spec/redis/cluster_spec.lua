@@ -143,6 +143,81 @@ describe("a Redis Cluster", function()
         cache:close()
     end)
 
+    describe("whose nodes tell addresses that are theirs alone", function()
+        local KEYS = 100
+        local TOLD = { ip = "^127%.", hostname = "^node%d%.invalid$",
+                       ["unknown-endpoint"] = "^nil$" }
+
+        -- Whoever asks is told these names, which nobody can look up.
+        local function announce(endpoint)
+            for i, node in ipairs(cluster.nodes) do
+                node:call("CONFIG", "SET", "cluster-announce-hostname", "node" .. i .. ".invalid",
+                          "cluster-preferred-endpoint-type", endpoint)
+            end
+            run.wait_until("all tell so", function()
+                for _, node in ipairs(cluster.nodes) do
+                    for _, range in ipairs(node:call("CLUSTER", "SLOTS")) do
+                        if not tostring(range[3][1]):find(TOLD[endpoint]) then
+                            return false
+                        end
+                    end
+                end
+                return true
+            end)
+        end
+
+        after_each(function() announce("ip") end)
+
+        local function map()
+            local addresses = {}
+            for i, node in ipairs(cluster.nodes) do
+                addresses[("node%d.invalid:%d"):format(i, node.port)] = "127.0.0.1:" .. node.port
+            end
+            return addresses
+        end
+
+        it("is reached by a map of them, slots on the move included", function()
+            announce("hostname")
+            local lost = open { redis = cluster:url() }
+            assert.is_truthy((select(2, lost:get("key"))))
+            lost:close()
+            local cache = open { redis = { url = cluster:url(), address_map = map() } }
+            local behind = open { redis = { url = cluster:url(), address_map = map() },
+                                  prefix = cache.name .. ":", near = false }
+            for i = 1, KEYS do
+                assert.are.equal("true", show(cache:set("key" .. i, "value" .. i)))
+            end
+            run.wait_until("the links cover", function()
+                return cache:stats().tracking.state == "on"
+            end)
+            local key = cache.name .. ":key1"
+            local slot, from = cluster:slot_of(key), cluster:master_of(key)
+            local to = from == cluster.nodes[1] and cluster.nodes[2] or cluster.nodes[1]
+            clusters.open(slot, from, to)
+            cluster:migrate(slot, from, to)
+            assert.are.equal("value1", (behind:get("key1")))
+            cluster:assign(slot, to)
+            cluster:call("SET", key, "theirs")
+            run.wait_until("the change is seen", function()
+                return cache:get("key1") == "theirs"
+            end)
+            cluster:await()
+            cluster:move(slot, to, from)
+            cluster:await()
+            behind:close()
+            cache:close()
+        end)
+
+        it("is reached where the host is left out", function()
+            announce("unknown-endpoint")
+            local cache = open { redis = { url = cluster:url() } }
+            for i = 1, KEYS do
+                assert.are.equal("true", show(cache:set("key" .. i, "value")))
+            end
+            cache:close()
+        end)
+    end)
+
     it("needs a hash tag where a script looks at several keys", function()
         for option, value in pairs({ tags = true, lock = "redis" }) do
             local ok, err = pcall(caches.open, { redis = cluster:url(), [option] = value })

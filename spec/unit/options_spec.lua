@@ -251,6 +251,38 @@ describe("the table of redis", function()
                          problem({ redis = { url = "redis://h", replicas = {} } }))
     end)
 
+    it("has a map of addresses where servers tell of others", function()
+        local function map(value, url)
+            return problem({ redis = { url = url or "redis+cluster://h", address_map = value } })
+        end
+        assert.are.equal('opts.redis.address_map must be a table such as '
+                         .. '{ ["10.0.0.1:6379"] = "203.0.113.1:7001" }, got "a"', map("a"))
+        assert.are.equal("opts.redis.address_map must not be empty", map({}))
+        for _, key in ipairs({ "10.0.0.1", "h:0", "h:65536", "h h:1", "::1:1", "redis://h:1",
+                               ("h"):rep(254) .. ":1" }) do
+            assert.are.equal('opts.redis.address_map must have addresses such as "10.0.0.1:6379" '
+                             .. 'as keys, got "' .. key:sub(1, 48) .. (#key > 48 and '..."' or '"'),
+                             map({ [key] = "h:1" }))
+        end
+        assert.are.equal('opts.redis.address_map must have addresses such as "10.0.0.1:6379" as '
+                         .. "keys, got 1", map({ "h:1" }))
+        assert.are.equal('opts.redis.address_map["a:1"] must be an address such as '
+                         .. '"203.0.113.1:7001", got "b"', map({ ["a:1"] = "b" }))
+        local many = {}
+        for port = 1, 1025 do
+            many["h:" .. port] = "h:1"
+        end
+        assert.are.equal("opts.redis.address_map must have at most 1024 addresses, got 1025",
+                         map(many))
+        assert.are.equal("opts.redis.address_map is given, but opts.redis.url is of neither "
+                         .. "sentinels nor a cluster", map({ ["a:1"] = "b:1" }, "redis://h"))
+        for _, url in ipairs({ "redis+cluster://h", "Redis+Sentinel://h/m" }) do
+            assert.are.equal("[::1]:3=c_d:4,a.b:1=10.0.0.1:2", options.check("x", { redis = {
+                url = url, address_map = { ["a.b:1"] = "10.0.0.1:2", ["[::1]:3"] = "c_d:4" },
+            } }).redis.address_map)
+        end
+    end)
+
     it("never shows a secret", function()
         for _, redis in ipairs({
             "redis://u:s3cret@h\0", { url = "redis://:s3cret@h\0" },

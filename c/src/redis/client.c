@@ -532,6 +532,7 @@ void client_free(struct redis_client *c)
     url_wipe(&c->url);
     secure_discard(c->tls);
     topology_free(c->topology);
+    address_map_free(c->addresses);
     cluster_free(c->cluster);
     alloc_free(c);
 }

@@ -18,6 +18,7 @@
 #include <stdatomic.h>
 
 #include "base/clock.h"
+#include "redis/address_map.h"
 #include "redis/breaker.h"
 #include "redis/cluster.h"
 #include "redis/conn.h"
@@ -61,6 +62,7 @@ struct redis_client {
     struct topology *topology; /* where sentinels tell of the server; or NULL */
     struct cluster *cluster;   /* of whose nodes each has a client of its own; or NULL */
     bool has_others;           /* one of the two: there is more than one server behind the URL */
+    struct address_map *addresses; /* by which those are called; or NULL */
     struct redis_hooks hooks;
     int64_t connect_timeout_ms, timeout_ms;
     size_t max_ops, max_bytes;

@@ -137,6 +137,18 @@ struct cluster_node *cluster_node_at(struct cluster *cl, const char *host, int p
     return node;
 }
 
+struct cluster_node *cluster_node_told(struct cluster_node *by, const struct url_seed *address,
+                                       int64_t now_ms)
+{
+    struct url_seed whole = *address;
+    const struct url_seed *there;
+
+    if (!whole.host[0])
+        memcpy(whole.host, by->client->url.host, sizeof(whole.host));
+    there = address_map_find(by->cluster->client->addresses, &whole);
+    return cluster_node_at(by->cluster, there->host, there->port, now_ms);
+}
+
 /* What is under way there ends, and the node. */
 static void discard(struct cluster_node *node, int64_t now_ms)
 {

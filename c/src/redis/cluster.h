@@ -90,6 +90,10 @@ void cluster_forsake_reads(struct cluster *cluster, int64_t now_ms);
 struct cluster_node *cluster_node_at(struct cluster *cluster, const char *host, int port,
                                      int64_t now_ms);
 
+/* The same, as another node tells of it: host "" is that of the one that tells. */
+struct cluster_node *cluster_node_told(struct cluster_node *by, const struct url_seed *address,
+                                       int64_t now_ms);
+
 /* Queues an operation there.  False: the node is down; the operation's error says why. */
 bool cluster_give(struct cluster_node *node, struct redis_op *op, int64_t now_ms);
 

@@ -130,9 +130,7 @@ static bool find_nodes(struct cluster_node *from, const struct slot_map *map, ui
                        int64_t now_ms)
 {
     for (unsigned i = 0; i < map->nodes; i++) {
-        const char *host = map->node[i].host[0] ? map->node[i].host : from->client->url.host;
-        const struct cluster_node *node =
-            cluster_node_at(from->cluster, host, map->node[i].port, now_ms);
+        const struct cluster_node *node = cluster_node_told(from, map->node + i, now_ms);
 
         if (!node)
             return false;

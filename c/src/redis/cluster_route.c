@@ -137,17 +137,18 @@ void cluster_arrive(struct cluster *cl, struct redis_op *op, int64_t now_ms)
 static struct cluster_node *target(struct cluster_node *node, const char *text, unsigned slot,
                                    int64_t now_ms)
 {
-    char host[sizeof(node->client->url.host)], *end;
+    struct url_seed address = {.host = ""};
     const char *colon = strrchr(text, ':');
-    long port = colon ? strtol(colon + 1, &end, 10) : 0;
+    long port = colon ? strtol(colon + 1, NULL, 10) : 0;
+    char *end;
 
     if (strtoul(text, &end, 10) != slot || *end != ' ' || !colon || colon < end + 1 || port < 1 ||
         port > 65535)
         return NULL;
-    if (colon == end + 1)
-        return cluster_node_at(node->cluster, node->client->url.host, (int)port, now_ms);
-    return url_take_host(end + 1, (size_t)(colon - end - 1), host, sizeof(host))
-               ? cluster_node_at(node->cluster, host, (int)port, now_ms)
+    address.port = (int)port;
+    return colon == end + 1 || url_take_host(end + 1, (size_t)(colon - end - 1), address.host,
+                                             sizeof(address.host))
+               ? cluster_node_told(node, &address, now_ms)
                : NULL;
 }
 

@@ -174,6 +174,20 @@ static bool fits_cluster(const struct redis_config *config, char *error, size_t 
     return false;
 }
 
+static bool fill_addresses(struct redis_client *c, const struct redis_config *config, char *error,
+                           size_t size)
+{
+    if (!config->address_map)
+        return true;
+    if (c->url.seeds == 0) {
+        snprintf(error, size,
+                 "address_map is given, but the URL is of neither sentinels nor a cluster");
+        return false;
+    }
+    c->addresses = address_map_create(config->address_map, error, size);
+    return c->addresses != NULL;
+}
+
 static bool fill_topology(struct redis_client *c, const struct redis_config *config, char *error,
                           size_t size)
 {
@@ -186,7 +200,8 @@ static bool fill_topology(struct redis_client *c, const struct redis_config *con
     }
     if (c->url.seeds == 0)
         return true;
-    c->topology = topology_create(&c->url, c->name, config->connect_timeout_ms, config->timeout_ms);
+    c->topology = topology_create(&c->url, c->addresses, c->name, config->connect_timeout_ms,
+                                  config->timeout_ms);
     return c->topology != NULL;
 }
 
@@ -222,6 +237,7 @@ struct redis_client *redis_client_create(const struct redis_config *config,
     if (!c || watching != 0 || !fill_url(&c->url, config, error, error_size) ||
         !fill_tls(c, config, error, error_size) ||
         !fill_name(c, config->client_name, error, error_size) || !fill_prefix(c, config) ||
+        !fill_addresses(c, config, error, error_size) ||
         !fill_topology(c, config, error, error_size)) {
         if (c)
             client_free(c);

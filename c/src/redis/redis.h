@@ -188,7 +188,8 @@ struct redis_hooks {
 struct redis_config {
     const char *url;                               /* url.h says which */
     const char *username, *password, *client_name; /* NULL, or instead of the URL's */
-    struct tls_options tls; /* for rediss://; server_name NULL: the URL's host */
+    struct tls_options tls;  /* for rediss://; server_name NULL: the URL's host */
+    const char *address_map; /* NULL, or address_map.h: of servers that others tell of */
     const char *prefix;
     size_t prefix_length;
     int64_t connect_timeout_ms;

@@ -145,6 +145,18 @@ static bool is_about_us(const struct sentinel *s, const redisReply *message)
     return false;
 }
 
+/* Where the master is called, which the sentinel may know by another address. */
+static void map_address(const struct sentinel *s, struct url *master)
+{
+    struct url_seed told = {.port = master->port};
+    const struct url_seed *there;
+
+    memcpy(told.host, master->host, sizeof(told.host));
+    there = address_map_find(s->config->addresses, &told);
+    memcpy(master->host, there->host, sizeof(there->host));
+    master->port = there->port;
+}
+
 static bool take_address(struct sentinel *s, const redisReply *reply)
 {
     char why[200];
@@ -159,6 +171,7 @@ static bool take_address(struct sentinel *s, const redisReply *reply)
         !url_set_node(&s->master, reply->element[0]->str, (size_t)reply->element[0]->len,
                       reply->element[1]->str, (size_t)reply->element[1]->len))
         return fail(s, "what it says of the master is no address");
+    map_address(s, &s->master);
     return true;
 }
 

@@ -12,6 +12,7 @@
 #ifndef TANDEM_REDIS_SENTINEL_H
 #define TANDEM_REDIS_SENTINEL_H
 
+#include "redis/address_map.h"
 #include "redis/dial.h"
 
 enum sentinel_phase {
@@ -23,7 +24,8 @@ enum sentinel_phase {
 
 struct sentinel_config {
     const struct url *url; /* with the master's name, and the password, should one be wanted */
-    const char *name;      /* of ours, or NULL */
+    const struct address_map *addresses; /* by which the master is called, or NULL */
+    const char *name;                    /* of ours, or NULL */
     int64_t connect_timeout_ms, timeout_ms;
 };
 

@@ -7,14 +7,14 @@
 #include "base/hash.h"
 #include "redis/random.h"
 
-struct topology *topology_create(const struct url *url, const char *name,
-                                 int64_t connect_timeout_ms, int64_t timeout_ms)
+struct topology *topology_create(const struct url *url, const struct address_map *addresses,
+                                 const char *name, int64_t connect_timeout_ms, int64_t timeout_ms)
 {
     struct topology *t = alloc_zeroed(sizeof(*t));
 
     if (!t)
         return NULL;
-    t->config = (struct sentinel_config){url, name, connect_timeout_ms, timeout_ms};
+    t->config = (struct sentinel_config){url, addresses, name, connect_timeout_ms, timeout_ms};
     t->sentinel.config = &t->config;
     /* Not all clients of a host have the same sentinel. */
     t->at = (int)(random_32() % (uint32_t)url->seeds);

@@ -29,9 +29,9 @@ struct topology {
     char reason[200]; /* of a failure */
 };
 
-/* NULL: no memory.  url and name are kept. */
-struct topology *topology_create(const struct url *url, const char *name,
-                                 int64_t connect_timeout_ms, int64_t timeout_ms);
+/* NULL: no memory.  url, addresses (where there are any) and name are kept. */
+struct topology *topology_create(const struct url *url, const struct address_map *addresses,
+                                 const char *name, int64_t connect_timeout_ms, int64_t timeout_ms);
 
 /* Closes and frees.  NULL is fine. */
 void topology_free(struct topology *topology);

@@ -437,6 +437,24 @@ bool url_take_host(const char *text, size_t length, char *host, size_t size)
     return is_name(host, size - 1) || is_v6(host);
 }
 
+bool url_take_node(const char *text, size_t length, struct url_seed *node)
+{
+    const char *colon = find_last((struct part){text, text + length}, ':');
+    struct part host = {text, colon}, port = {colon ? colon + 1 : NULL, text + length};
+    bool bracketed = colon && text[0] == '[' && colon - text > 1 && colon[-1] == ']';
+
+    if (!colon)
+        return false;
+    if (bracketed) {
+        host.begin++;
+        host.end--;
+    }
+    node->port = (int)number(port, 1, 65535);
+    return node->port > 0 && (bracketed || find(host, ':') == host.end) &&
+           url_take_host(host.begin, length_of(host), node->host, sizeof(node->host)) &&
+           (!bracketed || strchr(node->host, ':'));
+}
+
 bool url_set_node(struct url *url, const char *host, size_t host_length, const char *port,
                   size_t port_length)
 {

@@ -58,6 +58,9 @@ void url_node(const char *host, int port, char *text, size_t size);
 /* A host's name or address as a server has said it, with a NUL behind.  False: it is none, or does not fit. */
 bool url_take_host(const char *text, size_t length, char *host, size_t size);
 
+/* A server's name or address and its port, as url_node writes them.  False: it is none. */
+bool url_take_node(const char *text, size_t length, struct url_seed *node);
+
 /* Sets host and port to what a server has said.  False: that is no host's name or address, or no port. */
 bool url_set_node(struct url *url, const char *host, size_t host_length, const char *port,
                   size_t port_length);

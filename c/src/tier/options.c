@@ -9,6 +9,7 @@ enum {
     CODEC_MAX_BYTES = 63,
     RENDEZVOUS_MAX_BYTES = 63,
     PREFIX_MAX_BYTES = 512,
+    ADDRESS_MAP_MAX_BYTES = 1 << 19,
     PATH_MAX_BYTES = 1023,
     TEXT_MAX_BYTES = 4096,
     MEMORY_MIN_BYTES = 1 << 20,
@@ -147,6 +148,8 @@ static int check_redis(const tandem_options *o, const struct complaint *c)
         if (o->redis_tls_ca || o->redis_tls_cert || o->redis_tls_key || o->redis_tls_server_name ||
             o->redis_tls_unverified)
             return complain(c, "redis_tls: is given without redis_url");
+        if (o->redis_address_map)
+            return complain(c, "redis_address_map: is given without redis_url");
         return TANDEM_OK;
     }
     status = check_text("redis_url", o->redis_url, TEXT_MAX_BYTES, c);
@@ -156,6 +159,8 @@ static int check_redis(const tandem_options *o, const struct complaint *c)
         status = complain(c, "redis_password: has more than %d bytes", TEXT_MAX_BYTES);
     if (!status && o->redis_client_name)
         status = check_text("redis_client_name", o->redis_client_name, TEXT_MAX_BYTES, c);
+    if (!status)
+        status = check_text("redis_address_map", o->redis_address_map, ADDRESS_MAP_MAX_BYTES, c);
     if (!status)
         status = check_tls(o, c);
     if (!status && o->prefix && o->prefix_length > PREFIX_MAX_BYTES)
@@ -211,6 +216,7 @@ void options_configure(const tandem_options *o, char *prefix_buffer, struct regi
     config->redis.tls.key = o->redis_tls_key;
     config->redis.tls.server_name = o->redis_tls_server_name;
     config->redis.tls.unverified = o->redis_tls_unverified != 0;
+    config->redis.address_map = o->redis_address_map;
     config->redis.connect_timeout_ms = o->connect_timeout_ms;
     config->redis.timeout_ms = o->timeout_ms;
     config->redis.prefix = o->prefix;

@@ -63,6 +63,7 @@ static void add_all(struct settings *s, const struct redis_config *config)
     add_file(s, config->tls.cert);
     add_file(s, config->tls.key);
     add_text(s, config->tls.server_name);
+    add_text(s, config->address_map);
     add(s, &config->tls.unverified, sizeof(config->tls.unverified));
     add(s, config->prefix, config->prefix_length);
     add(s, &config->connect_timeout_ms, sizeof(config->connect_timeout_ms));

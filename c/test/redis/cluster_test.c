@@ -90,10 +90,11 @@ static void be_second(int fd, int number)
 /* All slots but the last are the first one's, whose address nobody tells. */
 static const char all[] = "*1\r\n*3\r\n:0\r\n:16382\r\n*2\r\n$-1\r\n:%d\r\n";
 
-static void open_scene(void)
+/* mapped: the nodes are told of as 10.0.0.1 and 10.0.0.2. */
+static void open_scene_as(bool mapped)
 {
     struct redis_config config;
-    char url[64];
+    char url[64], map[200];
 
     for (int i = 0; i < TWO; i++) {
         play[i].slots = all;
@@ -106,7 +107,15 @@ static void open_scene(void)
     }
     snprintf(url, sizeof(url), "redis+cluster://127.0.0.1:%d", nodes[0].port);
     config = config_for(url);
+    snprintf(map, sizeof(map), "10.0.0.1:%d=127.0.0.1:%d,10.0.0.2:%d=127.0.0.1:%d", nodes[0].port,
+             nodes[0].port, nodes[1].port, nodes[1].port);
+    config.address_map = mapped ? map : NULL;
     world_open_with(&w, &config);
+}
+
+static void open_scene(void)
+{
+    open_scene_as(false);
 }
 
 static void close_scene(void)
@@ -157,6 +166,20 @@ TEST(what_has_moved_is_asked_of_the_other_and_the_map_once)
     play[0].exists = "-MOVED 8249 127.0.0.1:%d\r\n"; /* the slot of t:key */
     CHECK_INT(1, node_of());
     CHECK_INT(0, counted(&w, REDIS_COUNT_ERRORS));
+    close_scene();
+}
+
+TEST(addresses_that_nodes_have_among_themselves_are_mapped)
+{
+    open_scene_as(true);
+    play[0].slots = "*1\r\n*3\r\n:0\r\n:16383\r\n*2\r\n$8\r\n10.0.0.1\r\n:%d\r\n";
+    CHECK_INT(0, node_of());
+    CHECK_INT(1, nodes[0].connections);
+    play[0].exists = "-ASK 8249 10.0.0.2:%d\r\n";
+    CHECK_INT(1, node_of());
+    CHECK_INT(1, play[1].asked);
+    play[0].exists = "-MOVED 8249 10.0.0.2:%d\r\n";
+    CHECK_INT(1, node_of());
     close_scene();
 }
 

@@ -105,11 +105,12 @@ static void name_master(struct scripted *s, int master, int epoch)
     s->epoch = epoch;
 }
 
-/* The first sentinel names the first master, and the second one is down. */
-static void open_scene(void)
+/* The first sentinel names the first master, and the second one is down.  mapped: whoever calls the first master
+ * gets to the second one. */
+static void open_scene_as(bool mapped)
 {
     struct redis_config config;
-    char url[100];
+    char url[100], map[100];
 
     for (int i = 0; i < TWO; i++) {
         memset(sentinels + i, 0, sizeof(sentinels[i]));
@@ -122,7 +123,14 @@ static void open_scene(void)
     snprintf(url, sizeof(url), "redis+sentinel://127.0.0.1:%d,127.0.0.1:%d/m",
              sentinels[0].peer.port, sentinels[1].peer.port);
     config = config_for(url);
+    snprintf(map, sizeof(map), "127.0.0.1:%d=127.0.0.1:%d", masters[0].port, masters[1].port);
+    config.address_map = mapped ? map : NULL;
     world_open_with(&w, &config);
+}
+
+static void open_scene(void)
+{
+    open_scene_as(false);
 }
 
 static void close_scene(void)
@@ -172,6 +180,13 @@ static void await_questions(struct scripted *s, int count)
 }
 
 /* -- Tests ----------------------------------------------------------------------------------------- */
+
+TEST(the_master_is_called_where_the_address_map_says)
+{
+    open_scene_as(true);
+    CHECK_INT(1, master_of());
+    close_scene();
+}
 
 TEST(a_message_has_the_sentinel_asked_and_the_new_master_used)
 {

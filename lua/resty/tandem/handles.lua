@@ -90,7 +90,7 @@ local function signature(checked)
         tostring(number_of(redis.url)), tostring(redis.username),
         tostring(number_of(redis.password)), tostring(redis.client_name), checked.prefix,
         tostring(tls.ca), tostring(tls.cert), tostring(number_of(tls.key)),
-        tostring(tls.server_name), tostring(tls.verify),
+        tostring(tls.server_name), tostring(tls.verify), tostring(redis.address_map),
         tostring(checked.memory_ttl),
         tostring(checked.max_stale), tostring(checked.connect_timeout), tostring(checked.timeout),
         checked.on_redis_error, checked.write, checked.replay, tostring(checked.tracking),
@@ -126,6 +126,7 @@ local function options_struct(checked, mailbox, rendezvous)
     o.redis_tls_cert = tls.cert
     o.redis_tls_key = tls.key
     o.redis_tls_server_name = tls.server_name
+    o.redis_address_map = redis.address_map
     o.prefix = checked.prefix
     o.prefix_length = #checked.prefix
     o.memory_ttl_ms = checked.memory_ttl
@@ -182,6 +183,7 @@ local function open_handle(checked)
     if status ~= OK then
         -- The option is what the caller knows it by.
         local sentence = gsub(str(err), "^redis URL:", "opts.redis:")
+        sentence = gsub(sentence, "^address_map([: ])", "opts.redis.address_map%1")
         return nil, (gsub(sentence, "^tls([.: ])", "opts.redis.tls%1")), status == EINVAL
     end
     return ffi.gc(out[0], collect_handle)

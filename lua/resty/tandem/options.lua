@@ -9,6 +9,7 @@ local each = require "resty.tandem.each"
 local text = require "resty.tandem.text"
 
 local ceil = math.ceil
+local concat = table.concat
 local find = string.find
 local floor = math.floor
 local format = string.format
@@ -27,6 +28,7 @@ local CENTURY = 3153600000 -- seconds; the longest that any duration may be
 local MINUTE = 60
 local UNITS = { [""] = 1, k = 1024, m = 1024 * 1024, g = 1024 * 1024 * 1024 }
 local LARGEST, LARGEST_TEXT = 256 * 2 ^ 30, "256g"
+local ADDRESSES = 1024 -- of a map
 local UNAVAILABLE = "is not available in this version"
 
 local _M = {}
@@ -145,7 +147,7 @@ local function one_of(...)
         words[word] = true
         quoted[i] = '"' .. word .. '"'
     end
-    local must = "must be " .. table.concat(quoted, " or ")
+    local must = "must be " .. concat(quoted, " or ")
     return function(value)
         if type(value) ~= "string" or not words[value] then
             return nil, must
@@ -183,6 +185,46 @@ local function tls(value)
     return checked, nil, sentence
 end
 
+-- "host:port", with an IPv6 address in brackets.
+local function is_address(value)
+    if type(value) ~= "string" then
+        return false
+    end
+    local host, port = match(value, "^%[([%x:.]+)%]:(%d+)$")
+    if not host then
+        host, port = match(value, "^([%w_.-]+):(%d+)$")
+    end
+    port = tonumber(port)
+    return host and #host < 254 and port >= 1 and port <= 65535
+end
+
+-- Answers what C takes: "told=there,told=there".
+local function address_map(value)
+    if type(value) ~= "table" then
+        return nil, 'must be a table such as { ["10.0.0.1:6379"] = "203.0.113.1:7001" }'
+    end
+    local pairs_of = {}
+    for told, there in each(value) do
+        if not is_address(told) then
+            return nil, nil, format('opts.redis.address_map must have addresses such as '
+                                    .. '"10.0.0.1:6379" as keys, got %s', show(told))
+        elseif not is_address(there) then
+            return nil, nil, format('opts.redis.address_map["%s"] must be an address such as '
+                                    .. '"203.0.113.1:7001", got %s', text.shorten(told),
+                                    show(there))
+        end
+        pairs_of[#pairs_of + 1] = told .. "=" .. there
+    end
+    if #pairs_of == 0 then
+        return nil, nil, "opts.redis.address_map must not be empty"
+    elseif #pairs_of > ADDRESSES then
+        return nil, nil, format("opts.redis.address_map must have at most %d addresses, got %d",
+                                ADDRESSES, #pairs_of)
+    end
+    sort(pairs_of)
+    return concat(pairs_of, ",")
+end
+
 local REDIS = {
     { name = "url", check = c_string, required = true, secret = true },
     { name = "username", check = c_string, secret = true },
@@ -190,6 +232,7 @@ local REDIS = {
     { name = "client_name", check = c_string },
     { name = "replicas", check = not_yet },
     { name = "tls", check = tls },
+    { name = "address_map", check = address_map },
 }
 
 -- What has an option of its own elsewhere.
@@ -199,6 +242,11 @@ local NEAR = {
     { name = "entries", check = number { least = 1, whole = true, most = 1e9 }, default = 10000 },
     { name = "bytes", check = size(1024, "1k", LARGEST, LARGEST_TEXT), default = "16m" },
 }
+
+-- Are there servers that tell of others?
+local function has_others(url)
+    return match(lower(url), "^rediss?%+sentinel://") or match(lower(url), "^rediss?%+cluster://")
+end
 
 local function redis(value)
     if type(value) == "string" then
@@ -215,6 +263,9 @@ local function redis(value)
     local checked, sentence = check_rows(REDIS, value, "opts.redis.")
     if checked and checked.tls and sub(lower(checked.url), 1, 9) ~= "rediss://" then
         return nil, nil, "opts.redis.tls is given, but opts.redis.url does not begin with rediss://"
+    elseif checked and checked.address_map and not has_others(checked.url) then
+        return nil, nil, "opts.redis.address_map is given, but opts.redis.url is of neither "
+                         .. "sentinels nor a cluster"
     end
     return checked, nil, sentence
 end

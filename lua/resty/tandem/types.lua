@@ -17,7 +17,7 @@
 ---`redis+sentinel://[user][:password@]host[:port][,...]/master[/db]`, [the master](#sentinel) that
 ---sentinels name, or `redis+cluster://[user][:password@]host[:port][,...]`, [a cluster](#cluster),
 ---with `%`-escapes; or a table `{ url=, username=, password=, client_name=,
----tls= }`. None: memory only
+---tls=, address_map= }`. None: memory only
 ---@field redis? string|tandem.redis_options
 ---put before every key in Redis; 512 bytes at most. Default: `name..":"`
 ---@field prefix? string
@@ -82,6 +82,7 @@
 ---@field password? string
 ---@field client_name? string
 ---@field tls? tandem.tls_options with `rediss://`
+---@field address_map? table<string, string> with sentinels or a cluster
 
 ---@class tandem.tls_options
 ---@field ca? string
