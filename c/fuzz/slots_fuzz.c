@@ -10,6 +10,8 @@ static unsigned over;
 static void check_map(const struct slot_map *map)
 {
     HOLDS(map->nodes <= SLOT_MAP_NODES);
+    HOLDS(map->members.count <= SLOT_MAP_MEMBERS);
+    HOLDS(slot_members_meet(&map->members, &map->members));
     for (unsigned i = 0; i < map->nodes; i++) {
         char host[sizeof(map->node[i].host)];
         size_t length = strnlen(map->node[i].host, sizeof(host));

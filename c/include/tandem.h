@@ -500,6 +500,10 @@ int tandem_near_hit(tandem_near *near, uint32_t i);
 /* 1 when Redis is connected and answering, 0 when not, -1 for a cache in memory only. */
 int tandem_redis_up(tandem_cache *cache);
 
+/* What this process has found wrong with the servers that redis_url names, as a sentence in text: they are of more than
+ * one cluster, or of another than before.  TANDEM_MISS; or TANDEM_OK: nothing, and text is empty. */
+int tandem_redis_trouble(tandem_cache *cache, char *text, size_t size);
+
 /* "off" (memory only or tracking not asked for), "unavailable" (asked for and not to be had: entries
  * from Redis then live max_stale_ms), or "on". */
 const char *tandem_tracking_state(tandem_cache *cache);

@@ -459,6 +459,14 @@ int tandem_redis_up(tandem_cache *cache)
     return redis_client_state(cache->tier->client, NULL, 0) == REDIS_STATE_UP;
 }
 
+int tandem_redis_trouble(tandem_cache *cache, char *text, size_t size)
+{
+    snprintf(text, size, "%s", "");
+    if (cache->tier->client)
+        redis_client_trouble(cache->tier->client, text, size);
+    return size && text[0] ? TANDEM_MISS : TANDEM_OK;
+}
+
 const char *tandem_tracking_state(tandem_cache *cache)
 {
     if (!cache->tier->client || !cache->rules.tracking)

@@ -70,7 +70,8 @@ local function replicate(node, master)
 end
 
 --- Starts one, and waits until it is well.
--- options: masters (3), replicas (how many have one: none), password, arguments.
+-- options: masters (3), replicas (how many have one: none), password, arguments, epoch (what it
+-- begins after: 0).
 function _M.start(options)
     options = options or {}
     local n = options.masters or 3
@@ -78,7 +79,7 @@ function _M.start(options)
                                 arguments = options.arguments or {} }, Cluster)
     for i = 1, n + (options.replicas or 0) do
         self.nodes[i] = start_node(self)
-        self.nodes[i]:call("CLUSTER", "SET-CONFIG-EPOCH", i)
+        self.nodes[i]:call("CLUSTER", "SET-CONFIG-EPOCH", (options.epoch or 0) + i)
     end
     for i = 2, #self.nodes do
         meet(self, self.nodes[i])

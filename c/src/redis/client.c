@@ -31,6 +31,13 @@ void client_set_state(struct redis_client *c, enum redis_state state, const char
     pthread_mutex_unlock(&c->lock);
 }
 
+void client_set_trouble(struct redis_client *c, const char *reason)
+{
+    pthread_mutex_lock(&c->lock);
+    quote_sentence(c->server, reason, c->trouble, sizeof(c->trouble));
+    pthread_mutex_unlock(&c->lock);
+}
+
 /* -- Losing the connection ------------------------------------------------------------------------- */
 
 static void begin(struct redis_client *c, int64_t now_ms);

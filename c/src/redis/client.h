@@ -73,6 +73,7 @@ struct redis_client {
     size_t ops, bytes; /* accepted and not yet over */
     enum redis_state state;
     char why[256];
+    char trouble[256];
     bool released;
     bool in_loop; /* the loop knows it */
 
@@ -159,6 +160,9 @@ static inline void client_listen(struct redis_client *client, int64_t now_ms)
 
 /* It is so: for whoever submits. */
 void client_set_state(struct redis_client *client, enum redis_state state, const char *why);
+
+/* What is wrong with what the URL names, from now on. */
+void client_set_trouble(struct redis_client *client, const char *reason);
 
 /* Nothing of it is under way; if stopping, nobody minds that it goes either. */
 bool client_is_quiet(struct redis_client *client, bool stopping, int64_t now_ms);

@@ -162,7 +162,7 @@ static void discard(struct cluster_node *node, int64_t now_ms)
 
 static bool is_of_no_use(struct cluster_node *node, int64_t now_ms)
 {
-    return node->slots == 0 && now_ms - node->used_ms >= LINGER_MS &&
+    return node->slots == 0 && !node->unheard && now_ms - node->used_ms >= LINGER_MS &&
            client_is_quiet(node->client, false, now_ms);
 }
 

@@ -28,6 +28,7 @@ struct cluster_node {
     unsigned slots;  /* how many it has, by the map */
     uint64_t server; /* as redis_op.server, as last heard */
     int64_t used_ms; /* when it was last given something */
+    bool unheard;    /* it is of the URL, and has not said yet what it knows */
 
     /* Its tracking link: cluster_cover.c. */
     int64_t since_ms, alive_ms; /* what that covers; since 0: it is not live */
@@ -54,8 +55,12 @@ struct cluster {
     bool known, wanted, asked, failed;
     uint64_t epoch, hash;     /* of what is known */
     unsigned at, passed;      /* who is asked next, and how many have been, without success */
+    unsigned behind_other;    /* where the next attempt begins, if not 0 */
     int64_t ask_ms, again_ms; /* no sooner, and in any case */
     int64_t changed_ms;       /* when what is known was last another */
+    int64_t heard_ms;         /* when a node of this cluster last told of it */
+    struct slot_members members;
+    bool others_told; /* that the URL names nodes of another one, too */
     struct breaker breaker;
     char reason[200];
 
@@ -135,6 +140,13 @@ void cluster_walk_page(struct cluster_node *node, struct redis_op *op, int64_t n
 
 /* One of a page's keys has been unlinked, or not. */
 void cluster_walk_unlinked(struct cluster *cluster, struct redis_op *op);
+
+/* -- Which cluster it is: cluster_other.c ---------------------------------------------------------- */
+
+/* Is what this node tells the map of another cluster, which is not to be taken?  Then reason says so.  last: all others
+ * have been asked, and none knows more. */
+bool cluster_is_other(struct cluster_node *node, const struct slot_map *map, bool last,
+                      int64_t now_ms, char *reason, size_t size);
 
 /* -- The map: cluster_map.c ------------------------------------------------------------------------ */
 

@@ -2,7 +2,8 @@
  * cluster_map.c: which node has which slot, as the nodes tell it.
  *
  * Nodes are asked one after the other, those that are known before those of the URL, each at most once in an attempt.
- * One that is cut off, or behind, is passed over, unless all are.  Attempts come after pauses, which grow while nothing
+ * One that is cut off, or behind, is passed over, unless all are; what another cluster's says is cluster_other.c's
+ * business.  Attempts come after pauses, which grow while nothing
  * new is heard: however many operations are sent elsewhere at once, the map is asked for once.
  */
 #include <stdio.h>
@@ -33,21 +34,48 @@ static void add_seeds(struct cluster *cl, int64_t now_ms)
 {
     const struct url *url = &cl->client->url;
 
-    for (int i = 0; i < url->seeds; i++)
-        cluster_node_at(cl, url->seed[i].host, url->seed[i].port, now_ms);
+    for (int i = 0; i < url->seeds; i++) {
+        unsigned before = count_of(cl);
+        struct cluster_node *node =
+            cluster_node_at(cl, url->seed[i].host, url->seed[i].port, now_ms);
+
+        if (node && count_of(cl) > before)
+            node->unheard = true;
+    }
+}
+
+/* Of those of the URL one that has not said yet what it knows: it may be another cluster's, which the user is to be
+ * told. */
+static struct cluster_node *unheard(const struct cluster *cl)
+{
+    unsigned i = 0;
+
+    while (i < cl->count && !(cl->node[i] && cl->node[i]->unheard))
+        i++;
+    return i < cl->count ? cl->node[i] : NULL;
 }
 
 static struct cluster_node *next_node(struct cluster *cl)
 {
-    for (unsigned i = 0; i < cl->count; i++) {
-        struct cluster_node *node = cl->node[(cl->at + i) % cl->count];
+    struct cluster_node *node = cl->known && cl->passed == 0 ? unheard(cl) : NULL;
 
-        if (node) {
-            cl->at = node->number + 1;
-            return node;
-        }
+    if (cl->passed == 0 && cl->behind_other) {
+        cl->at = cl->behind_other;
+        cl->behind_other = 0;
     }
-    return NULL;
+    for (unsigned i = 0; !node && i < cl->count; i++)
+        node = cl->node[(cl->at + i) % cl->count];
+    if (node)
+        cl->at = node->number + 1;
+    return node;
+}
+
+/* Have all been asked, and those of the URL too? */
+static bool is_last(struct cluster *cl, int64_t now_ms)
+{
+    if (cl->passed + 1 >= count_of(cl))
+        add_seeds(cl, now_ms);
+    return cl->passed + 1 >= count_of(cl);
 }
 
 /* Of a first connection each node of the URL gets its share: one that swallows everything shall not keep us from the
@@ -94,6 +122,7 @@ static void ask(struct cluster *cl, int64_t now_ms)
         op = cluster_op(REDIS_CLUSTER_MAP, deadline(cl, now_ms));
         cl->asked = op && cluster_give(node, op, now_ms);
         if (!cl->asked) {
+            node->unheard = false;
             pass_over(cl, op ? op->error : "no memory");
             redis_op_free(op);
         }
@@ -106,7 +135,7 @@ void cluster_map_round(struct cluster *cl, int64_t now_ms)
 
     if (!cl->known)
         cl->wanted = cl->wanted || cl->arrived.first || c->link_wanted || c->probe_wanted;
-    if (cl->known && now_ms >= cl->again_ms)
+    if (cl->known && (now_ms >= cl->again_ms || unheard(cl)))
         cl->wanted = true;
     if (cl->wanted && !cl->asked && now_ms >= cl->ask_ms)
         ask(cl, now_ms);
@@ -172,6 +201,7 @@ static void take_map(struct cluster *cl, const struct slot_map *map, const uint1
     if (changed)
         cl->changed_ms = now_ms;
     cl->hash = hash;
+    cl->members = map->members;
     cl->known = true;
     cl->failed = cl->wanted = false;
     cl->passed = 0;
@@ -186,15 +216,19 @@ void cluster_map_answered(struct cluster_node *node, struct redis_op *op, int64_
     struct cluster *cl = node->cluster;
     const struct slot_map *map = (const struct slot_map *)(const void *)op->reply;
     uint16_t number[SLOT_MAP_NODES];
-    bool behind = (uint64_t)op->integer < cl->epoch || op->number == 0;
+    char reason[200];
 
-    cl->asked = false;
+    cl->asked = node->unheard = false;
     cl->soon = true;
     if (op->status != REDIS_DONE || !map) {
         pass_over(cl, op->status != REDIS_DONE ? op->error : "no memory");
         return;
     }
-    if (behind && cl->passed + 1 < count_of(cl)) {
+    if (cluster_is_other(node, map, is_last(cl, now_ms), now_ms, reason, sizeof(reason))) {
+        pass_over(cl, reason);
+        return;
+    }
+    if (((uint64_t)op->integer < cl->epoch || op->number == 0) && !is_last(cl, now_ms)) {
         pass_over(cl, "the cluster is down, as its nodes say");
         return;
     }

@@ -283,6 +283,13 @@ enum redis_state redis_client_state(struct redis_client *client, char *why, size
     return state;
 }
 
+void redis_client_trouble(struct redis_client *client, char *text, size_t size)
+{
+    pthread_mutex_lock(&client->lock);
+    snprintf(text, size, "%s", client->trouble);
+    pthread_mutex_unlock(&client->lock);
+}
+
 /* -- Operations ------------------------------------------------------------------------------------ */
 
 static bool join_loop_locked(struct redis_client *c, char *reason, size_t size)

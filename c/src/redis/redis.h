@@ -254,6 +254,9 @@ enum redis_state { REDIS_STATE_IDLE, REDIS_STATE_CONNECTING, REDIS_STATE_UP, RED
  * error. */
 enum redis_state redis_client_state(struct redis_client *client, char *why, size_t why_size);
 
+/* What has been found wrong with what the URL names, as a sentence: "" for nothing. */
+void redis_client_trouble(struct redis_client *client, char *text, size_t size);
+
 /* Runs fn(context) on the I/O thread about once every interval_ms, from its start on; used by the tier
  * for tickets that nobody took.  One per process; a second call replaces the first. */
 void redis_set_periodic(int64_t interval_ms, void (*fn)(void));

@@ -4,6 +4,31 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/hash.h"
+
+/* -- Who they are ---------------------------------------------------------------------------------- */
+
+bool slot_members_meet(const struct slot_members *a, const struct slot_members *b)
+{
+    for (unsigned i = 0; i < a->count; i++)
+        for (unsigned j = 0; j < b->count; j++)
+            if (a->id[i] == b->id[j])
+                return true;
+    return a->count == 0 || b->count == 0;
+}
+
+/* A range's master, and its replicas: host, port, id. */
+static void take_members(struct slot_members *members, const redisReply *range)
+{
+    for (size_t i = 2; i < range->elements && members->count < SLOT_MAP_MEMBERS; i++) {
+        const redisReply *node = range->element[i];
+        const redisReply *id =
+            node->type == REDIS_REPLY_ARRAY && node->elements > 2 ? node->element[2] : NULL;
+
+        if (id && id->type == REDIS_REPLY_STRING && id->len > 0)
+            members->id[members->count++] = hash_bytes(id->str, (size_t)id->len, 0);
+    }
+}
 
 /* -- Who is where ---------------------------------------------------------------------------------- */
 
@@ -45,16 +70,19 @@ static unsigned number_of(struct slot_map *map, const struct url_seed *node)
 static bool take_range(struct slot_map *map, const redisReply *range)
 {
     struct url_seed node;
-    unsigned number;
+    unsigned number, known;
 
     if (range->type != REDIS_REPLY_ARRAY || range->elements < 3 ||
         !in_bounds(range->element[0], 0, SLOTS - 1) ||
         !in_bounds(range->element[1], range->element[0]->integer, SLOTS - 1) ||
         !take_node(range->element[2], &node))
         return false;
+    known = map->nodes;
     number = number_of(map, &node);
     if (number == SLOT_MAP_NODES)
         return false;
+    if (number == known) /* its replicas are the same in all ranges */
+        take_members(&map->members, range);
     for (long long slot = range->element[0]->integer; slot <= range->element[1]->integer; slot++)
         map->owner[slot] = (uint16_t)number;
     return true;
@@ -71,7 +99,7 @@ static bool take_slots(struct redis_op *op, const redisReply *reply, bool *no_me
     if (!map)
         return true;
     op->reply_length = sizeof(*map);
-    map->nodes = 0;
+    map->nodes = map->members.count = 0;
     memset(map->owner, 0xff, sizeof(map->owner));
     for (size_t i = 0; i < reply->elements; i++)
         if (!take_range(map, reply->element[i]))

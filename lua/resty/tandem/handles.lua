@@ -32,7 +32,7 @@ local ERROR_BYTES = 512
 local _M = {}
 
 -- name -> { name=, identity = option -> value, text = tandem_identity(), cores = signature -> core,
---           told = a line about tracking has been logged }
+--           told = a line about tracking has been logged, told_trouble = the last one about Redis }
 local caches = {}
 
 -- -- Identity ------------------------------------------------------------------------------------
@@ -219,6 +219,7 @@ local function new_core(checked, open, identity, wanted)
         return nil, conflict(checked.name, "redis", open.text, identity_text), true
     end
     local core = { handle = handle, open = open, signature = wanted, users = 0, busy = 0,
+                   is_cluster = checked.redis and checked.redis.is_cluster,
                    closing = false, near = {}, paused = {}, paused_count = 0,
                    load_ms = nil, objects = setmetatable({}, { __mode = "k" }) }
     open.cores[wanted] = core

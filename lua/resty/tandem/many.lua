@@ -17,7 +17,7 @@ local near_table = require "resty.tandem.near"
 local outcome = require "resty.tandem.outcome"
 local pending = require "resty.tandem.pending"
 local text = require "resty.tandem.text"
-local tracking = require "resty.tandem.tracking"
+local trouble = require "resty.tandem.trouble"
 
 local error = error
 local format = string.format
@@ -97,7 +97,7 @@ local function run(self, n, submit)
     for first = 1, n, CHUNK do
         run_chunk(self, first, min(first + CHUNK - 1, n), submit, outcomes)
     end
-    tracking.check(core)
+    trouble.check(core)
     handles.leave(core)
     return outcomes
 end

@@ -4,6 +4,7 @@ local ffi = require "ffi"
 
 local C = require("resty.tandem.lib").C
 local tracking = require "resty.tandem.tracking"
+local trouble = require "resty.tandem.trouble"
 
 local huge = math.huge
 local ipairs = ipairs
@@ -130,6 +131,7 @@ function _M.stats(core)
 
     stats.redis.state = UP[C.tandem_redis_up(handle)]
     stats.redis.server = server ~= nil and str(server) or nil
+    trouble.stats(core, stats.redis)
     tracking.stats(core, stats.tracking)
     return _M.sum_up(stats)
 end

@@ -243,9 +243,12 @@ local NEAR = {
     { name = "bytes", check = size(1024, "1k", LARGEST, LARGEST_TEXT), default = "16m" },
 }
 
--- Are there servers that tell of others?
-local function has_others(url)
-    return match(lower(url), "^rediss?%+sentinel://") or match(lower(url), "^rediss?%+cluster://")
+local function is_cluster(url)
+    return match(lower(url), "^rediss?%+cluster://") ~= nil
+end
+
+local function is_sentinel(url)
+    return match(lower(url), "^rediss?%+sentinel://") ~= nil
 end
 
 local function redis(value)
@@ -261,13 +264,17 @@ local function redis(value)
         end
     end
     local checked, sentence = check_rows(REDIS, value, "opts.redis.")
-    if checked and checked.tls and sub(lower(checked.url), 1, 9) ~= "rediss://" then
+    if not checked then
+        return nil, nil, sentence
+    end
+    checked.is_cluster = is_cluster(checked.url) or nil
+    if checked.tls and sub(lower(checked.url), 1, 9) ~= "rediss://" then
         return nil, nil, "opts.redis.tls is given, but opts.redis.url does not begin with rediss://"
-    elseif checked and checked.address_map and not has_others(checked.url) then
+    elseif checked.address_map and not checked.is_cluster and not is_sentinel(checked.url) then
         return nil, nil, "opts.redis.address_map is given, but opts.redis.url is of neither "
                          .. "sentinels nor a cluster"
     end
-    return checked, nil, sentence
+    return checked
 end
 
 local function near(value)
@@ -442,10 +449,6 @@ function check_rows(rows, given, label)
     return checked
 end
 
-local function is_cluster(url)
-    return match(lower(url), "^rediss?%+cluster://") ~= nil
-end
-
 --- Checks the opts of a fetch.
 -- @return a table with those that were given, durations in milliseconds; or nil and a sentence
 function _M.check_fetch(opts)
@@ -474,7 +477,7 @@ function _M.check(name, opts)
     end
     -- A script looks at a key and at its lock, or at its tags, which have to be in one slot.
     local together = checked.tags and "opts.tags" or checked.lock == "redis" and "opts.lock"
-    if together and checked.redis and is_cluster(checked.redis.url)
+    if together and checked.redis and checked.redis.is_cluster
        and not match(checked.prefix, "^[^{]*{[^}]+}") then
         return nil, together .. ": in a cluster it needs a prefix with a hash tag, as in "
                     .. 'prefix = "{' .. name .. '}:", which has all keys in one slot'

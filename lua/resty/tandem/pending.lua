@@ -5,7 +5,7 @@ local ffi = require "ffi"
 local C = require("resty.tandem.lib").C
 local handles = require "resty.tandem.handles"
 local host = require "resty.tandem.host"
-local tracking = require "resty.tandem.tracking"
+local trouble = require "resty.tandem.trouble"
 
 local str = ffi.string
 
@@ -87,7 +87,7 @@ function _M.finish(self, ticket, ms)
     handles.enter(core)
     local _, err = host.wait({ ticket }, 1, ms or self.wait_ms)
     local outcome = _M.take(ticket, err)
-    tracking.check(core)
+    trouble.check(core)
     handles.leave(core)
     return outcome
 end
