@@ -85,7 +85,7 @@ describe("the first errors of the README", function()
         local port = redis.free_port()
         local options = 'redis = "%s", timeout = 20, connect_timeout = 20'
         expect(said_by_method("cache:get('key')", options:format("redis://127.0.0.1:" .. port)))
-        local server = redis.start({ password = "secret" })
+        local server = redis.start({ password = "s3cret" })
         expect(said_by_method("cache:get('key')", options:format(server:url())))
         server:stop()
     end)

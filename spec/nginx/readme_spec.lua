@@ -4,6 +4,7 @@ local printed = require "spec.support.printed"
 local published = require "spec.support.published"
 local redis = require "spec.support.redis"
 local run = require "spec.support.run"
+local secrets = require "spec.support.secrets"
 
 local readme = run.read_file("README.md")
 
@@ -149,15 +150,21 @@ describe("the README", function()
         assert.same(expected, lines)
     end)
 
-    it("has a user for Redis who may do what is needed, tracking included", function()
+    -- The command of the answer that makes a user.
+    local function command_for_user()
         local command = assert(blocks("sh", section("## Questions"))[1])
-        command = replace_one(command, "redis-cli ", "redis-cli -p " .. server.port .. " ")
+        command = replace_one(command, "'>secret'", "'>" .. secrets.WORD .. "'")
+        return replace_one(command, "redis-cli ", "redis-cli -p " .. server.port .. " ")
+    end
+
+    it("has a user for Redis who may do what is needed, tracking included", function()
+        local command = command_for_user()
         assert.equal("OK\n", (run.run({ "sh", "-c", command })))
 
         local tandem = require "resty.tandem"
         local said = {}
         tandem.set_logger(function(_, message) said[#said + 1] = message end)
-        local url = "redis://pages:secret@127.0.0.1:" .. server.port .. "/1"
+        local url = "redis://pages:s3cret@127.0.0.1:" .. server.port .. "/1"
         local cache = assert(tandem.new("pages", {
             redis = { url = url, client_name = "one" }, memory = "2m", max_stale = 0.5,
             lock = "redis",
@@ -201,13 +208,11 @@ describe("the README", function()
     end)
 
     it("says which rights tags need besides", function()
-        local text = section("## Questions")
-        local command = replace_one(assert(blocks("sh", text)[1]), "redis-cli ",
-                                    "redis-cli -p " .. server.port .. " ")
-        local more = assert(text:match("With `tags = true` also `([^`]*)`"))
+        local command = command_for_user()
+        local more = assert(section("## Questions"):match("With `tags = true` also `([^`]*)`"))
         assert.equal("OK\n", (run.run({ "sh", "-c", command:gsub("%s*$", " ") .. more })))
         local cache = assert(require("resty.tandem").new("pages-tagged", {
-            redis = "redis://pages:secret@127.0.0.1:" .. server.port, prefix = "pages:",
+            redis = "redis://pages:s3cret@127.0.0.1:" .. server.port, prefix = "pages:",
             memory = "2m", tags = true,
         }))
         assert.is_true(cache:set("key", "value", 60, { tags = { "a" } }))

@@ -12,13 +12,13 @@ describe("a user of Redis", function()
     teardown(run.cleanup)
 
     before_each(function()
-        server:call("ACL", "SETUSER", "app", "reset", "on", ">first", "~*", "&*", "+@all")
+        server:call("ACL", "SETUSER", "app", "reset", "on", ">s3cret1", "~*", "&*", "+@all")
         tandem.set_logger(function() end)
     end)
     after_each(function() tandem.set_logger(nil) end)
 
     local function open(options)
-        options.redis = ("redis://app:first@127.0.0.1:%d"):format(server.port)
+        options.redis = ("redis://app:s3cret1@127.0.0.1:%d"):format(server.port)
         options.max_stale = 0.5
         return caches.on(server, options)
     end
@@ -36,7 +36,7 @@ describe("a user of Redis", function()
     end
 
     for _, change in ipairs({
-        { "gets another password", { "resetpass", ">second" }, { "resetpass", ">first" },
+        { "gets another password", { "resetpass", ">s3cret2" }, { "resetpass", ">s3cret1" },
           "WRONGPASS" },
         { "is switched off", { "off" }, { "on" }, "WRONGPASS" },
         -- What is refused tracking asks for it again after half a minute.
@@ -55,7 +55,7 @@ describe("a user of Redis", function()
                 return err and err:find(change[4], 1, true)
             end)
             assert.is_truthy(err:find("127.0.0.1:" .. server.port, 1, true), err)
-            assert.is_nil(err:find("first", 1, true), err)
+            assert.is_nil(err:find("s3cret", 1, true), err)
             local ok
             ok, err = cache:set("key", "other")
             assert.is_nil(ok)
@@ -110,8 +110,8 @@ describe("a user of Redis", function()
     it("is wanted by a server that wanted none before", function()
         local cache = caches.on(server, { on_redis_error = "fail", max_stale = 0.5 })
         assert.is_true(cache:set("key", "value"))
-        server:call("CONFIG", "SET", "requirepass", "sesame")
-        server.password = "sesame"
+        server:call("CONFIG", "SET", "requirepass", "s3cret3")
+        server.password = "s3cret3"
         server:call("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
         server:call("CLIENT", "KILL", "TYPE", "pubsub")
         run.wait_until("it says so", function()

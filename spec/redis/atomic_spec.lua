@@ -109,9 +109,9 @@ describe("changes that depend on what is there", function()
             assert.is_nil(sum)
             assert.is_truthy(err:find("WRONGTYPE", 1, true), err)
         end
-        server:call("ACL", "SETUSER", "poor", "on", ">secret", "~*", "&*", "+@all", "-eval")
+        server:call("ACL", "SETUSER", "poor", "on", ">s3cret", "~*", "&*", "+@all", "-eval")
         local poor = caches.open({ prefix = "p:", redis = {
-            url = server:url(), username = "poor", password = "secret" } })
+            url = server:url(), username = "poor", password = "s3cret" } })
         local sum, err = poor:incr("n", 1, 0)
         assert.is_nil(sum)
         assert.is_truthy(err:find("NOPERM", 1, true), err)

@@ -239,7 +239,7 @@ describe("with Redis refusing", function()
     local server, degrading, failing
 
     setup(function() server = redis.start({ arguments = {
-        "--user", "reader", "on", ">pw", "~*", "+@read", "+ping", "+scan",
+        "--user", "reader", "on", ">s3cret", "~*", "+@read", "+ping", "+scan",
     } }) end)
     teardown(run.cleanup)
     before_each(function()
@@ -286,7 +286,7 @@ describe("with Redis refusing", function()
 
     it("a user who may only read: NOPERM", function()
         local cache = caches.open({ redis = { url = server:url(), username = "reader",
-                                              password = "pw" } })
+                                              password = "s3cret" } })
         server:call("SET", cache.name .. ":theirs", "value")
         assert.are.equal("'value' nil 'redis'", show(cache:get("theirs")))
         assert.are.same({ "theirs" }, (cache:keys()))

@@ -9,9 +9,9 @@ local run = require "spec.support.run"
 local show = require "spec.support.show"
 local tandem = require "resty.tandem"
 
-local SECRET = "s3cr3t/w0rd%"
-local ENCODED = "s3cr3t%2Fw0rd%25"
-local PART = "s3cr3t"
+local SECRET = "s3cret/w0rd%"
+local ENCODED = "s3cret%2Fw0rd%25"
+local PART = require("spec.support.secrets").WORD
 
 -- Says the password back to whoever gives it one.
 local PARROT = [[
@@ -109,8 +109,16 @@ describe("a password", function()
             run.wait_until("its link is up", function()
                 return cache:stats().tracking.state == "on"
             end)
-            for _, command in ipairs({ "stat", "keys", "verify" }) do
-                hear((run.run({ run.root .. "/bin/tandem", command, path .. i })))
+            for _, command in ipairs({ "stat", "keys", "get key", "ttl key", "verify",
+                                       "warm --redis " .. server:url(), "delete key", "clear" }) do
+                local name, more = command:match("^(%l+) ?(.*)$")
+                local words = { run.root .. "/bin/tandem", name, path .. i }
+                for word in more:gmatch("%S+") do
+                    words[#words + 1] = word
+                end
+                hear((run.run(words)))
+                words[#words + 1] = "--json"
+                hear((run.run(words)))
             end
             hear((run.read_file(path .. i):find(PART, 1, true)))
         end
@@ -157,6 +165,10 @@ describe("a password", function()
                 other = assert(require("resty.tandem").new("other", { memory = "4m",
                     redis = "redis://app:%s@127.0.0.1:%d" }))
             ]]):format(ENCODED, server.port, ENCODED .. "x", server.port),
+            locations = {
+                ["/metrics"] = [[require("resty.tandem.prometheus").serve()]],
+                ["/status"] = [[require("resty.tandem.status").serve()]],
+            },
         })
         for _ = 1, 3 do
             hear(web:eval([[return cache:get("key"), cache:set("key", "value"), cache:stats()]]))
@@ -165,11 +177,18 @@ describe("a password", function()
                 return other:fetch("key2", function() error(tostring(other)) end)
             ]]))
         end
+        for _, uri in ipairs({ "/metrics", "/status", "/status?format=json" }) do
+            local answer = web:get(uri)
+            assert.are.equal(200, answer.status)
+            assert.is_truthy(answer.body:find("other", 1, true) or uri == "/status")
+            hear(answer.body)
+        end
         local pids = web:workers()
         pids[#pids + 1] = web.process.pid
         for _, pid in ipairs(pids) do
             hear(run.read_file("/proc/" .. pid .. "/cmdline"))
-            hear(run.read_file("/proc/" .. pid .. "/comm"))
+            hear(run.read_file("/proc/" .. pid .. "/environ"))
+            hear(run.threads_of(pid))
             hear(run.read_file("/proc/" .. pid .. "/maps"))
         end
         web:quit()

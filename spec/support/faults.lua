@@ -333,7 +333,7 @@ add { name = "no password", title = "Redis wants a password that it is not given
     local world = real()
     world.lasting = LASTING
     world.begin = function()
-        command(world, "CONFIG", "SET", "requirepass", "secret")
+        command(world, "CONFIG", "SET", "requirepass", "s3cret")
         disconnect_all(world)
     end
     world.finish = function() command(world, "CONFIG", "SET", "requirepass", "") end

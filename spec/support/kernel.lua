@@ -66,6 +66,15 @@ function _M.private_memory_of(pid)
     return sum
 end
 
+--- The names of its threads, as one text.
+function _M.threads_of(pid)
+    local names = {}
+    for _, id in ipairs(dirent.dir("/proc/" .. pid .. "/task") or {}) do
+        names[#names + 1] = read_file("/proc/" .. pid .. "/task/" .. id .. "/comm")
+    end
+    return table.concat(names)
+end
+
 --- Processor time that it has taken until now, its own and the kernel's for it, in seconds.
 function _M.cpu_of(pid)
     local fields = stat_fields(pid)

@@ -8,6 +8,7 @@
 local http = require "spec.support.http"
 local resp = require "spec.support.resp"
 local run = require "spec.support.run"
+local secrets = require "spec.support.secrets"
 local signal = require "posix.signal"
 local stat = require "posix.sys.stat"
 local unistd = require "posix.unistd"
@@ -257,8 +258,19 @@ function Nginx:kill_worker(pid)
                    function() return #self:workers() >= self.workers_wanted end)
 end
 
+-- What ps shows of them, and of their threads.
+local function check_titles(self)
+    local pids = self:workers()
+    pids[#pids + 1] = self.process.pid
+    for _, pid in ipairs(pids) do
+        secrets.check_shown((run.read_file("/proc/" .. pid .. "/cmdline") or "")
+                            .. run.threads_of(pid))
+    end
+end
+
 --- Ends it gracefully.  Returns the seconds that took.
 function Nginx:quit(seconds)
+    check_titles(self)
     local began = run.now()
     self.process:signal("QUIT")
     self.process:wait(seconds or 10)

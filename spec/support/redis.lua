@@ -2,6 +2,7 @@
 
 local resp = require "spec.support.resp"
 local run = require "spec.support.run"
+local secrets = require "spec.support.secrets"
 local socket = require "posix.sys.socket"
 local unistd = require "posix.unistd"
 
@@ -68,6 +69,10 @@ end
 -- also listens for TLS, { cert=, key=, ca=, clients="yes" if they are to have certificates }.
 function _M.start(options)
     options = options or {}
+    secrets.check(options.password)
+    for _, argument in ipairs(options.arguments or {}) do
+        secrets.check(tostring(argument):match("^>(.*)"))
+    end
     local self = setmetatable({ folder = run.temp_dir(), password = options.password,
                                 tls = options.tls }, Server)
     self.path = self.folder .. "/redis.sock"
@@ -109,6 +114,7 @@ end
 
 --- Carries out one command.  An error reply raises.
 function Server:call(...)
+    secrets.check_command({ ... })
     local client = self:connect()
     local ok, reply = pcall(client.call, client, ...)
     client:close()

@@ -8,6 +8,7 @@ local ffi = require "ffi"
 local fcntl = require "posix.fcntl"
 local kernel = require "spec.support.kernel"
 local poll = require "posix.poll"
+local secrets = require "spec.support.secrets"
 local signal = require "posix.signal"
 local stat = require "posix.sys.stat"
 local stdlib = require "posix.stdlib"
@@ -351,12 +352,20 @@ local function remove_tree(path)
     end
 end
 
+local function remove_folder(path)
+    local found = secrets.files_with(path)
+    remove_tree(path)
+    if found ~= "" then
+        error("there was a password in " .. found, 0)
+    end
+end
+
 --- A folder of its own, mode 0755.
 function _M.temp_dir()
     local path = assert(stdlib.mkdtemp((os.getenv("TMPDIR") or "/tmp") .. "/tandem-spec-XXXXXX"))
     stat.chmod(path, 493)
     tell("folder " .. path)
-    remember({ destroy = function() remove_tree(path) end })
+    remember({ destroy = function() remove_folder(path) end })
     return path
 end
 

@@ -2,6 +2,7 @@
 
 local redis = require "spec.support.redis"
 local run = require "spec.support.run"
+local secrets = require "spec.support.secrets"
 local stat = require "posix.sys.stat"
 
 local function is_gone(pid)
@@ -51,6 +52,34 @@ describe("a run of specs that is killed", function()
         for _, folder in ipairs(folders) do
             run.wait_until(folder .. " is removed", function() return not stat.stat(folder) end)
         end
+    end)
+end)
+
+describe("a password", function()
+    teardown(run.cleanup)
+
+    it("that is left in a file is found, and the folder is gone all the same", function()
+        local folder = run.temp_dir()
+        run.write_file(folder .. "/nginx.conf", "the password is " .. secrets.WORD)
+        assert.are.equal("", secrets.files_with(folder))
+        run.write_file(folder .. "/error.log", "\0\255" .. secrets.WORD .. "!")
+        local ok, err = pcall(run.cleanup)
+        assert.is_false(ok)
+        assert.is_truthy(err:find(folder .. "/error.log", 1, true), err)
+        assert.is_nil(stat.stat(folder))
+    end)
+
+    it("without the word that is looked for cannot be given to a Redis", function()
+        local server = redis.start()
+        for _, words in ipairs({ { "ACL", "SETUSER", "app", "on", ">other" },
+                                 { "CONFIG", "SET", "requirepass", "other" } }) do
+            assert.is_false((pcall(server.call, server, unpack(words))))
+        end
+        assert.is_false((pcall(redis.start, { password = "other" })))
+    end)
+
+    it("in a title is found", function()
+        assert.is_false((pcall(secrets.check_shown, "nginx: " .. secrets.WORD)))
     end)
 end)
 

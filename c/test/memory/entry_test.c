@@ -1,6 +1,7 @@
 /*
  * Single entries: what a put, get, delete, fill and commit do to them.
  */
+#include "memory/index.h"
 #include "memory/vlog.h"
 #include "open.h"
 
@@ -217,6 +218,30 @@ TEST(more_keys_than_slots_evict_each_other)
         CHECK_STR("", get(m, key));
     }
     CHECK(metric(m, COUNT_MEMORY_ENTRIES) > 6000);
+    memory_close(m);
+}
+
+/* What was found out to collide in one segment says nothing of the next. */
+TEST(keys_that_share_a_place_do_not_in_another_segment)
+{
+    struct memory_config other = {.name = "test", .identity = "another", .bytes = 1 << 20};
+    struct memory *m = open_small(), *another = open_config(&other);
+    uint32_t place = index_place(m, "0", 1).slot[0], apart = 0;
+    int together = 0;
+    char key[16];
+
+    for (int i = 0; together < 100; i++) {
+        struct memory_place there;
+        size_t length = (size_t)snprintf(key, sizeof(key), "%d", i);
+
+        if (index_place(m, key, length).slot[0] != place)
+            continue;
+        there = index_place(another, key, length);
+        apart += there.slot[0] != index_place(another, "0", 1).slot[0];
+        together++;
+    }
+    CHECK(apart >= 80);
+    memory_close(another);
     memory_close(m);
 }
 

@@ -64,24 +64,24 @@ TEST(passwords_and_users)
     struct redis_config config;
     char url[200];
 
-    server = server_start("--requirepass", "secret word", (char *)NULL);
+    server = server_start("--requirepass", "s3cret word", (char *)NULL);
     check_url_unusable(server->url, "NOAUTH Authentication required.");
-    snprintf(url, sizeof(url), "unix://:wrong-word@%s", server->socket);
+    snprintf(url, sizeof(url), "unix://:s3cret-wrong@%s", server->socket);
     check_url_unusable(url, "WRONGPASS invalid username-password pair or user is disabled.");
     config = config_for(server->url);
-    config.password = "secret word";
+    config.password = "s3cret word";
     world_open_with(&w, &config);
     CHECK_STR("(absent)", get_text(&w, "key"));
     world_close(&w);
-    snprintf(url, sizeof(url), "unix://:secret%%20word@%s", server->socket);
+    snprintf(url, sizeof(url), "unix://:s3cret%%20word@%s", server->socket);
     world_open(&w, url);
     CHECK_STR("(absent)", get_text(&w, "key"));
     world_close(&w);
     /* What is said apart stands instead of what the URL says. */
-    snprintf(url, sizeof(url), "unix://nobody:wrong@%s", server->socket);
+    snprintf(url, sizeof(url), "unix://nobody:s3cret-wrong@%s", server->socket);
     config = config_for(url);
     config.username = "default";
-    config.password = "secret word";
+    config.password = "s3cret word";
     world_open_with(&w, &config);
     CHECK_STR("(absent)", get_text(&w, "key"));
     world_close(&w);
@@ -240,7 +240,7 @@ TEST(a_password_that_the_server_repeats_is_not_passed_on)
 
     peer_start(&peer, echo_auth);
     config = config_for(peer.url);
-    config.password = "pa55word";
+    config.password = "s3cretword";
     check_unusable(&config, "AUTH was refused");
     world_close(&w);
     peer_stop(&peer);

@@ -13,17 +13,17 @@ enum { PAST_FRESHNESS = 2100 };
 
 TEST(the_password_is_used_and_never_told_and_lends_itself_to_nobody)
 {
-    struct server *s = server_start("--requirepass", "hunter2", NULL);
+    struct server *s = server_start("--requirepass", "s3cret2", NULL);
     tandem_options o = options_for("password", s->url), w;
     tandem_cache *c, *wrong;
 
     o.timeout_ms = 5000;
-    o.redis_password = "hunter2";
+    o.redis_password = "s3cret2";
     c = open_with(&o);
     CHECK_INT(TANDEM_OK, set(c, &o, "key", "value", 0));
-    CHECK(strstr(tandem_identity(c), "hunter2") == NULL);
+    CHECK(strstr(tandem_identity(c), "s3cret2") == NULL);
     w = o;
-    w.redis_password = "hunter3";
+    w.redis_password = "s3cret3";
     wrong = open_with(&w); /* the same segment, but not the same connection */
     CHECK_STR(tandem_identity(c), tandem_identity(wrong));
     CHECK_INT(TANDEM_ECONN, get(wrong, &o, "other"));
@@ -35,16 +35,16 @@ TEST(the_password_is_used_and_never_told_and_lends_itself_to_nobody)
 
 TEST(a_wrong_password_is_an_error_that_says_so)
 {
-    struct server *s = server_start("--requirepass", "hunter2", NULL);
+    struct server *s = server_start("--requirepass", "s3cret2", NULL);
     tandem_options o = options_for("password", s->url);
     tandem_cache *c;
 
     o.timeout_ms = 5000;
-    o.redis_password = "wrong-one";
+    o.redis_password = "s3cret-wrong";
     c = open_with(&o);
     CHECK_INT(TANDEM_ECONN, get(c, &o, "key"));
     CHECK(strstr(said.error, "WRONGPASS") != NULL);
-    CHECK(strstr(said.error, "wrong-one") == NULL);
+    CHECK(strstr(said.error, "s3cret-wrong") == NULL);
     CHECK_INT(TANDEM_DEGRADED, set(c, &o, "key", "value", 0));
     CHECK(strstr(said.error, "WRONGPASS") != NULL);
     CHECK_INT(TANDEM_OK, get_now(c, "key", 0));

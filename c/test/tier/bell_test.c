@@ -377,6 +377,54 @@ TEST(another_process_is_hung_up_on)
     remove_base();
 }
 
+enum { NOBODY = 65534 };
+
+/* What a child that is another user comes by: 0 when it is not let in, 1 when it is hung up on. */
+static int status_of_stranger(tandem_mailbox *m, const char *path)
+{
+    int ready[2], status = 0;
+    pid_t child;
+    char byte;
+
+    REQUIRE(pipe(ready) == 0);
+    child = fork();
+    REQUIRE(child >= 0);
+    if (child == 0) {
+        int fd;
+
+        REQUIRE(setgid(NOBODY) == 0 && setuid(NOBODY) == 0);
+        fd = connect_to(path);
+        REQUIRE(fd >= 0 ? write(fd, "x", 1) == 1 : errno == EACCES);
+        REQUIRE(write(ready[1], "x", 1) == 1);
+        if (fd < 0)
+            _exit(0);
+        REQUIRE(readable(fd, 10000) && bytes_at(fd) == -1);
+        _exit(2);
+    }
+    REQUIRE(read(ready[0], &byte, 1) == 1);
+    CHECK_INT(TANDEM_MISS, mailbox_bell_accept(m));
+    REQUIRE(waitpid(child, &status, 0) == child && WIFEXITED(status));
+    close(ready[0]);
+    close(ready[1]);
+    return WEXITSTATUS(status) == 2 ? 1 : WEXITSTATUS(status) == 0 ? 0 : -1;
+}
+
+TEST(another_user_is_not_let_in_and_where_root_has_opened_the_door_hung_up_on)
+{
+    tandem_mailbox *m = mailbox_create();
+    char path[128];
+
+    if (geteuid() != 0) /* who cannot become another user is not asked to */
+        return;
+    make_base();
+    REQUIRE(chmod(base, 0755) == 0 && open_bell(m, path, sizeof(path)) == TANDEM_OK);
+    CHECK_INT(0, status_of_stranger(m, path));
+    REQUIRE(chmod(private_dir(), 0755) == 0 && chmod(path, 0777) == 0);
+    CHECK_INT(1, status_of_stranger(m, path));
+    mailbox_release(m);
+    remove_base();
+}
+
 /* -- Fork ---------------------------------------------------------------------------------------- */
 
 TEST(a_child_s_bell_is_its_own_and_the_parent_s_stays)

@@ -203,6 +203,8 @@ local function connect()
     sock:settimeouts(RETRY_MS, RETRY_MS, FOREVER_MS)
     local ok, why = sock:connect("unix:" .. ffi.string(path))
     if not ok then
+        -- It may be full of strangers: those are hung up on, for the next try.
+        C.tandem_bell_accept(mailbox())
         return nil, "cannot connect to " .. ffi.string(path) .. ": " .. why
     end
     if C.tandem_bell_accept(mailbox()) ~= OK then
