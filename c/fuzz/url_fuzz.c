@@ -8,7 +8,7 @@
 static void check_good(const struct url *url)
 {
     char server[800];
-    const char *scheme = url->is_cluster  ? "redis+cluster "
+    const char *scheme = url->is_cluster  ? url->is_secure ? "rediss+cluster " : "redis+cluster "
                          : url->seeds     ? "redis+sentinel "
                          : url->is_secure ? "rediss "
                                           : "redis ";

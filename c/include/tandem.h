@@ -109,7 +109,8 @@ typedef struct tandem_options {
                                     other does: they meet in a file of runtime_dir named after it */
     const char *runtime_dir; /* where private files go, or NULL: $TMPDIR or /tmp */
     const char *codec;       /* name of the codec, part of the identity; NULL: "string" */
-    const char *redis_url; /* redis://..., rediss://..., unix:///..., redis+sentinel://..., or NULL:
+    const char *
+        redis_url; /* redis[s]://..., unix:///..., redis+sentinel://..., redis[s]+cluster://..., or NULL:
                                 memory only */
     const char *redis_username;    /* NULL, or instead of the URL's */
     const char *redis_password;    /* NULL, or instead of the URL's */

@@ -30,6 +30,7 @@ if not HAS_TLS then
             for _, options in ipairs({
                 "rediss://:s3cret@127.0.0.1", "REDISS://h/1", { url = "rediss://h" },
                 { url = "rediss://h", tls = { ca = "/ca.pem", verify = true } },
+                "rediss+cluster://:s3cret@h,i",
             }) do
                 local err = raised(options)
                 assert_says("rediss:// needs hiredis 1.0 or newer", err)

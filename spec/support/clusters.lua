@@ -20,10 +20,17 @@ local function start_node(self)
     for _, argument in ipairs(self.arguments) do
         arguments[#arguments + 1] = argument
     end
-    if self.password then
-        arguments[#arguments + 1], arguments[#arguments + 2] = "--masterauth", self.password
+    local function add(name, value)
+        arguments[#arguments + 1], arguments[#arguments + 2] = name, value
     end
-    local node = redis.start({ password = self.password, arguments = arguments })
+    if self.password then
+        add("--masterauth", self.password)
+    end
+    if self.tls then
+        add("--tls-cluster", "yes")
+        add("--tls-replication", "yes")
+    end
+    local node = redis.start({ password = self.password, arguments = arguments, tls = self.tls })
     node.bus = arguments[4]
     node.id = node:call("CLUSTER", "MYID")
     return node
@@ -71,11 +78,11 @@ end
 
 --- Starts one, and waits until it is well.
 -- options: masters (3), replicas (how many have one: none), password, arguments, epoch (what it
--- begins after: 0).
+-- begins after: 0), tls (as of redis.start: its nodes speak it among themselves, too).
 function _M.start(options)
     options = options or {}
     local n = options.masters or 3
-    local self = setmetatable({ nodes = {}, password = options.password,
+    local self = setmetatable({ nodes = {}, password = options.password, tls = options.tls,
                                 arguments = options.arguments or {} }, Cluster)
     for i = 1, n + (options.replicas or 0) do
         self.nodes[i] = start_node(self)
@@ -119,9 +126,10 @@ function Cluster:url(options)
     options = options or {}
     local hosts = {}
     for i = 1, options.first or #self.nodes do
-        hosts[i] = "127.0.0.1:" .. self.nodes[i].port
+        hosts[i] = "127.0.0.1:" .. (self.nodes[i].tls_port or self.nodes[i].port)
     end
-    return ("redis+cluster://%s%s"):format(options.user or "", table.concat(hosts, ","))
+    return ("redis%s+cluster://%s%s"):format(self.tls and "s" or "", options.user or "",
+                                             table.concat(hosts, ","))
 end
 
 function Cluster:slot_of(key)
@@ -161,7 +169,7 @@ function Cluster:replica_of(master)
     for _, node in ipairs(self.nodes) do
         if node ~= master and node.process:alive() then
             local role = node:call("ROLE")
-            if role[1] == "slave" and role[3] == master.port then
+            if role[1] == "slave" and role[3] == (master.tls_port or master.port) then
                 return node
             end
         end
@@ -199,7 +207,7 @@ function Cluster:migrate(slot, from, to)
         if #keys == 0 then
             return
         end
-        local words = { "MIGRATE", "127.0.0.1", to.port, "", 0, 5000 }
+        local words = { "MIGRATE", "127.0.0.1", to.tls_port or to.port, "", 0, 5000 }
         if self.password then
             words[#words + 1], words[#words + 2] = "AUTH", self.password
         end

@@ -311,14 +311,17 @@ describe("the table of TLS", function()
         assert.is_nil(tls({ key = "/secret\0" }):find("secret", 1, true))
         for _, url in ipairs({ "redis://h", "unix:///h", "redis://rediss://" }) do
             assert.are.equal(
-                "opts.redis.tls is given, but opts.redis.url does not begin with rediss://",
+                "opts.redis.tls is given, but opts.redis.url does not begin with rediss:// or "
+                .. "rediss+cluster://",
                 tls({ verify = true }, url))
         end
     end)
 
     it("verifies unless told otherwise", function()
-        local checked = options.check("x", { redis = { url = "Rediss://h", tls = {} } })
-        assert.is_true(checked.redis.tls.verify)
+        for _, url in ipairs({ "Rediss://h", "rediss+Cluster://h" }) do
+            local checked = options.check("x", { redis = { url = url, tls = {} } })
+            assert.is_true(checked.redis.tls.verify)
+        end
     end)
 end)
 

@@ -54,7 +54,7 @@ struct client_watch {
 struct redis_client {
     /* Constant. */
     struct url url;
-    struct tls_context *tls; /* of a rediss:// */
+    struct tls_context *tls; /* of a rediss://; of a cluster's node: the cluster's */
     char *name;              /* CLIENT SETNAME, or NULL */
     char *prefix, *prefix_glob;
     struct command_prefix command_prefix;

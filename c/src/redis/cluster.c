@@ -96,6 +96,9 @@ static struct redis_client *client_of(struct cluster_node *node, const char *hos
         return NULL;
     snprintf(client->url.host, sizeof(client->url.host), "%s", host);
     client->url.port = port;
+    client->url.is_secure = all->url.is_secure;
+    client->tls = all->tls;
+    client->link_config.tls = all->tls;
     url_server(&client->url, client->server, sizeof(client->server));
     return client;
 }
@@ -156,6 +159,7 @@ static void discard(struct cluster_node *node, int64_t now_ms)
     pipeline_take_queued(node->client, now_ms);
     pipeline_lose(node->client, false, "the client ends", now_ms);
     pipeline_reject(node->client, "the client ends");
+    node->client->tls = NULL; /* not its own */
     redis_client_over(node->client);
     alloc_free(node);
 }

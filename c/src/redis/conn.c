@@ -187,12 +187,12 @@ enum conn_status conn_finish(struct conn *conn, char *error, size_t error_size)
     return CONN_LOST;
 }
 
-enum conn_status conn_handshake(struct conn *conn, const struct tls_context *context, char *error,
-                                size_t error_size)
+enum conn_status conn_handshake(struct conn *conn, const struct tls_context *context,
+                                const char *host, char *error, size_t error_size)
 {
     enum tls_status status;
 
-    if (!conn->secure.session && !secure_begin(&conn->secure, context, conn->context)) {
+    if (!conn->secure.session && !secure_begin(&conn->secure, context, host, conn->context)) {
         say("no memory", error, error_size);
         return CONN_LOST;
     }

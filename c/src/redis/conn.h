@@ -48,10 +48,10 @@ int conn_fd(const struct conn *conn);
 /* Is the connection made?  CONN_LOST with the reason: refused, unreachable, ... */
 enum conn_status conn_finish(struct conn *conn, char *error, size_t error_size);
 
-/* A step of TLS on a connection that is made, with certificates of secure_prepare; to be called again while it
+/* A step of TLS on a connection to host that is made, with certificates of secure_prepare; to be called again while it
  * says CONN_BUSY, on each event.  The server is who it has to be once it says CONN_OK. */
-enum conn_status conn_handshake(struct conn *conn, const struct tls_context *context, char *error,
-                                size_t error_size);
+enum conn_status conn_handshake(struct conn *conn, const struct tls_context *context,
+                                const char *host, char *error, size_t error_size);
 
 /* TLS may have to write in order to read, and the other way round.  Of events, those that a connection without
  * it would have; and what to watch for: EPOLLIN always, EPOLLOUT when wanted. */

@@ -122,7 +122,7 @@ static enum conn_status step(struct dial *d, uint32_t events, char *reason, size
         if (status != CONN_OK)
             return status;
     }
-    return d->tls ? conn_handshake(d->conn, d->tls, reason, size) : CONN_OK;
+    return d->tls ? conn_handshake(d->conn, d->tls, d->url->host, reason, size) : CONN_OK;
 }
 
 static void say_late(struct dial *d, char *reason, size_t size)

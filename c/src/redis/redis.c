@@ -115,20 +115,16 @@ static bool fill_url(struct url *url, const struct redis_config *config, char *e
 static bool fill_tls(struct redis_client *c, const struct redis_config *config, char *error,
                      size_t size)
 {
-    struct tls_options tls = config->tls;
-    char host[sizeof(c->url.host)];
+    const struct tls_options *tls = &config->tls;
 
     if (!c->url.is_secure) {
-        if (!tls.ca && !tls.cert && !tls.key && !tls.server_name && !tls.unverified)
+        if (!tls->ca && !tls->cert && !tls->key && !tls->server_name && !tls->unverified)
             return true;
-        snprintf(error, size, "tls is given, but the URL does not begin with rediss://");
+        snprintf(error, size,
+                 "tls is given, but the URL does not begin with rediss:// or rediss+cluster://");
         return false;
     }
-    /* An address's interface is ours alone. */
-    snprintf(host, sizeof(host), "%.*s", (int)strcspn(c->url.host, "%"), c->url.host);
-    if (!tls.server_name)
-        tls.server_name = host;
-    c->tls = secure_prepare(&tls, error, size);
+    c->tls = secure_prepare(tls, error, size);
     return c->tls != NULL;
 }
 

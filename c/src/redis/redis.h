@@ -188,7 +188,7 @@ struct redis_hooks {
 struct redis_config {
     const char *url;                               /* url.h says which */
     const char *username, *password, *client_name; /* NULL, or instead of the URL's */
-    struct tls_options tls;  /* for rediss://; server_name NULL: the URL's host */
+    struct tls_options tls;                        /* for rediss:// and rediss+cluster:// */
     const char *address_map; /* NULL, or address_map.h: of servers that others tell of */
     const char *prefix;
     size_t prefix_length;

@@ -39,9 +39,10 @@ void secure_discard(struct tls_context *context)
     (void)context;
 }
 
-bool secure_begin(struct secure *secure, const struct tls_context *context, redisContext *c)
+bool secure_begin(struct secure *secure, const struct tls_context *context, const char *host,
+                  redisContext *c)
 {
-    (void)secure, (void)context, (void)c;
+    (void)secure, (void)context, (void)host, (void)c;
     return false;
 }
 
@@ -241,10 +242,11 @@ static ssize_t write_some(redisContext *c)
 
 /* -- Sessions --------------------------------------------------------------------------------------- */
 
-bool secure_begin(struct secure *secure, const struct tls_context *context, redisContext *c)
+bool secure_begin(struct secure *secure, const struct tls_context *context, const char *host,
+                  redisContext *c)
 {
     pthread_mutex_lock(&lock);
-    *secure = (struct secure){.session = library->begin(context, c->fd)};
+    *secure = (struct secure){.session = library->begin(context, host, c->fd)};
     pthread_mutex_unlock(&lock);
     if (!secure->session)
         return false;

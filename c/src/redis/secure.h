@@ -23,9 +23,10 @@ struct secure {
 struct tls_context *secure_prepare(const struct tls_options *options, char *error, size_t size);
 void secure_discard(struct tls_context *context); /* NULL: nothing */
 
-/* On a connected socket.  From now on hiredis reads and writes through secure, which must stay where it is.
+/* On a socket that is connected to this host.  From now on hiredis reads and writes through secure, which must stay where it is.
  * False: no memory. */
-bool secure_begin(struct secure *secure, const struct tls_context *context, redisContext *c);
+bool secure_begin(struct secure *secure, const struct tls_context *context, const char *host,
+                  redisContext *c);
 
 /* A step of the handshake, once the socket is ready for it.  The sentence is in why. */
 enum tls_status secure_handshake(struct secure *secure);

@@ -360,13 +360,15 @@ static int parse(struct parser *p, struct part in)
         return parse_sentinel(p, in);
     if (begins_with(&in, "redis+cluster://"))
         return parse_cluster(p, in);
-    p->url->is_secure = begins_with(&in, "rediss://");
-    if (p->url->is_secure)
+    p->url->is_secure = true;
+    if (begins_with(&in, "rediss://"))
         return parse_tcp(p, in);
-    if (begins_with(&in, "rediss+sentinel://") || begins_with(&in, "rediss+cluster://"))
-        return fail(p, "neither a cluster nor sentinels over TLS are available in this version");
-    return fail(p, "it must begin with redis://, rediss://, redis+sentinel://, redis+cluster:// or "
-                   "unix://");
+    if (begins_with(&in, "rediss+cluster://"))
+        return parse_cluster(p, in);
+    if (begins_with(&in, "rediss+sentinel://"))
+        return fail(p, "sentinels over TLS are not available in this version");
+    return fail(p, "it must begin with redis://, rediss://, redis+sentinel://, redis+cluster://, "
+                   "rediss+cluster:// or unix://");
 }
 
 int url_parse(const char *text, struct url *url, char *error, size_t error_size)
@@ -404,7 +406,8 @@ void url_node(const char *host, int port, char *text, size_t size)
 
 static void several(const struct url *url, char *text, size_t size)
 {
-    size_t n = (size_t)snprintf(text, size, "redis+%s ", url->is_cluster ? "cluster" : "sentinel");
+    size_t n = (size_t)snprintf(text, size, "redis%s+%s ", url->is_secure ? "s" : "",
+                                url->is_cluster ? "cluster" : "sentinel");
     char seed[sizeof(url->seed->host) + 10];
 
     for (int i = 0; i < url->seeds && n < size; i++) {

@@ -6,6 +6,7 @@
  *   unix:///path.sock[?db=n]                        also unix://user:password@/path.sock
  *   redis+sentinel://[user][:password@]host[:port][,host[:port]...]/master[/db]     port 26379
  *   redis+cluster://[user][:password@]host[:port][,host[:port]...]                  port 6379
+ *   rediss+cluster://...                            the same, over TLS
  *
  * %-escapes are decoded; an IPv6 address stands in brackets.
  */
@@ -46,7 +47,7 @@ int url_parse(const char *text, struct url *url, char *error, size_t error_size)
 void url_wipe(struct url *url);
 
 /* "redis host:port/db" ("rediss ..." over TLS), "redis [v6]:port/db", "redis unix:path/db" or
- * "redis+sentinel host:port,host:port/master/db", or "redis+cluster host:port,host:port". */
+ * "redis+sentinel host:port,host:port/master/db", or "redis+cluster host:port,host:port" ("rediss+cluster ..."). */
 void url_server(const struct url *url, char *text, size_t size);
 
 /* The words of an AUTH, which point into the URL.  How many: 0 when it has neither a user nor a password. */

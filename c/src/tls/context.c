@@ -1,6 +1,5 @@
 #include "tls/context.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
@@ -155,15 +154,14 @@ static bool load_identity(SSL_CTX *ssl, const struct tls_options *o, const struc
 
 static bool take_name(struct tls_context *context, const char *name, const struct complaint *c)
 {
-    unsigned char bytes[16];
-    size_t length = strlen(name);
+    size_t length = name ? strlen(name) : 0;
 
+    if (!name)
+        return true;
     if (length == 0 || length >= sizeof(context->server_name))
         return complain(c, "tls.server_name: must have 1 to %zu bytes",
                         sizeof(context->server_name) - 1);
     memcpy(context->server_name, name, length + 1);
-    context->is_address =
-        inet_pton(AF_INET, name, bytes) == 1 || inet_pton(AF_INET6, name, bytes) == 1;
     return true;
 }
 

@@ -1,5 +1,5 @@
 /*
- * context.h: the certificates and rules of one server's connections, as OpenSSL has them.
+ * context.h: the certificates and rules of the connections to one server, or to a cluster's nodes, as OpenSSL has them.
  */
 #ifndef TANDEM_TLS_CONTEXT_H
 #define TANDEM_TLS_CONTEXT_H
@@ -8,12 +8,13 @@
 
 #include "tls/tls.h"
 
+enum { TLS_NAME = 256 };
+
 struct tls_context {
     SSL_CTX *ssl;
     bool has_cert;
     bool unverified;
-    bool is_address; /* server_name */
-    char server_name[256];
+    char server_name[TLS_NAME]; /* empty: each session's own */
 };
 
 struct tls_context *context_prepare(const struct tls_options *options, char *error, size_t size);

@@ -1,9 +1,11 @@
 #include "tls/session.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <limits.h>
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "tls/say.h"
@@ -11,6 +13,7 @@
 struct tls_session {
     SSL *ssl;
     const struct tls_context *context;
+    char server_name[TLS_NAME];
     bool asked, began, heard; /* as in struct say_subject */
     bool filled;              /* the last read had no room for more */
 };
@@ -27,29 +30,45 @@ static int note_wish(SSL *ssl, void *unused)
     return 1;
 }
 
-static bool expect_server(SSL *ssl, const struct tls_context *context)
+static bool is_address(const char *name)
+{
+    unsigned char bytes[16];
+
+    return inet_pton(AF_INET, name, bytes) == 1 || inet_pton(AF_INET6, name, bytes) == 1;
+}
+
+/* An address's interface, behind a %, is ours alone. */
+static void name_server(struct tls_session *s, const char *host)
+{
+    if (s->context->server_name[0])
+        host = s->context->server_name;
+    snprintf(s->server_name, sizeof(s->server_name), "%.*s", (int)strcspn(host, "%"), host);
+}
+
+static bool expect_server(SSL *ssl, const char *name, bool unverified)
 {
     X509_VERIFY_PARAM *param = SSL_get0_param(ssl);
 
-    if (!context->is_address && SSL_set_tlsext_host_name(ssl, context->server_name) != 1)
+    if (!is_address(name) && SSL_set_tlsext_host_name(ssl, name) != 1)
         return false;
-    if (context->unverified)
+    if (unverified)
         return true;
     X509_VERIFY_PARAM_set_hostflags(param, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
-    return context->is_address ? X509_VERIFY_PARAM_set1_ip_asc(param, context->server_name) == 1
-                               : X509_VERIFY_PARAM_set1_host(param, context->server_name, 0) == 1;
+    return is_address(name) ? X509_VERIFY_PARAM_set1_ip_asc(param, name) == 1
+                            : X509_VERIFY_PARAM_set1_host(param, name, 0) == 1;
 }
 
-struct tls_session *session_begin(const struct tls_context *context, int fd)
+struct tls_session *session_begin(const struct tls_context *context, const char *host, int fd)
 {
     struct tls_session *s = OPENSSL_zalloc(sizeof(*s));
     bool good = false;
 
     if (s) {
         s->context = context;
+        name_server(s, host);
         s->ssl = SSL_new(context->ssl);
         good = s->ssl && SSL_set_app_data(s->ssl, s) == 1 && SSL_set_fd(s->ssl, fd) == 1 &&
-               expect_server(s->ssl, context);
+               expect_server(s->ssl, s->server_name, context->unverified);
     }
     ERR_clear_error();
     if (!good) {
@@ -76,7 +95,7 @@ static enum tls_status status_of(const struct tls_session *s, int result, char *
 {
     int system_error = errno, kind = SSL_get_error(s->ssl, result);
     const struct say_subject subject = {
-        .server_name = s->context->server_name,
+        .server_name = s->server_name,
         .verdict = s->context->unverified ? X509_V_OK : SSL_get_verify_result(s->ssl),
         .asked = s->asked,
         .has_cert = s->context->has_cert,

@@ -6,7 +6,7 @@
 
 #include "tls/context.h"
 
-struct tls_session *session_begin(const struct tls_context *context, int fd);
+struct tls_session *session_begin(const struct tls_context *context, const char *host, int fd);
 void session_end(struct tls_session *session);
 enum tls_status session_handshake(struct tls_session *session, char *error, size_t size);
 enum tls_status session_read(struct tls_session *session, char *bytes, size_t room, size_t *count,

@@ -19,8 +19,9 @@ struct tls_options {
     const char *ca; /* file or folder of certificates to trust; NULL: the system's */
     const char *cert,
         *key; /* our own certificate, with what leads to its issuer, and its key; or NULL */
-    const char *server_name; /* whom the server's certificate must name */
-    bool unverified;         /* whatever the server's certificate is, it is good */
+    const char
+        *server_name; /* whom the server's certificate must name; NULL: each the host called */
+    bool unverified;  /* whatever the server's certificate is, it is good */
 };
 
 enum tls_status {
@@ -45,8 +46,8 @@ struct tls_library {
     struct tls_context *(*prepare)(const struct tls_options *options, char *error, size_t size);
     void (*discard)(struct tls_context *context);
 
-    /* The socket stays the caller's.  NULL: no memory. */
-    struct tls_session *(*begin)(const struct tls_context *context, int fd);
+    /* host: which one was called, a name or an address.  The socket stays the caller's.  NULL: no memory. */
+    struct tls_session *(*begin)(const struct tls_context *context, const char *host, int fd);
     void (*end)(struct tls_session *session); /* sends nothing */
 
     /* Once it is TLS_DONE, the server is who it has to be. */

@@ -121,18 +121,17 @@ TEST(what_a_sentinel_calls_the_master)
     CHECK(!url_set_node(&url, long_host, 254, "1", 1));
 }
 
+#define NO_SCHEME                                                                   \
+    "it must begin with redis://, rediss://, redis+sentinel://, redis+cluster://, " \
+    "rediss+cluster:// or unix://"
+
 static const char *const malformed[][2] = {
-    {"", "it must begin with redis://, rediss://, redis+sentinel://, redis+cluster:// or unix://"},
-    {"redis",
-     "it must begin with redis://, rediss://, redis+sentinel://, redis+cluster:// or unix://"},
-    {"redis:/h",
-     "it must begin with redis://, rediss://, redis+sentinel://, redis+cluster:// or unix://"},
-    {"localhost:6379",
-     "it must begin with redis://, rediss://, redis+sentinel://, redis+cluster:// or unix://"},
-    {"http://h",
-     "it must begin with redis://, rediss://, redis+sentinel://, redis+cluster:// or unix://"},
-    {"xredis://h",
-     "it must begin with redis://, rediss://, redis+sentinel://, redis+cluster:// or unix://"},
+    {"", NO_SCHEME},
+    {"redis", NO_SCHEME},
+    {"redis:/h", NO_SCHEME},
+    {"localhost:6379", NO_SCHEME},
+    {"http://h", NO_SCHEME},
+    {"xredis://h", NO_SCHEME},
     {"rediss://u:SECRET@h?x=1", "nothing may follow a ? after redis:// or rediss://"},
     {"redis+sentinel://u:SECRET@h", "the sentinels are followed by the name of the master"},
     {"redis+sentinel://u:SECRET@h/", "the sentinels are followed by the name of the master"},
@@ -149,13 +148,13 @@ static const char *const malformed[][2] = {
     {"redis+sentinel://h/SECRET%0a", "the master's name holds a space or a special character"},
     {"redis+sentinel://h/m%", "the master's name holds a broken %-escape"},
     {"redis+sentinel://h,h,h,h,h,h,h,h,h,h,h,h,h,h,h,h,h/m", "there are more than 16 hosts"},
-    {"rediss+sentinel://u:SECRET@h/m", "neither a cluster nor sentinels over TLS are available"},
+    {"rediss+sentinel://u:SECRET@h/m", "sentinels over TLS are not available in this version"},
     {"redis+cluster://u:SECRET@", "there is no host"},
     {"redis+cluster://u:SECRET@h,", "there is no host"},
     {"redis+cluster://u:SECRET@h/0", "a cluster has no databases"},
     {"redis+cluster://u:SECRET@h?db=0", "nothing may follow a ? after redis+cluster://"},
     {"redis+cluster://h,h:1x", "the port is not a whole number from 1 to 65535"},
-    {"rediss+cluster://u:SECRET@h", "neither a cluster nor sentinels over TLS are available"},
+    {"rediss+cluster://u:SECRET@h/1", "a cluster has no databases"},
     {"redis://", "there is no host"},
     {"redis:///1", "there is no host"},
     {"redis://:6379", "there is no host"},

@@ -18,6 +18,7 @@ struct scene {
     SSL *ssl; /* the server's: it reads and writes memory */
     int fd;   /* the server's end of the pair */
     int client_fd;
+    const char *host; /* who was called */
     struct tls_options options;
     struct tls_context *context;
     struct tls_session *session;
@@ -34,6 +35,7 @@ static void begin_scene(struct scene *s, const char *names, long seconds)
     s->authority = certificate_make("An authority", NULL, SECONDS, NULL);
     s->server = certificate_make("server", names, seconds, &s->authority);
     certificate_save(&s->authority, false, NULL, s->ca);
+    s->host = "10.0.0.1";
     s->options = (struct tls_options){.ca = s->ca, .server_name = "redis.test"};
     s->server_context = SSL_CTX_new(TLS_server_method());
     SSL_CTX_use_certificate(s->server_context, s->server.x509);
@@ -51,7 +53,7 @@ static void begin_session(struct scene *s)
     SSL_set_accept_state(s->ssl);
     s->context = context_prepare(&s->options, s->why, sizeof(s->why));
     REQUIRE(s->context);
-    s->session = session_begin(s->context, s->client_fd);
+    s->session = session_begin(s->context, s->host, s->client_fd);
     REQUIRE(s->session);
 }
 
@@ -159,6 +161,32 @@ TEST(names_and_addresses_are_compared)
         "the server's certificate is not for redis.test (tls.server_name: whom it is for)");
     check_server("DNS:127.0.0.1", SECONDS, "127.0.0.1", true,
                  "the server's certificate is not for 127.0.0.1 (tls.server_name: whom it is for)");
+}
+
+/* As with the nodes of a cluster, which have one context. */
+TEST(where_no_name_is_wanted_it_is_that_of_the_host_called)
+{
+    static const struct {
+        const char *names, *host, *says;
+    } cases[] = {
+        {"DNS:redis.test", "redis.test", NULL},
+        {"IP:10.0.0.1", "10.0.0.1", NULL},
+        {"IP:fe80::1", "fe80::1%eth0", NULL},
+        {"IP:10.0.0.1", "10.0.0.2", "certificate is not for 10.0.0.2 "},
+        {"DNS:redis.test", "other.test", "certificate is not for other.test "},
+    };
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct scene s;
+
+        begin_scene(&s, cases[i].names, SECONDS);
+        s.options.server_name = NULL;
+        s.host = cases[i].host;
+        begin_session(&s);
+        CHECK_INT(cases[i].says ? TLS_FAILED : TLS_DONE, shake_hands(&s));
+        CHECK(!cases[i].says || strstr(s.why, cases[i].says));
+        end_scene(&s);
+    }
 }
 
 TEST(certificates_are_looked_at)

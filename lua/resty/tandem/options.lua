@@ -268,8 +268,9 @@ local function redis(value)
         return nil, nil, sentence
     end
     checked.is_cluster = is_cluster(checked.url) or nil
-    if checked.tls and sub(lower(checked.url), 1, 9) ~= "rediss://" then
-        return nil, nil, "opts.redis.tls is given, but opts.redis.url does not begin with rediss://"
+    if checked.tls and not match(lower(checked.url), "^rediss[+:]") then
+        return nil, nil, "opts.redis.tls is given, but opts.redis.url does not begin with "
+                         .. "rediss:// or rediss+cluster://"
     elseif checked.address_map and not checked.is_cluster and not is_sentinel(checked.url) then
         return nil, nil, "opts.redis.address_map is given, but opts.redis.url is of neither "
                          .. "sentinels nor a cluster"

@@ -15,9 +15,9 @@
 ---a URL: `redis://[user][:password@]host[:port][/db]`, `rediss://...` for [TLS](#tls),
 ---`unix:///path.sock[?db=n]`, or
 ---`redis+sentinel://[user][:password@]host[:port][,...]/master[/db]`, [the master](#sentinel) that
----sentinels name, or `redis+cluster://[user][:password@]host[:port][,...]`, [a cluster](#cluster),
----with `%`-escapes; or a table `{ url=, username=, password=, client_name=,
----tls=, address_map= }`. None: memory only
+---sentinels name, or `redis+cluster://[user][:password@]host[:port][,...]`, [a cluster](#cluster)
+---(`rediss+cluster://...` over TLS), with `%`-escapes; or a table
+---`{ url=, username=, password=, client_name=, tls=, address_map= }`. None: memory only
 ---@field redis? string|tandem.redis_options
 ---put before every key in Redis; 512 bytes at most. Default: `name..":"`
 ---@field prefix? string
@@ -81,7 +81,7 @@
 ---@field username? string
 ---@field password? string
 ---@field client_name? string
----@field tls? tandem.tls_options with `rediss://`
+---@field tls? tandem.tls_options with `rediss://` or `rediss+cluster://`
 ---@field address_map? table<string, string> with sentinels or a cluster
 
 ---@class tandem.tls_options
