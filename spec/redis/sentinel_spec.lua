@@ -476,7 +476,7 @@ describe("an address of sentinels", function()
             ["redis+sentinel://" .. ("h,"):rep(16) .. "h/m"] = "more than 16 hosts",
             ["rediss+sentinel://:s3cret@h/m"] = "available in this version",
             ["redis+cluster://:s3cret@h/1"] = "a cluster has no databases",
-            ["rediss+cluster://:s3cret@h"] = "available in this version",
+            ["rediss+cluster://:s3cret@h/1"] = "a cluster has no databases",
             ["redis+other://:s3cret@h"] = "it must begin with redis://",
         }) do
             local ok, err = pcall(tandem.new, "malformed", { redis = url, memory = "1m" })
