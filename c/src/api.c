@@ -343,7 +343,7 @@ static int check_walk(const tandem_cache *cache, const double *cursor, const cha
     result_clear(result);
     if (!cache)
         return result_say(result, TANDEM_EINVAL, "the cache is NULL");
-    if (!(*cursor >= 0 && *cursor < CURSOR_MAX))
+    if (!cursor || !(*cursor >= 0 && *cursor < CURSOR_MAX))
         return result_say(result, TANDEM_EINVAL, "the cursor is not one that a call returned");
     if (!glob && glob_length)
         return result_say(result, TANDEM_EINVAL, "the pattern is missing");

@@ -33,12 +33,13 @@ void tandem_segment_close(tandem_segment *segment)
 
 double tandem_segment_value(tandem_segment *segment, int i)
 {
-    return metric_value(segment->memory, i);
+    return segment ? metric_value(segment->memory, i) : 0;
 }
 
 int tandem_segment_buckets(tandem_segment *segment, int i, double *counts, int room, double *sum)
 {
-    return metric_buckets(segment->memory, i, counts, room, sum) ? TANDEM_OK : TANDEM_EINVAL;
+    return segment && metric_buckets(segment->memory, i, counts, room, sum) ? TANDEM_OK
+                                                                            : TANDEM_EINVAL;
 }
 
 int tandem_segment_peek(tandem_segment *segment, const char *key, size_t key_length, void *buffer,
@@ -60,7 +61,7 @@ int tandem_segment_keys(tandem_segment *segment, double *cursor, const char *glo
     int status;
 
     result_clear(result);
-    if (!segment || !(*cursor >= 0 && *cursor < CURSOR_MAX) || (!glob && glob_length))
+    if (!segment || !cursor || !(*cursor >= 0 && *cursor < CURSOR_MAX) || (!glob && glob_length))
         return result_say(result, TANDEM_EINVAL, "the segment, the cursor or the pattern is wrong");
     status = memory_keys(segment->memory, cursor, glob, glob_length, clock_now_ms(), buffer,
                          buffer ? size : 0, &length, &count);
@@ -99,7 +100,7 @@ int tandem_segment_verify(tandem_segment *segment, double shard, tandem_findings
 
 double tandem_untold(const tandem_cache *cache)
 {
-    return memory_replay_count(cache->tier->memory);
+    return cache ? memory_replay_count(cache->tier->memory) : 0;
 }
 
 int tandem_is_untold(tandem_cache *cache, const char *key, size_t key_length, tandem_result *result)
