@@ -5,6 +5,7 @@ local each = require "resty.tandem.each"
 local options = require "resty.tandem.options"
 local text = require "resty.tandem.text"
 
+local byte = string.byte
 local char = string.char
 local concat = table.concat
 local floor = math.floor
@@ -16,7 +17,16 @@ local type = type
 -- Names that belong to the library under each prefix: fleet locks and what belongs to tags.
 local RESERVED = "#tandem:"
 
-local _M = { RESERVED = RESERVED, RESERVED_FIRST = RESERVED:byte(), RESERVED_LENGTH = #RESERVED }
+local FIRST, LENGTH = RESERVED:byte(), #RESERVED
+
+-- For the paths of hits, which look for themselves.
+local _M = { RESERVED = RESERVED, RESERVED_FIRST = FIRST, RESERVED_LENGTH = LENGTH }
+
+--- Is it one of those names?
+local function is_reserved(key)
+    return byte(key) == FIRST and sub(key, 1, LENGTH) == RESERVED
+end
+_M.is_reserved = is_reserved
 
 --- A method was called on a closed cache, or with a dot.
 function _M.not_open(self)
@@ -70,7 +80,7 @@ function _M.key(self, key, label, i)
     local problem = string_problem(key, self.key_limit, label, i)
     if problem then
         return problem
-    elseif sub(key, 1, #RESERVED) == RESERVED then
+    elseif is_reserved(key) then
         return format('%s must not begin with "%s", which is reserved, got %s', place(label, i),
                       RESERVED, show(key))
     end

@@ -23,7 +23,7 @@ local str = ffi.string
 local sub = string.sub
 
 local OK = C.TANDEM_OK
-local RESERVED, RESERVED_LENGTH = arguments.RESERVED, arguments.RESERVED_LENGTH
+local is_reserved = arguments.is_reserved
 
 local CHUNK = 1024          -- slots looked at in one go
 local MOST_SLOTS = 1048576
@@ -41,7 +41,7 @@ local result = ffi.new "tandem_result"
 -- -- What is there -------------------------------------------------------------------------------
 
 local function add_entry(sample, chunk, offset, key, length)
-    if sub(key, 1, RESERVED_LENGTH) == RESERVED then
+    if is_reserved(key) then
         return
     end
     local name = sub(prefix_of(key), 1, LONGEST)

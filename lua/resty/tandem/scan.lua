@@ -13,17 +13,14 @@ local outcome = require "resty.tandem.outcome"
 local pending = require "resty.tandem.pending"
 local seen = require "resty.tandem.seen"
 
-local byte = string.byte
 local error = error
-local sub = string.sub
 
+local is_reserved = arguments.is_reserved
 local not_open = arguments.not_open
 
 local OK = C.TANDEM_OK
 local PENDING = C.TANDEM_PENDING
 local MORE = C.TANDEM_MORE
-local HASH = arguments.RESERVED_FIRST
-local RESERVED, RESERVED_LENGTH = arguments.RESERVED, arguments.RESERVED_LENGTH
 
 local MOST_SEEN = 1048576
 local PAGE_BYTES = 16384 -- of keys, some 1000
@@ -38,8 +35,7 @@ local function fill(state, bytes, length, skip)
     items.each(bytes, length, function(key)
         if skip > 0 then
             skip = skip - 1
-        elseif (byte(key) ~= HASH or sub(key, 1, RESERVED_LENGTH) ~= RESERVED)
-               and seen.first(state.seen, key) then
+        elseif not is_reserved(key) and seen.first(state.seen, key) then
             n = n + 1
             page[n] = key
         end

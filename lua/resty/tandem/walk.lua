@@ -14,19 +14,16 @@ local outcome = require "resty.tandem.outcome"
 local pending = require "resty.tandem.pending"
 local seen = require "resty.tandem.seen"
 
-local byte = string.byte
 local error = error
 local for_items = items.each
-local sub = string.sub
 
+local is_reserved = arguments.is_reserved
 local not_open = arguments.not_open
 
 local OK = C.TANDEM_OK
 local PENDING = C.TANDEM_PENDING
 local MORE = C.TANDEM_MORE
 local EBUSY = C.TANDEM_EBUSY
-local HASH = arguments.RESERVED_FIRST
-local RESERVED, RESERVED_LENGTH = arguments.RESERVED, arguments.RESERVED_LENGTH
 
 local BUSY_TRIES = 5 -- a step waits 2 ms for a lock; so many that failed in a row are the end
 local PAGE_BYTES = 16384 -- of keys, some 1000
@@ -167,8 +164,7 @@ function _M.keys(self, pattern, limit)
     local list, given, n = {}, seen.new(), 0
     handles.enter(self.core)
     local ok, err = each_key(self, handle, pattern, function(key)
-        if (byte(key) ~= HASH or sub(key, 1, RESERVED_LENGTH) ~= RESERVED)
-           and seen.first(given, key) then
+        if not is_reserved(key) and seen.first(given, key) then
             n = n + 1
             list[n] = key
         end
