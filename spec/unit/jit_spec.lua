@@ -1,42 +1,16 @@
--- The path of a hit in the segment is compiled, and stays so.
+-- The paths of hits, in the segment and in the near table, are compiled, and stay so.
 
-local jutil = require "jit.util"
-local vmdef = require "jit.vmdef"
-
+local nearby = require "spec.support.nearby"
 local tandem = require "resty.tandem"
+local traced = require "spec.support.traced"
 
 -- Looked up here: busted makes globals a chain of functions, which the compiler may try to trace.
-local assert, jit, pcall, tostring = assert, jit, pcall, tostring
+local assert, jit = assert, jit
 
--- The compiler began elsewhere than in the loop, by chance of its counters, and tries again.
-local FALSE_STARTS = { ["inner loop in root trace"] = true, ["leaving loop in root trace"] = true }
-
--- Runs fn with the compiler's events recorded: aborts, as sentences, and how traces ended.
-local function traced(fn)
-    local aborts, links = {}, {}
-    local function on_trace(what, trace, func, pc, otherwise, extra)
-        if what == "abort" then
-            local where = jutil.funcinfo(func, pc)
-            local reason = vmdef.traceerr[otherwise] or tostring(otherwise)
-            if type(extra) == "number" then
-                reason = reason:gsub("%%d", tostring(extra))
-            elseif extra ~= nil then
-                reason = reason:gsub("%%s", tostring(extra))
-            end
-            if not FALSE_STARTS[reason] then
-                aborts[#aborts + 1] = (where.loc or "?") .. ": " .. reason
-            end
-        elseif what == "stop" then
-            links[#links + 1] = jutil.traceinfo(trace).linktype
-        end
-    end
-    jit.flush()
-    jit.attach(on_trace, "trace")
-    local ok, err = pcall(fn)
-    jit.attach(on_trace)
-    assert(ok, err)
-    return aborts, links
-end
+local fresh = nearby.fresh
+local hits_of = nearby.hits_of
+local warm = nearby.warm
+local without_near = nearby.without_near
 
 local function contains(list, word)
     for _, item in ipairs(list) do
@@ -100,5 +74,84 @@ describe("a hit in the segment", function()
             end
         end)
         assert.is_true(#aborts > 0 or contains(links, "stitch"), table.concat(links, " "))
+    end)
+end)
+
+describe("a near hit", function()
+    local function check_compiled(opts, value)
+        assert.is_true((jit.status()))
+        local cache = fresh(opts)
+        local keys, hits = {}, 0
+        for i = 1, 8 do
+            keys[i] = "key" .. i
+            cache:set(keys[i], value)
+            warm(cache, keys[i])
+        end
+        local aborts, links
+        local near_hits = hits_of(cache, function()
+            aborts, links = traced(function()
+                for i = 1, 20000 do
+                    local got, err, tier = cache:get(keys[i % 8 + 1])
+                    if got and not err and tier == "memory" then
+                        hits = hits + 1
+                    end
+                end
+            end)
+        end)
+        assert.are.equal(20000, hits)
+        assert.are.equal(20000, near_hits)
+        assert.are.same({}, aborts)
+        assert.is_truthy(contains(links, "loop"), table.concat(links, " "))
+        assert.is_false(contains(links, "stitch") or contains(links, "interp"))
+    end
+
+    it("is compiled, without an abort", function()
+        check_compiled({}, "value")
+    end)
+
+    it("is compiled with a codec, too", function()
+        check_compiled({ codec = "json" }, { 1, 2 })
+    end)
+
+    it("allocates nothing", function()
+        local cache = fresh()
+        cache:set("key", "value")
+        warm(cache, "key")
+        local function loop()
+            for _ = 1, 20000 do
+                cache:get("key")
+            end
+        end
+        loop()
+        collectgarbage()
+        collectgarbage("stop")
+        local least = math.huge
+        for _ = 1, 5 do -- in one or another the compiler may be at work
+            local before = collectgarbage("count")
+            loop()
+            least = math.min(least, math.abs(collectgarbage("count") - before))
+        end
+        collectgarbage("restart")
+        -- The first hit of a loop may not be the compiler's; 20000 would be hundreds of KB.
+        assert.is_true(least < 1, least .. " KB")
+    end)
+
+    it("sees a change in the middle of a compiled loop", function()
+        local cache = fresh()
+        local other = without_near(cache)
+        cache:set("key", "old")
+        warm(cache, "key")
+        local old, new = 0, 0
+        for i = 1, 20000 do
+            if i == 15000 then
+                other:set("key", "new")
+            end
+            if cache:get("key") == "old" then
+                old = old + 1
+            else
+                new = new + 1
+            end
+        end
+        assert.are.same({ 14999, 5001 }, { old, new })
     end)
 end)
