@@ -4,13 +4,25 @@ local candidates = require "lib.candidates"
 local clock = require "lib.clock"
 local numbers = require "lib.numbers"
 
-local NAMES = { "tandem", "shdict" }
+-- apart: each process has a cache of its own, so that nothing is shared but the machine.
+local NAMES = { "tandem", "shdict", "apart" }
 
 local _M = {}
 
 --- In the master: both workers inherit the segment.
 function _M.init(args)
-    _M.tandem = assert(require("resty.tandem").new("bench", { memory = args.size, near = false }))
+    local tandem = require "resty.tandem"
+    local function new(name)
+        return assert(tandem.new(name, { memory = args.size, near = false }))
+    end
+    _M.tandem, _M.apart = new "bench", { [0] = new "bench0", new "bench1" }
+end
+
+local function cache_of(name, id)
+    if name == "shdict" then
+        return ngx.shared.bench
+    end
+    return name == "apart" and _M.apart[id] or _M.tandem
 end
 
 -- Waits until as many processes as there are have come by.
@@ -51,11 +63,10 @@ function _M.run(args)
     for round = 1, args.rounds do
         for turn = 1, #NAMES do
             local name = NAMES[(turn + round) % #NAMES + 1]
-            local cache = name == "tandem" and _M.tandem or ngx.shared.bench
             local key = name .. round
             jit.flush()
-            local ops = candidates.load(name, cache)
-            if id == 0 then
+            local ops = candidates.load(name == "apart" and "tandem" or name, cache_of(name, id))
+            if id == 0 or name == "apart" then
                 ops.set(keys, values, 1)
             end
             ops.mixed(keys, values, picks) -- makes traces

@@ -24,8 +24,8 @@ local function overhead(tandem, size)
 end
 
 -- Nine gets in ten of keys of which a few are asked for often, one set; values of 100 to 2000
--- bytes, of which the cache holds a part. In the end Lua collects: left to itself its heap is 2 to 6
--- MB, of which 0.8 are in use, as chance has it, and this is about what is in use.
+-- bytes, of which the cache holds a part. In the end Lua collects: left to itself its heap is 2 to
+-- 6 MB, of which 0.8 are in use, as chance has it, and this is about what is in use.
 local SERVER = [[
     location = /work { content_by_lua_block {
         local random, values = math.random, values
