@@ -188,7 +188,7 @@ describe("a password", function()
         for _, pid in ipairs(pids) do
             hear(run.read_file("/proc/" .. pid .. "/cmdline"))
             hear(run.read_file("/proc/" .. pid .. "/environ"))
-            hear(run.threads_of(pid))
+            hear(table.concat(run.threads_of(pid), " "))
             hear(run.read_file("/proc/" .. pid .. "/maps"))
         end
         web:quit()

@@ -66,13 +66,17 @@ function _M.private_memory_of(pid)
     return sum
 end
 
---- The names of its threads, as one text.
+--- The names of its threads, a sorted array.
 function _M.threads_of(pid)
     local names = {}
     for _, id in ipairs(dirent.dir("/proc/" .. pid .. "/task") or {}) do
-        names[#names + 1] = read_file("/proc/" .. pid .. "/task/" .. id .. "/comm")
+        local name = id:match("^%d+$") and read_file("/proc/" .. pid .. "/task/" .. id .. "/comm")
+        if name then
+            names[#names + 1] = name:gsub("\n", "")
+        end
     end
-    return table.concat(names)
+    table.sort(names)
+    return names
 end
 
 --- Processor time that it has taken until now, its own and the kernel's for it, in seconds.

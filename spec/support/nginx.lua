@@ -264,7 +264,7 @@ local function check_titles(self)
     pids[#pids + 1] = self.process.pid
     for _, pid in ipairs(pids) do
         secrets.check_shown((run.read_file("/proc/" .. pid .. "/cmdline") or "")
-                            .. run.threads_of(pid))
+                            .. table.concat(run.threads_of(pid), " "))
     end
 end
 
