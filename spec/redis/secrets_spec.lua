@@ -110,7 +110,7 @@ describe("a password", function()
                 return cache:stats().tracking.state == "on"
             end)
             for _, command in ipairs({ "stat", "keys", "get key", "ttl key", "verify",
-                                       "warm --redis " .. server:url(), "delete key", "clear" }) do
+                                       "delete key", "clear" }) do
                 local name, more = command:match("^(%l+) ?(.*)$")
                 local words = { run.root .. "/bin/tandem", name, path .. i }
                 for word in more:gmatch("%S+") do
@@ -123,6 +123,31 @@ describe("a password", function()
             hear((run.read_file(path .. i):find(PART, 1, true)))
         end
         hear(server:call("CLIENT", "LIST"))
+        check()
+    end)
+
+    it("that the tool reads from a file is not in its output, nor in its title", function()
+        local folder = run.temp_dir()
+        local path, url = folder .. "/segment", folder .. "/url.conf"
+        run.write_file(url, ("redis://app:%s@127.0.0.1:%d\n"):format(ENCODED, server.port))
+        local cache = caches.open({ redis = run.read_file(url):sub(1, -2), path = path })
+        assert.is_true(cache:set("key", "value"))
+        local tool = run.root .. "/bin/tandem"
+        for _, words in ipairs({ { "warm" }, { "warm", "--json" }, { "clear", "--yes" } }) do
+            local text, status = run.run({ tool, words[1], path, "--redis", "@" .. url, words[2] })
+            assert.are.equal(0, status, text)
+            hear(text)
+        end
+        assert.are.same({}, cache:keys())
+        local process = run.start({ tool, "bench", "--redis", "@" .. url, "--seconds", "1" },
+                                  { pipe = true })
+        repeat -- as long as it runs
+            local title = run.read_file("/proc/" .. process.pid .. "/cmdline") or ""
+            hear(title)
+            run.nap(50)
+        until not process:alive()
+        hear(process:read_all())
+        assert.are.same({ "exited", 0 }, { process:wait() })
         check()
     end)
 
