@@ -3,11 +3,11 @@
 -- the end every host has of every key what Redis has.  For a while that TANDEM_SOAK_SECONDS says.
 
 local crowd = require "spec.support.crowd"
+local ending = require "spec.support.ending"
 local laters = require "spec.support.later"
 local ledger = require "spec.support.ledger"
 local proxy = require "spec.support.proxy"
 local redis = require "spec.support.redis"
-local remote = require "spec.support.remote"
 local run = require "spec.support.run"
 
 local HOSTS, WORKERS, OTHERS = 3, 2, 2
@@ -109,27 +109,6 @@ describe("three hosts, other programs, and everything that can happen", function
 
         processes:finish()
 
-        local ends = {}
-        for host = 1, HOSTS do
-            ends[host] = remote.start()
-            ends[host]:eval(("cache = assert(require('resty.tandem').new('stress', %s))")
-                            :format(options_of(host)))
-        end
-        -- Whatever memory has as fresh, and whatever it answers.
-        local LOOK = ([[
-            local has, gets, fresh = {}, {}, 0
-            for key = 0, %d do
-                local _, _, value = cache:peek(tostring(key))
-                has[key] = value or false
-                fresh = fresh + (value and 1 or 0)
-            end
-            for key = 0, %d do
-                gets[key] = cache:get(tostring(key)) or false
-            end
-            local stats = cache:stats()
-            return { has = has, gets = gets, fresh = fresh, state = stats.tracking.state,
-                     replayed = stats.redis.replayed }
-        ]]):format(ledger.KEYS - 1, ledger.KEYS - 1)
         local function truth()
             local client, values = server:connect(), {}
             for key = 0, ledger.KEYS - 1 do
@@ -138,36 +117,11 @@ describe("three hosts, other programs, and everything that can happen", function
             client:close()
             return values
         end
-
-        local function differing(look, values)
-            for key = 0, ledger.KEYS - 1 do
-                if look.gets[key] ~= values[key]
-                   or look.has[key] and look.has[key] ~= values[key] then
-                    return key
-                end
-            end
-        end
-        run.wait_until("every host is equal to Redis, under a lease", function()
-            local values = truth()
-            for host = 1, HOSTS do
-                local look = ends[host]:call(LOOK)
-                if look.state ~= "on" or look.fresh < ledger.KEYS / 3
-                   or differing(look, values) then
-                    return false
-                end
-            end
-            return true
-        end, 20)
+        local ends = ending.open(HOSTS, options_of, truth)
+        ends:await(20)
         -- And it stays so, also when all that was fresh for a while only has become stale.
         run.nap(MAX_STALE * 1000 + 100)
-        local values = truth()
-        for host = 1, HOSTS do
-            local look = ends[host]:call(LOOK)
-            local key = differing(look, values)
-            assert.is_nil(key, key and ("host %d, key %d: memory %s, get %s, Redis %s"):format(host,
-                key, tostring(look.has[key]), tostring(look.gets[key]), tostring(values[key])))
-            ends[host]:stop()
-        end
+        ends:close()
 
         local sums = {}
         for which = 0, 5 do

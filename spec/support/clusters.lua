@@ -155,10 +155,10 @@ function Cluster:master_of(key)
     end
 end
 
---- The node at a port.
+--- The node at a port, whichever of its two.
 function Cluster:at(port)
     for _, node in ipairs(self.nodes) do
-        if node.port == port then
+        if node.port == port or node.tls_port == port then
             return node
         end
     end
@@ -246,9 +246,36 @@ function Cluster:add()
     return node
 end
 
+--- From now on a node may be silent for so long until the others take it for dead.
+function Cluster:set_node_timeout(ms)
+    each_node(self, function(node)
+        return node:call("CONFIG", "SET", "cluster-node-timeout", ms)
+    end)
+end
+
+--- Waits until each replica has all that its master has.
+function Cluster:await_replicas()
+    run.wait_until("the replicas have everything", function()
+        return each_node(self, function(node)
+            local state = node:call("INFO", "replication")
+            local ours = state:match("master_repl_offset:(%d+)")
+            for offset in state:gmatch("slave%d+:[^\n]*,offset=(%d+)") do
+                if offset ~= ours then
+                    return false
+                end
+            end
+            return true
+        end)
+    end, 20)
+end
+
 --- Has a replica take over from its master, with that one's consent.
 function Cluster:fail_over(replica)
-    local again = 0
+    local master, again = self:at(replica:call("ROLE")[3]), 0
+    run.wait_until("its master knows it", function()
+        local replicas = table.concat(master:call("CLUSTER", "REPLICAS", master.id), "\n")
+        return replicas:find(replica.id, 1, true)
+    end, 20)
     run.wait_until("the replica is the master", function()
         if run.now() >= again and pcall(replica.call, replica, "CLUSTER", "FAILOVER") then
             again = run.now() + FAILOVER_SECONDS

@@ -3,11 +3,12 @@
 --   luajit stress.lua LEDGER NUMBER WRITERS OPTIONS [FIRST LAST]
 --
 -- OPTIONS is a Lua table as text: of tandem.new, to be a worker of a host, whose processes have the
--- numbers FIRST to LAST; or { port =, prefix = } to be another program that writes to Redis.  Exits
--- with 1, having said so, at the first value that is wrong.
+-- numbers FIRST to LAST; or { port =, prefix = } to be another program that writes to Redis, with
+-- cluster = true to a cluster.  Exits with 1, having said so, at the first value that is wrong.
 
 local ledger = require "spec.support.ledger"
 local poll = require "posix.poll"
+local redirected = require "spec.support.redirected"
 local resp = require "spec.support.resp"
 local signal = require "posix.signal"
 local stressing = require "spec.support.stressing"
@@ -60,16 +61,38 @@ local function foreign()
     end
 end
 
-if options.port then
+local function foreign_to_cluster()
+    signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+    local client = redirected.new(options.port)
+    while true do
+        local key = stressing.own_key(number, writers)
+        local version, deletes = book:begin(key)
+        local words = deletes and { "DEL", options.prefix .. key }
+            or { "SET", options.prefix .. key, stressing.make(key, version) }
+        if pcall(client.call, client, unpack(words)) then
+            book:acknowledge(key, version)
+            book:count(number, stressing.WRITES)
+        end
+        book:count(number, stressing.READS)
+        poll.poll({}, math.random(0, 8))
+    end
+end
+
+if options.cluster then
+    foreign_to_cluster()
+elseif options.port then
     foreign()
 end
 
 -- -- A worker of a host --------------------------------------------------------------------------
 
 local began_ms = now_ms()
+local lags = options.lags
+options.lags = nil
 local one = stressing.new(book, assert(require("resty.tandem").new("stress", options)), {
     number = number, writers = writers, first = tonumber(arg[5]), last = tonumber(arg[6]),
     max_stale = options.max_stale, on_redis_error = options.on_redis_error, wrong = wrong,
+    lags = lags,
 })
 
 while true do

@@ -29,17 +29,18 @@ function _M.own_key(number, writers)
 end
 
 --- options: number, writers (of all), first, last (those of the same host), max_stale,
--- on_redis_error (as given to tandem.new), wrong (what to call when something is).
+-- on_redis_error (as given to tandem.new), wrong (what to call when something is), lags (Redis may
+-- answer with what is as old as max_stale: a master that does not know yet that it is none).
 function _M.new(book, cache, options)
     return setmetatable({ book = book, cache = cache, number = options.number,
                           writers = options.writers, first = options.first, last = options.last,
                           max_stale_ms = options.max_stale * 1000, wrong = options.wrong,
-                          fails = options.on_redis_error == "fail" }, One)
+                          fails = options.on_redis_error == "fail", lags = options.lags }, One)
 end
 
 function One:check(key, value, tier, at)
     local writer, time = key % self.writers, at
-    if tier == "memory" and (writer < self.first or writer > self.last) then
+    if self.lags or (tier == "memory" and (writer < self.first or writer > self.last)) then
         time = at - self.max_stale_ms - COARSE_MS
     end
     local floor = tier == "stale" and 0 or self.book:floor(key, time)
