@@ -165,10 +165,18 @@ describe("the README", function()
         local said = {}
         tandem.set_logger(function(_, message) said[#said + 1] = message end)
         local url = "redis://pages:s3cret@127.0.0.1:" .. server.port .. "/1"
-        local cache = assert(tandem.new("pages", {
+        local real = assert(tandem.new("pages", {
             redis = { url = url, client_name = "one" }, memory = "2m", max_stale = 0.5,
             lock = "redis",
         }))
+        local called = { open = true, invalidate_tag = true } -- of tags: below
+        local cache = setmetatable({}, { __index = function(_, name)
+            called[name] = true
+            return function(_, ...)
+                return real[name](real, ...)
+            end
+        end })
+        assert.is_true(cache:on("miss", function() end))
         run.wait_until("tracking is on", function()
             cache:get("key")
             return cache:stats().tracking.state == "on"
@@ -180,6 +188,15 @@ describe("the README", function()
         assert.is_false(cache:exists("no such key"))
         assert.is_nil(cache:ttl("no such key"))
         assert.equal(2, #cache:keys())
+        assert.same({ a = "1", b = "2" }, (cache:get_multi({ "a", "b", "none" })))
+        assert.same({ a = true, none = false }, (cache:exists_multi({ "a", "none" })))
+        assert.equal(1, cache:delete_multi({ "b", "none" }))
+        assert.is_true(cache:touch("a"))
+        assert.is_nil(cache:peek("none"))
+        assert.equal("number", type(cache:cleanup_expired()))
+        assert.same({ f = "made f" }, (cache:fetch_multi({ "f" }, function()
+            return { f = "made f" }
+        end)))
         assert.is_true(cache:add("c", "1", 60))
         assert.is_true(cache:replace("c", "1"))
         assert.equal(2, cache:incr("c"))
@@ -189,7 +206,7 @@ describe("the README", function()
         assert.is_true(cache:expire("d", 0))
         assert.equal("made", (cache:fetch("made", function() return "made" end)))
         assert.same({ nil, "why" }, { cache:fetch("failed", function() return nil, "why" end) })
-        assert.equal(1, cache:stats().fetch.fleet_taken + cache:stats().fetch.fleet_locks - 1)
+        assert.equal(3, cache:stats().fetch.fleet_taken + cache:stats().fetch.fleet_locks)
         for key, err in cache:scan() do
             assert.is_truthy(key, err)
         end
@@ -201,6 +218,9 @@ describe("the README", function()
         cache:get("key") -- in order, so what is before it has been answered
         local stats = cache:stats()
         cache:close()
+        for name in pairs(require("resty.tandem.cache")) do
+            assert.is_true(called[name], "is not tried: " .. name)
+        end
         tandem.set_logger(nil)
         assert.same({}, said)
         assert.equal(0, stats.redis.errors)
