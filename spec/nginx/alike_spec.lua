@@ -86,7 +86,7 @@ describe("what is documented of", function()
                     for name, options in pairs({ plain = {}, coded = { codec = "json" },
                                                  stale = { codec = "json", stale_ttl = 60 } }) do
                         options.redis = on or nil
-                        options.memory = "1m"
+                        options.memory, options.timeout, options.connect_timeout = "1m", 5, 5
                         caches[tier][name] = assert(tandem.new(tier .. name, options))
                     end
                 end
