@@ -19,7 +19,8 @@ _M.dict = {
     { "a time of 0", "c:set('k', 'v', 0) return (c:get('k')), (c:ttl('k'))", "'v' 0" },
     { "no time", "c:set('k', 'v', 9) c:set('k', 'v') return (c:ttl('k'))", "0" },
     { "the time left",
-      "c:set('k', 'v', 95) local t = c:ttl('k') return t > 80 and t <= 95.01", "true" },
+      "c:set('k', 'v', 95) local t = c:ttl('k') "
+      .. "return t > 80 and t <= 95.01", "true" },
     { "the time of what is not there", "return c:ttl('none')", "nil 'not found'",
       "nil", "An absent key has `nil`" },
     { "a time below 0", "return (pcall(c.set, c, 'k', 'v', -1))", "false" },
@@ -46,7 +47,8 @@ _M.dict = {
       "c:incr('n', 1, 0) return (c:incr('n', -3)), (c:incr('n', 0.5))", "-2 -1.5" },
     { "incr of what is no number",
       "c:set('k', 'v') local n, err = c:incr('k', 1) return n, err", "nil 'not a number'" },
-    { "incr keeps the time", "c:incr('n', 1, 0, 90) c:incr('n', 1) return c:ttl('n') > 80", "true" },
+    { "incr keeps the time", "c:incr('n', 1, 0, 90) c:incr('n', 1) return c:ttl('n') > 80",
+      "true" },
     { "a time for the first incr only", "c:incr('n', 1, 0) c:incr('n', 1, 0, 9) "
       .. "return (c:ttl('n'))", "0" },
     { "a number that was counted", "c:incr('n', 1, 0) return (c:get('n'))", "1",

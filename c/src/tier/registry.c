@@ -138,12 +138,12 @@ static int make(const struct registry_config *config, struct tier **made, char *
     flights_init(&tier->flights);
     if (config->redis.url) {
         if (!hash_settings(&config->redis, tier->connection)) {
-            alloc_free(tier);
+            discard(tier);
             return TANDEM_ESYS;
         }
         tier->client = redis_client_create(&config->redis, &hooks, error, error_size);
         if (!tier->client) {
-            alloc_free(tier);
+            discard(tier);
             return TANDEM_EINVAL;
         }
         identity.server = redis_client_server(tier->client);
