@@ -53,6 +53,7 @@
     F(FLIGHT_IN_FLUX, false)   /* one is about to be changed */                         \
     F(FLIGHT_CHANGED, false)   /* it has been */                                        \
     F(FLIGHT_SETTLED, false)   /* and it is known to be whole */                        \
+    F(LANES_RAISED, false)     /* and the epoch that says so is not another yet */      \
     F(EPOCH_BUMPED, false)     /* to make all go, and the floor not raised yet */       \
     F(FLOOR_RAISED, false)     /* it is */                                              \
     F(TAG_NUMBERED, false)     /* an invalidation has its number, and nothing knows */  \

@@ -53,7 +53,7 @@ static bool fits(const struct layout_header *h, uint64_t file_size, const char *
                  (unsigned long long)file_size, (unsigned long long)h->bytes);
         return false;
     }
-    if (h->with_redis > 1 || h->with_tags > 1 || h->entry_size > UINT32_MAX ||
+    if (h->with_redis > 1 || h->with_tags > 1 || h->with_lanes > 1 || h->entry_size > UINT32_MAX ||
         !memchr(h->name, '\0', sizeof(h->name)) ||
         !memchr(h->identity, '\0', sizeof(h->identity)) ||
         h->identity_hash != hash_bytes(h->identity, strlen(h->identity), 0)) {
@@ -86,6 +86,7 @@ static struct layout_header *map_checked(int fd, const char *path, bool read_onl
     d->with_redis = h->with_redis == 1;
     d->with_tags = h->with_tags == 1;
     d->entry_size = (uint32_t)h->entry_size;
+    d->with_lanes = h->with_lanes == 1;
     show(d->name, sizeof(d->name), h->name, sizeof(h->name));
     show(d->identity, sizeof(d->identity), h->identity, sizeof(h->identity));
     at = mmap(NULL, d->bytes, PROT_READ | (read_only ? 0 : PROT_WRITE), MAP_SHARED, fd, 0);

@@ -108,7 +108,8 @@ static void place_parts(struct layout *l)
         page_up(l->histograms_at + LAYOUT_HISTOGRAM_BLOCKS * sizeof(struct layout_histograms));
     l->flights_at = page_up(l->near_at + LAYOUT_NEAR * sizeof(struct layout_near));
     l->tags_at = page_up(l->flights_at + l->flights * sizeof(struct layout_flight));
-    l->shards_at = page_up(l->tags_at + l->tags * sizeof(uint64_t));
+    l->lanes_at = page_up(l->tags_at + l->tags * sizeof(uint64_t));
+    l->shards_at = page_up(l->lanes_at + (l->lanes ? sizeof(struct layout_lanes) : 0));
     l->buckets_at = page_up(l->shards_at + shards * sizeof(struct layout_shard));
     l->ghosts_at = page_up(l->buckets_at + shards * l->buckets * sizeof(struct layout_bucket));
     l->tables_at = page_up(l->ghosts_at + shards * l->ghosts * sizeof(uint32_t));
@@ -126,6 +127,7 @@ void layout_compute(uint64_t bytes, const struct layout_wants *wants, struct lay
     layout->flights = flights_for(bytes);
     if (wants->tags)
         layout->tags = tags_for(bytes);
+    layout->lanes = wants->lanes;
     if (wants->redis)
         layout->replays = (uint32_t)(bytes / 64 / sizeof(struct layout_replay)) /
                           LAYOUT_REPLAY_GROUP * LAYOUT_REPLAY_GROUP;

@@ -2,12 +2,12 @@
  * layout.h: every byte of a segment.  Whatever changes what another process would see changes here,
  * and the fingerprint (layout.c) with it.
  *
- *   +--------+----------+------------+------+---------+------+--------+---------+--------+--------+-------+
- *   | header | counters | histograms | near | flights | tags | shards | buckets | ghosts | tables | pages |
- *   +--------+----------+------------+------+---------+------+--------+---------+--------+--------+-------+
- *   0        page       page         page   page      page   page     page      page     page     page    bytes
+ *   +--------+----------+------------+------+---------+------+-------+--------+---------+--------+--------+-------+
+ *   | header | counters | histograms | near | flights | tags | lanes | shards | buckets | ghosts | tables | pages |
+ *   +--------+----------+------------+------+---------+------+-------+--------+---------+--------+--------+-------+
+ *   0        page       page         page   page      page   page    page     page      page     page     page    bytes
  *
- * and in each part but the first five what belongs to shard 0, then to shard 1, and so on.  A key's hash
+ * and in each part but the first seven what belongs to shard 0, then to shard 1, and so on.  A key's hash
  * chooses a shard, and in it two groups of two buckets of four slots.  A slot says where in which of
  * the shard's two logs the key's record is.  Nothing in a segment is a pointer.
  *
@@ -54,7 +54,7 @@
  *   - pages, tables, ghosts, slot words, versions, policy bytes, inval, wseq, and all of a shard but its
  *     mutex: only the holder of the shard's lock, with atomic stores where readers look without it.
  *   - marks: anybody, at any time.  A mark is a byte of its own, so that this can hurt nobody.
- *   - epoch, floor, lease, covered, wanted, counters, histograms: anybody; they only grow.
+ *   - epoch, floor, lease, covered, wanted, counters, histograms, and those of lanes: anybody; they only grow.
  *   - probe: by compare-and-swap, whoever wants to try; reached: whoever has got through.
  *   - places: by compare-and-swap, whoever finds one vacant or its owner silent.
  *   - near: an owner, anybody, by compare-and-swap; the hits beside it, only the owner, by plain stores.
@@ -73,6 +73,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/lanes.h"
 #include "memory/stats.h"
 
 #if !defined(__linux__) || !(defined(__x86_64__) || defined(__aarch64__))
@@ -80,7 +81,7 @@
 #endif
 
 enum {
-    LAYOUT_VERSION = 6,
+    LAYOUT_VERSION = 7,
     LAYOUT_PAGE = 4096,
     LAYOUT_SLOTS = 4,            /* per bucket */
     LAYOUT_GROUP = 2,            /* buckets side by side that a key may be in */
@@ -170,6 +171,19 @@ struct layout_histograms {
     alignas(64) struct layout_histogram of[HISTOGRAMS];
 };
 
+/* What the header has for all keys, for those of a lane. */
+struct layout_lane {
+    _Atomic int64_t lease_ms, covered_ms, since_ms;
+    _Atomic uint64_t server, server_epoch;
+    _Atomic uint32_t
+        epoch; /* entries of an older one than this, or than that of all, are not fresh */
+};
+
+struct layout_lanes {
+    _Atomic uint32_t epoch; /* of all */
+    struct layout_lane of[LANES];
+};
+
 /* Somebody, and when last heard of. */
 struct layout_place {
     _Atomic uint64_t owner; /* 0: vacant */
@@ -219,6 +233,7 @@ struct layout_header {
     uint64_t identity_hash;
     uint64_t with_redis, with_tags; /* 0 or 1: the layout depends on them, too */
     uint64_t entry_size;            /* and on this */
+    uint64_t with_lanes;            /* 0 or 1, as those */
     char name[64];
     char identity[1024];
 
@@ -272,8 +287,9 @@ struct layout {
     uint32_t flights;      /* a multiple of LAYOUT_FLIGHT_GROUP */
     uint32_t replays;      /* entries, a multiple of LAYOUT_REPLAY_GROUP; 0 without Redis */
     uint32_t tags;         /* a power of two; 0 without tags */
-    uint64_t counters_at, histograms_at, near_at, flights_at, tags_at, shards_at, buckets_at,
-        ghosts_at;
+    bool lanes;            /* there are some */
+    uint64_t counters_at, histograms_at, near_at, flights_at, tags_at, lanes_at, shards_at,
+        buckets_at, ghosts_at;
     uint64_t tables_at, replays_at;
     uint64_t pages_at;
     uint64_t value_limit;
@@ -297,6 +313,7 @@ struct layout_wants {
     bool redis;          /* a table of writes to be told to it later, a 64th of the segment */
     bool tags;           /* a table of tags, a 128th of it at most */
     uint32_t entry_size; /* bytes that a key and its value have on average; 0: LAYOUT_ENTRY_SIZE */
+    bool lanes;          /* a lease for each of them */
 };
 
 /* The layout of a segment of that size, which is 1 MiB at least. */

@@ -144,10 +144,11 @@ static void free_view(struct memory *m)
 
 static struct memory *make_view(const struct memory_config *config, char *error, size_t error_size)
 {
-    struct segment_config segment = {config->name,
-                                     config->identity,
-                                     config->bytes,
-                                     {config->with_redis, config->with_tags, config->entry_size}};
+    struct segment_config segment = {
+        config->name,
+        config->identity,
+        config->bytes,
+        {config->with_redis, config->with_tags, config->entry_size, config->with_lanes}};
     struct memory *m = alloc_zeroed(sizeof(*m));
 
     if (!m) {
@@ -262,7 +263,7 @@ int memory_attach(const char *path, bool read_only, struct memory **memory,
     pthread_once(&once, watch_forks);
     view_init(m, m->header, description->bytes,
               &(struct layout_wants){description->with_redis, description->with_tags,
-                                     description->entry_size});
+                                     description->entry_size, description->with_lanes});
     if (!read_only && !view_is_sound(m)) {
         free_view(m);
         snprintf(error, error_size, "%s is damaged: its locks are none", path);

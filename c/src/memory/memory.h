@@ -16,6 +16,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/lanes.h"
 #include "memory/stats.h"
 
 struct memory;
@@ -45,6 +46,7 @@ struct memory_config {
     bool with_redis;         /* there is a second tier */
     bool with_tags;          /* entries may be tagged */
     uint32_t entry_size;     /* bytes expected of a key and its value; 0: layout.h's */
+    bool with_lanes;         /* not all that is to be tracked is tracked by one link */
     const char *path;        /* file, or NULL */
     const char *rendezvous;  /* NULL, or the word under which processes meet in runtime_dir */
     const char *runtime_dir; /* NULL: $TMPDIR or /tmp */
@@ -62,6 +64,7 @@ struct memory_description {
     uint64_t bytes;
     bool with_redis, with_tags;
     uint32_t entry_size;
+    bool with_lanes;
     char name[64];
     char identity[1024];
 };
@@ -242,6 +245,45 @@ bool memory_server_fits(const struct memory *memory, uint64_t server);
  * Is there one that waits so? */
 void memory_cover_want(struct memory *memory, int64_t since_ms);
 bool memory_cover_is_wanted(const struct memory *memory);
+
+/* -- Lanes ----------------------------------------------------------------------------------------- */
+
+/* Only in a segment with_lanes.  Each lane has a lease of its own, and may stop being fresh alone; memory_lease and
+ * memory_lease_since are of all of them together, the least and the latest.  So an entry that is fresh as in any other
+ * segment is, and one that is not may still be: memory_lane_look. */
+
+bool memory_has_lanes(const struct memory *memory);
+
+/* As memory_epoch_bump, for entries of these lanes. */
+void memory_lanes_bump(struct memory *memory, const struct lanes *lanes);
+
+/* As the functions without lane. */
+int64_t memory_lane_lease(const struct memory *memory, unsigned lane);
+int64_t memory_lane_since(const struct memory *memory, unsigned lane);
+bool memory_lane_reaches(const struct memory *memory, unsigned lane, int64_t since_ms,
+                         uint64_t server);
+bool memory_lane_fits(const struct memory *memory, unsigned lane, uint64_t server);
+uint64_t memory_lane_server_epoch(const struct memory *memory, unsigned lane);
+
+/* Has no link ever covered it? */
+bool memory_lane_is_new(const struct memory *memory, unsigned lane);
+
+/* Links to these servers, of that configuration, report every change in the lane from since_ms on.  Where a gap lies
+ * before that, memory_lanes_bump comes first. */
+void memory_lane_begin(struct memory *memory, unsigned lane, int64_t since_ms, uint64_t server,
+                       uint64_t server_epoch);
+bool memory_lane_covers(struct memory *memory, unsigned lane, int64_t until_ms, int64_t lease_ms,
+                        uint64_t server);
+
+/* After some of those: what follows for all together.  least_ms: up to when all those lanes are covered. */
+void memory_lanes_sum(struct memory *memory, int64_t least_ms);
+
+/* The lane's lease, for an entry of it that was read before; entry->epoch_holds becomes what it is by the lane's
+ * epoch, and false if the entry is not as it was read any more.  If it is true, the entry's epoch is made the present
+ * one, so that it can go by that from now on. */
+int64_t memory_lane_look(const struct memory *memory, unsigned lane, struct memory_entry *entry);
+
+/* -- Places ---------------------------------------------------------------------------------------- */
 
 /* Two places for links.  memory_place_hold takes a place, or keeps it: true while it is owner's.  An owner
  * that has died, or has not been heard of for silent_ms, loses it to the next who asks. */

@@ -33,6 +33,13 @@ static uint64_t draw(void)
     return n;
 }
 
+static void begin_lanes(struct layout_lanes *lanes, uint32_t epoch)
+{
+    atomic_init(&lanes->epoch, epoch);
+    for (unsigned lane = 0; lane < LANES; lane++)
+        atomic_init(&lanes->of[lane].epoch, epoch);
+}
+
 /* Versions and counters that only grow begin anywhere, so that what was remembered of an older segment
  * at the same address does not fit this one. */
 static int initialise(struct layout_header *header, const struct segment_config *config)
@@ -46,11 +53,14 @@ static int initialise(struct layout_header *header, const struct segment_config 
     header->with_redis = config->wants.redis;
     header->with_tags = config->wants.tags;
     header->entry_size = config->wants.entry_size;
+    header->with_lanes = config->wants.lanes;
     snprintf(header->name, sizeof(header->name), "%s", config->name);
     snprintf(header->identity, sizeof(header->identity), "%s", config->identity);
     atomic_init(&header->epoch, start);
     atomic_init(&header->floor, start);
     view_init(&view, header, config->bytes, &config->wants);
+    if (view.lanes)
+        begin_lanes(view.lanes, start);
     for (uint64_t i = 0; i < (uint64_t)view.layout.shards * view.layout.buckets; i++) {
         for (int slot = 0; slot < LAYOUT_SLOTS; slot++)
             atomic_init(view.buckets[i].version + slot, start);

@@ -8,6 +8,7 @@
  * fresh (the epoch) before the new cover counts (covered, lease).
  */
 #include "base/clock.h"
+#include "memory/grow.h"
 #include "memory/index.h"
 #include "memory/memory.h"
 #include "memory/owner.h"
@@ -25,15 +26,6 @@ int64_t memory_lease(const struct memory *m)
 int64_t memory_lease_since(const struct memory *m)
 {
     return atomic_load_explicit(&m->header->since_ms, memory_order_acquire);
-}
-
-static void raise_to(_Atomic int64_t *time, int64_t value)
-{
-    int64_t seen = atomic_load_explicit(time, memory_order_acquire);
-
-    while (seen < value && !atomic_compare_exchange_weak_explicit(
-                               time, &seen, value, memory_order_acq_rel, memory_order_acquire))
-        ;
 }
 
 bool memory_server_fits(const struct memory *m, uint64_t server)
@@ -71,8 +63,8 @@ bool memory_link_begin(struct memory *m, int64_t since_ms, uint64_t server)
     if (!first)
         memory_epoch_bump(m);
     atomic_store_explicit(&m->header->server, server, memory_order_release);
-    raise_to(&m->header->since_ms, since_ms);
-    raise_to(&m->header->covered_ms, since_ms);
+    grow_time(&m->header->since_ms, since_ms);
+    grow_time(&m->header->covered_ms, since_ms);
     return first;
 }
 
@@ -80,14 +72,14 @@ bool memory_link_covers(struct memory *m, int64_t until_ms, int64_t lease_ms, ui
 {
     if (!memory_server_fits(m, server))
         return false;
-    raise_to(&m->header->covered_ms, until_ms);
-    raise_to(&m->header->lease_ms, lease_ms);
+    grow_time(&m->header->covered_ms, until_ms);
+    grow_time(&m->header->lease_ms, lease_ms);
     return true;
 }
 
 void memory_cover_want(struct memory *m, int64_t since_ms)
 {
-    raise_to(&m->header->wanted_ms, since_ms);
+    grow_time(&m->header->wanted_ms, since_ms);
 }
 
 bool memory_cover_is_wanted(const struct memory *m)

@@ -16,6 +16,7 @@ void view_init(struct memory *m, struct layout_header *header, uint64_t bytes,
     m->replays = (void *)(base + m->layout.replays_at);
     m->flights = (void *)(base + m->layout.flights_at);
     m->tags = (void *)(base + m->layout.tags_at);
+    m->lanes = m->layout.lanes ? (void *)(base + m->layout.lanes_at) : NULL;
     m->pages = (unsigned char *)base + m->layout.pages_at;
     m->seed = header->seed;
     view_choose_counters(m);

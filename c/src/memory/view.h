@@ -21,6 +21,7 @@ struct memory {
     struct layout_replay *replays;
     struct layout_flight *flights;
     _Atomic uint64_t *tags;
+    struct layout_lanes *lanes; /* NULL: none */
     unsigned char *pages;
     struct layout layout;
     uint64_t bytes; /* of the mapping */

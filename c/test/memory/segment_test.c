@@ -59,7 +59,7 @@ TEST(layouts_fit_their_size)
     uint32_t n = 0;
 
     for (uint64_t bytes = 1 << 20; bytes <= UINT64_C(1) << 38; bytes += bytes / 21 + 4097, n++) {
-        struct layout_wants wants = {n % 2, n % 3 == 0, sizes[n % 7]};
+        struct layout_wants wants = {n % 2, n % 3 == 0, sizes[n % 7], n % 5 == 0};
         struct layout l;
 
         layout_compute(bytes, &wants, &l);
