@@ -211,6 +211,8 @@ static void init(struct cluster *cl)
     op_list_init(&cl->returned);
     op_list_init(&cl->arrived);
     memset(cl->owner, 0xff, sizeof(cl->owner));
+    memset(cl->mapped, 0xff, sizeof(cl->mapped));
+    memset(cl->cover, 0, sizeof(cl->cover));
     memset(cl->busy, 0, sizeof(cl->busy));
     memset(cl->held, 0, sizeof(cl->held));
     cl->held_ms = INT64_MAX;
@@ -231,8 +233,8 @@ struct cluster *cluster_create(struct redis_client *client)
 void cluster_after_fork(struct cluster *cl)
 {
     init(cl);
-    cl->known = cl->wanted = cl->asked = cl->failed = cl->covering = false;
-    cl->pause_ms = cl->ask_ms = cl->again_ms = cl->alive_ms = 0;
+    cl->known = cl->wanted = cl->asked = cl->failed = cl->lenient = cl->covering = false;
+    cl->pause_ms = cl->ask_ms = cl->again_ms = 0;
     cl->epoch = cl->hash = cl->passed = 0;
     cl->breaker = (struct breaker){0};
     for (unsigned i = 0; i < cl->count; i++)
@@ -241,6 +243,7 @@ void cluster_after_fork(struct cluster *cl)
             cl->node[i]->since_ms = cl->node[i]->alive_ms = 0;
             cl->node[i]->checked_ms = cl->node[i]->check_sent_ms = 0;
             cl->node[i]->checking = false;
+            cl->node[i]->told = 0;
         }
 }
 

@@ -26,13 +26,13 @@ struct cluster_node {
     unsigned number;
     struct redis_client *client;
     unsigned slots;  /* how many it has, by the map */
-    uint64_t server; /* as redis_op.server, as last heard */
     int64_t used_ms; /* when it was last given something */
     bool unheard;    /* it is of the URL, and has not said yet what it knows */
 
     /* Its tracking link: cluster_cover.c. */
     int64_t since_ms, alive_ms; /* what that covers; since 0: it is not live */
     int64_t check_sent_ms, checked_ms;
+    uint64_t told; /* which epoch it knew then */
     bool checking;
 };
 
@@ -42,7 +42,9 @@ struct cluster {
     unsigned count;                           /* all are below it */
 
     /* Slots, and one more for what has none. */
-    uint16_t owner[SLOTS];    /* a node's number; SLOT_MAP_NOBODY */
+    uint16_t owner[SLOTS]; /* a node's number; SLOT_MAP_NOBODY */
+    uint16_t
+        mapped[SLOTS]; /* the same by the map alone, before a node has sent something elsewhere */
     uint16_t busy[SLOTS + 1]; /* how many operations are with a node */
     uint16_t with[SLOTS];     /* that node's number */
     uint16_t held[SLOTS + 1]; /* how many wait here */
@@ -53,6 +55,7 @@ struct cluster {
 
     /* The map: cluster_map.c. */
     bool known, wanted, asked, failed;
+    bool lenient;             /* all have been passed over: the next who answers is believed */
     uint64_t epoch, hash;     /* of what is known */
     unsigned at, passed;      /* who is asked next, and how many have been, without success */
     unsigned behind_other;    /* where the next attempt begins, if not 0 */
@@ -64,10 +67,11 @@ struct cluster {
     struct breaker breaker;
     char reason[200];
 
-    /* The links of all masters as one: cluster_cover.c. */
-    bool covering;
-    int64_t alive_ms;
-    uint64_t server; /* what all masters are together, as redis_op.server */
+    /* What the links of the masters cover: cluster_cover.c. */
+    bool covering;       /* one of them is live */
+    bool cover_changed;  /* something that follows may be another now */
+    bool divided[LANES]; /* its slots are not all one node's */
+    struct redis_cover cover[LANES];
 
     bool soon; /* another round is due at once */
 };
@@ -160,7 +164,10 @@ void cluster_cover_link(struct cluster_node *node, enum redis_link_event event, 
 void cluster_cover_round(struct cluster *cluster, int64_t now_ms);
 void cluster_cover_checked(struct cluster_node *node, const struct redis_op *op);
 
-/* What redis_op.server is to be for an answer of this node. */
-uint64_t cluster_cover_server(struct cluster_node *node, uint64_t server);
+/* This is the map from now on. */
+void cluster_cover_map(struct cluster *cluster, const struct slot_map *map, const uint16_t *number);
+
+/* What redis_op.server is to be for an answer of this node about that slot. */
+uint64_t cluster_cover_server(struct cluster_node *node, unsigned slot, uint64_t server);
 
 #endif

@@ -1,11 +1,14 @@
 /*
- * cluster_cover.c: the tracking links of all masters, told upward as one link.
+ * cluster_cover.c: what the tracking links of the masters cover, told upward lane by lane.
  *
- * It is live while all of them are; it has reported as far as the one that has reported least.  And a master's report
- * counts only as far as it has said since that it is one, in a cluster that is well, of no later epoch than the map's:
- * one that has been replaced, or is cut off, may not know that others have its slots now.
+ * A lane is covered while each master that has slots of it has its link, as far as the one that has reported least.  And
+ * a master's report counts only as far as it has said since that it is one, in a cluster that is well, of no later epoch
+ * than the map's, and most masters have said so too: one that has been replaced, or is cut off, may not know that others
+ * have its slots now, but those who have elected them do.  Once anybody tells of a later epoch no report counts until
+ * the map is of that.
  */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/hash.h"
@@ -24,46 +27,93 @@ static uint64_t server_of(const struct cluster_node *node, uint64_t server)
     return hash_bytes(text, strlen(text), 0) | 1;
 }
 
-/* All masters together, by one of their servers each: the same whoever adds them up. */
-static uint64_t sum_of(const struct cluster *cl, bool links)
+/* A lane's slots one by one, or the first of them, which stands for all. */
+static unsigned slots_to_look_at(const struct cluster *cl, unsigned lane)
 {
+    return cl->divided[lane] ? SLOTS_OF_LANE : 1;
+}
+
+/* Who has which of a lane's slots: the same whoever adds it up.  Of one master it is known better which server that
+ * is. */
+static uint64_t servers_of(const struct cluster *cl, unsigned lane, const struct cluster_node *one,
+                           uint64_t server)
+{
+    const uint16_t *mapped = cl->mapped + lane * SLOTS_OF_LANE;
     uint64_t sum = 0;
 
-    for (unsigned i = 0; i < cl->count; i++)
-        if (cluster_is_master(cl->node[i]))
-            sum += links ? server_of(cl->node[i], cl->node[i]->client->link.server)
-                         : cl->node[i]->server;
+    for (unsigned i = 0; i < slots_to_look_at(cl, lane); i++) {
+        const struct cluster_node *node;
+        uint64_t run[2] = {i, 0};
+
+        if (i && mapped[i] == mapped[i - 1])
+            continue;
+        node = mapped[i] == SLOT_MAP_NOBODY ? NULL : cl->node[mapped[i]];
+        if (node)
+            run[1] = server_of(node, node == one ? server : node->client->link.server);
+        sum = hash_bytes(run, sizeof(run), sum);
+    }
     return sum | 1;
 }
 
-uint64_t cluster_cover_server(struct cluster_node *node, uint64_t server)
+uint64_t cluster_cover_server(struct cluster_node *node, unsigned slot, uint64_t server)
 {
-    if (!server && !atomic_load_explicit(&node->client->identify, memory_order_relaxed))
+    const struct cluster *cl = node->cluster;
+
+    if (!server && !atomic_load_explicit(&cl->client->identify, memory_order_relaxed))
         return 0;
-    node->server = server_of(node, server);
-    return cluster_is_master(node) ? node->cluster->server : node->server;
+    if (cl->mapped[slot] != node->number)
+        return server_of(node, server);
+    return servers_of(cl, slot_lane(slot), node, server);
 }
 
-static void identify(struct cluster *cl)
+/* -- The map --------------------------------------------------------------------------------------- */
+
+/* What was read of a slot by another map may be of a node that does not have it any more. */
+void cluster_cover_map(struct cluster *cl, const struct slot_map *map, const uint16_t *number)
 {
-    for (unsigned i = 0; i < cl->count; i++)
-        if (cl->node[i] && cl->node[i]->client->phase == CLIENT_UP)
-            cl->node[i]->server = server_of(cl->node[i], cl->node[i]->client->server_id);
-    cl->server = sum_of(cl, false);
+    const struct redis_hooks *hooks = &cl->client->hooks;
+    struct lanes moved = {{0}};
+
+    for (unsigned slot = 0; slot < SLOTS; slot++) {
+        uint16_t owner = map->owner[slot];
+        unsigned lane = slot_lane(slot);
+
+        if (owner != SLOT_MAP_NOBODY)
+            owner = number[owner];
+        if (cl->known && owner != cl->mapped[slot])
+            lanes_add(&moved, lane);
+        cl->mapped[slot] = owner;
+        cl->divided[lane] =
+            slot % SLOTS_OF_LANE && (cl->divided[lane] || owner != cl->mapped[slot - 1]);
+    }
+    cl->cover_changed = true;
+    if (lanes_any(&moved))
+        hooks->moved(hooks->context, &moved);
 }
 
 /* -- What links report ----------------------------------------------------------------------------- */
 
 static void say(struct cluster *cl, enum redis_link_event event, int64_t at_ms, const char *why)
 {
-    cl->covering = event == REDIS_LINK_LIVE || event == REDIS_LINK_ALIVE;
+    if (event != REDIS_LINK_PARTLY)
+        cl->covering = event == REDIS_LINK_LIVE || event == REDIS_LINK_ALIVE;
     cl->client->hooks.link(cl->client->hooks.context, event, at_ms, why);
+}
+
+static const struct cluster_node *any_link(const struct cluster *cl)
+{
+    for (unsigned i = 0; i < cl->count; i++)
+        if (cluster_is_master(cl->node[i]) && cl->node[i]->since_ms)
+            return cl->node[i];
+    return NULL;
 }
 
 void cluster_cover_link(struct cluster_node *node, enum redis_link_event event, int64_t at_ms,
                         const char *why)
 {
-    node->cluster->soon = true;
+    struct cluster *cl = node->cluster;
+
+    cl->soon = cl->cover_changed = true;
     switch (event) {
     case REDIS_LINK_LIVE:
         node->since_ms = at_ms;
@@ -73,11 +123,14 @@ void cluster_cover_link(struct cluster_node *node, enum redis_link_event event, 
         node->alive_ms = at_ms;
         break;
     case REDIS_LINK_LOST:
-    case REDIS_LINK_REFUSED:
         node->since_ms = 0;
-        node->cluster->wanted = true;
-        say(node->cluster, event, at_ms, why);
+        cl->wanted = true;
+        say(cl, any_link(cl) ? REDIS_LINK_PARTLY : REDIS_LINK_LOST, at_ms, why);
         break;
+    default: /* one that refuses is enough: it is meant so, or a mistake to be mended */
+        node->since_ms = 0;
+        cl->wanted = true;
+        say(cl, event, at_ms, why);
     }
 }
 
@@ -88,11 +141,13 @@ void cluster_cover_checked(struct cluster_node *node, const struct redis_op *op)
     struct cluster *cl = node->cluster;
 
     node->checking = false;
-    if (op->status == REDIS_DONE && op->number != 0 && (uint64_t)op->integer <= cl->epoch)
+    if (op->status == REDIS_DONE)
+        node->told = (uint64_t)op->integer;
+    if (op->status == REDIS_DONE && op->number != 0 && node->told <= cl->epoch)
         node->checked_ms = op->sent_ms;
     else
         cl->wanted = true;
-    cl->soon = true;
+    cl->soon = cl->cover_changed = true;
 }
 
 /* Behind each heartbeat of its link. */
@@ -111,32 +166,6 @@ static void check(struct cluster_node *node, int64_t now_ms)
         redis_op_free(op);
 }
 
-/* -- All as one ------------------------------------------------------------------------------------ */
-
-static int64_t least(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
-/* Has each master its link?  From when on all have reported, and up to when. */
-static bool is_whole(const struct cluster *cl, int64_t *since_ms, int64_t *alive_ms)
-{
-    bool whole = cl->known;
-
-    *since_ms = 0;
-    *alive_ms = INT64_MAX;
-    for (unsigned i = 0; i < cl->count && whole; i++) {
-        const struct cluster_node *node = cl->node[i];
-
-        if (!cluster_is_master(node))
-            continue;
-        whole = node->since_ms != 0;
-        *since_ms = node->since_ms > *since_ms ? node->since_ms : *since_ms;
-        *alive_ms = least(*alive_ms, least(node->alive_ms, node->checked_ms));
-    }
-    return whole && *since_ms;
-}
-
 static void want_links(struct cluster *cl, int64_t now_ms)
 {
     const struct redis_client *c = cl->client;
@@ -151,32 +180,115 @@ static void want_links(struct cluster *cl, int64_t now_ms)
         cl->soon = cl->soon || wanted != node->client->link_wanted ||
                    node->client->link_config.beat_ms != c->link_config.beat_ms;
         redis_want_link(node->client, wanted, c->link_config.beat_ms);
-        if (wanted)
+        if (wanted) {
             check(node, now_ms);
-        else
+        } else if (node->since_ms) {
             node->since_ms = 0;
+            cl->cover_changed = true;
+        }
     }
+}
+
+/* -- What that covers ------------------------------------------------------------------------------ */
+
+static int64_t least(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+static int later_first(const void *a, const void *b)
+{
+    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+
+    return (x < y) - (x > y);
+}
+
+/* Up to when most masters have said that the map is of no older epoch than the cluster.  0: somebody has said that it
+ * is. */
+static int64_t agreed(const struct cluster *cl)
+{
+    int64_t checked_ms[CLUSTER_NODES];
+    unsigned masters = 0;
+
+    for (unsigned i = 0; i < cl->count; i++) {
+        const struct cluster_node *node = cl->node[i];
+
+        if (!cluster_is_master(node))
+            continue;
+        if (node->told > cl->epoch)
+            return 0;
+        checked_ms[masters++] = node->checked_ms;
+    }
+    if (!masters)
+        return 0;
+    qsort(checked_ms, masters, sizeof(*checked_ms), later_first);
+    return checked_ms[masters / 2];
+}
+
+/* Adds what a master's link covers. */
+static void join(struct redis_cover *cover, const struct cluster_node *node)
+{
+    if (!node->since_ms || !cover->since_ms)
+        cover->since_ms = 0;
+    else if (node->since_ms > cover->since_ms)
+        cover->since_ms = node->since_ms;
+    cover->alive_ms = least(cover->alive_ms, least(node->alive_ms, node->checked_ms));
+}
+
+/* Of slots that nobody has: what all cover. */
+static struct redis_cover cover_of_all(const struct cluster *cl, int64_t agreed_ms)
+{
+    struct redis_cover cover = {1, agreed_ms, 0};
+
+    for (unsigned i = 0; i < cl->count; i++)
+        if (cluster_is_master(cl->node[i]))
+            join(&cover, cl->node[i]);
+    return cover;
+}
+
+static struct redis_cover cover_of(const struct cluster *cl, unsigned lane,
+                                   const struct redis_cover *of_all, int64_t agreed_ms)
+{
+    const uint16_t *mapped = cl->mapped + lane * SLOTS_OF_LANE;
+    struct redis_cover cover = {1, agreed_ms, 0};
+    bool any = false;
+
+    for (unsigned i = 0; i < slots_to_look_at(cl, lane); i++) {
+        if (mapped[i] == SLOT_MAP_NOBODY)
+            continue;
+        join(&cover, cl->node[mapped[i]]);
+        any = true;
+    }
+    if (!any)
+        cover = *of_all;
+    cover.server = servers_of(cl, lane, NULL, 0);
+    return cover;
+}
+
+static void count(struct cluster *cl)
+{
+    int64_t agreed_ms = agreed(cl);
+    struct redis_cover of_all = cover_of_all(cl, agreed_ms);
+
+    for (unsigned lane = 0; lane < LANES; lane++)
+        cl->cover[lane] = cover_of(cl, lane, &of_all, agreed_ms);
 }
 
 void cluster_cover_round(struct cluster *cl, int64_t now_ms)
 {
-    int64_t since_ms, alive_ms;
-    bool whole;
+    const struct cluster_node *live;
 
-    identify(cl);
     want_links(cl, now_ms);
-    whole = is_whole(cl, &since_ms, &alive_ms);
-    if (!cl->client->link_wanted) {
+    live = cl->known ? any_link(cl) : NULL;
+    if (cl->cover_changed && cl->known)
+        count(cl);
+    if (!cl->client->link_wanted)
         cl->covering = false;
-    } else if (whole && !cl->covering) {
-        cl->alive_ms = 0;
-        cl->client->link.server = sum_of(cl, true);
-        say(cl, REDIS_LINK_LIVE, since_ms, NULL);
-    } else if (!whole && cl->covering) {
-        say(cl, REDIS_LINK_LOST, now_ms, "a node of the cluster has no tracking link yet");
-    }
-    if (cl->covering && alive_ms > cl->alive_ms && alive_ms >= since_ms) {
-        cl->alive_ms = alive_ms;
-        say(cl, REDIS_LINK_ALIVE, alive_ms, NULL);
-    }
+    else if (live && !cl->covering)
+        say(cl, REDIS_LINK_LIVE, live->since_ms, NULL);
+    else if (!live && cl->covering)
+        say(cl, REDIS_LINK_LOST, now_ms, "no node of the cluster has a tracking link yet");
+    if (cl->covering && cl->cover_changed)
+        say(cl, REDIS_LINK_ALIVE, now_ms, NULL);
+    cl->cover_changed = false;
 }

@@ -2,9 +2,9 @@
  * cluster_map.c: which node has which slot, as the nodes tell it.
  *
  * Nodes are asked one after the other, those that are known before those of the URL, each at most once in an attempt.
- * One that is cut off, or behind, is passed over, unless all are; what another cluster's says is cluster_other.c's
- * business.  Attempts come after pauses, which grow while nothing
- * new is heard: however many operations are sent elsewhere at once, the map is asked for once.
+ * One that is cut off, or behind, is passed over, unless all are, or are silent; what another cluster's says is
+ * cluster_other.c's business.  Attempts come after pauses, which grow while nothing new is heard: however many operations
+ * are sent elsewhere at once, the map is asked for once.
  */
 #include <stdio.h>
 #include <string.h>
@@ -91,7 +91,7 @@ static int64_t deadline(const struct cluster *cl, int64_t now_ms)
 static void rest(struct cluster *cl, int64_t now_ms)
 {
     cl->passed = 0;
-    cl->failed = true;
+    cl->failed = cl->lenient = true;
     breaker_failure(&cl->breaker, now_ms, random_32());
     cl->ask_ms = cl->breaker.retry_at_ms;
     if (cl->known)
@@ -168,34 +168,29 @@ static bool find_nodes(struct cluster_node *from, const struct slot_map *map, ui
     return true;
 }
 
-static void apply(struct cluster *cl, const struct slot_map *map, const uint16_t *number)
+static void apply(struct cluster *cl)
 {
     for (unsigned i = 0; i < cl->count; i++)
         if (cl->node[i])
             cl->node[i]->slots = 0;
-    for (unsigned slot = 0; slot < SLOTS; slot++) {
-        cl->owner[slot] =
-            map->owner[slot] == SLOT_MAP_NOBODY ? SLOT_MAP_NOBODY : number[map->owner[slot]];
+    memcpy(cl->owner, cl->mapped, sizeof(cl->owner));
+    for (unsigned slot = 0; slot < SLOTS; slot++)
         if (cl->owner[slot] != SLOT_MAP_NOBODY)
             cl->node[cl->owner[slot]]->slots++;
-    }
     /* They are called before somebody waits for them. */
     for (unsigned i = 0; i < cl->count; i++)
         if (cluster_is_master(cl->node[i]))
             redis_want_probe(cl->node[i]->client);
 }
 
-/* Whatever was read by another map may be of a node that does not have it any more. */
 static void take_map(struct cluster *cl, const struct slot_map *map, const uint16_t *number,
                      int64_t now_ms)
 {
-    const struct redis_hooks *hooks = &cl->client->hooks;
     uint64_t hash = hash_of(map);
     bool changed = !cl->known || hash != cl->hash;
 
-    if (cl->known && changed)
-        hooks->invalidate(hooks->context, NULL, 0);
-    apply(cl, map, number);
+    cluster_cover_map(cl, map, number);
+    apply(cl);
     if (changed && now_ms - cl->changed_ms >= CALM_MS)
         breaker_success(&cl->breaker);
     if (changed)
@@ -203,7 +198,7 @@ static void take_map(struct cluster *cl, const struct slot_map *map, const uint1
     cl->hash = hash;
     cl->members = map->members;
     cl->known = true;
-    cl->failed = cl->wanted = false;
+    cl->failed = cl->wanted = cl->lenient = false;
     cl->passed = 0;
     breaker_failure(&cl->breaker, now_ms, random_32());
     cl->ask_ms = cl->breaker.retry_at_ms;
@@ -228,7 +223,8 @@ void cluster_map_answered(struct cluster_node *node, struct redis_op *op, int64_
         pass_over(cl, reason);
         return;
     }
-    if (((uint64_t)op->integer < cl->epoch || op->number == 0) && !is_last(cl, now_ms)) {
+    if (((uint64_t)op->integer < cl->epoch || op->number == 0) && !cl->lenient &&
+        !is_last(cl, now_ms)) {
         pass_over(cl, "the cluster is down, as its nodes say");
         return;
     }

@@ -195,7 +195,7 @@ void cluster_returned(struct cluster_node *node, struct redis_op *op, int64_t no
     }
     op->kind = unasked(op->kind);
     op->asking = false;
-    op->server = cluster_cover_server(node, op->server);
+    op->server = cluster_cover_server(node, op->slot, op->server);
     if (op->status == REDIS_REFUSED && is_redirected(node, op, now_ms))
         return;
     if (op->status != REDIS_DONE && op->status != REDIS_ABSENT)

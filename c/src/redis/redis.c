@@ -318,6 +318,28 @@ uint64_t redis_link_server(const struct redis_client *client)
     return client->link.server;
 }
 
+bool redis_has_lanes(const struct redis_client *client)
+{
+    return client->cluster != NULL;
+}
+
+unsigned redis_lane(const struct redis_client *client, const char *key, size_t key_length)
+{
+    const struct command_prefix *prefix = &client->command_prefix;
+
+    return slot_lane(slot_of(prefix->text, prefix->length, key, key_length));
+}
+
+unsigned redis_op_lane(const struct redis_op *op)
+{
+    return slot_lane(op->slot);
+}
+
+const struct redis_cover *redis_covers(const struct redis_client *client)
+{
+    return client->cluster->cover;
+}
+
 uint64_t redis_link_epoch(const struct redis_client *client)
 {
     if (client->cluster)

@@ -16,6 +16,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/lanes.h"
 #include "base/reserved.h"
 #include "tls/tls.h"
 
@@ -153,6 +154,7 @@ enum redis_link_event {
     REDIS_LINK_LIVE,   /* subscribed: every change from at_ms on is reported */
     REDIS_LINK_ALIVE,  /* every change up to at_ms has been reported */
     REDIS_LINK_LOST,   /* not connected any more, or not yet: why; it is tried again */
+    REDIS_LINK_PARTLY, /* so it is with one of several servers: why */
     REDIS_LINK_REFUSED /* the server does not track for us: why; it is tried again, seldom */
 };
 
@@ -172,6 +174,8 @@ struct redis_hooks {
      * while there is a link; but NULL also when another server has taken the place of the one before. */
     void (*invalidate)(void *context, const char *key, size_t key_length);
     void (*link)(void *context, enum redis_link_event event, int64_t at_ms, const char *why);
+    /* Keys of these lanes have other servers now: they may have been changed there.  Only where there are lanes. */
+    void (*moved)(void *context, const struct lanes *lanes);
     /* Called now and then, in any case not long after the time it answered last time (INT64_MAX: never).
      * NULL: not at all. */
     int64_t (*tick)(void *context, int64_t now_ms);
@@ -239,6 +243,26 @@ uint64_t redis_link_server(const struct redis_client *client);
 /* Of which configuration of the sentinels, or of the cluster, that server is: greater, where it has replaced another
  * one.  0: there is no such thing.  For the hooks. */
 uint64_t redis_link_epoch(const struct redis_client *client);
+
+/* -- Lanes: base/lanes.h --------------------------------------------------------------------------- */
+
+/* Are there several servers at a time, each with a part of the keys?  Then the link is one to each of them: it is live
+ * when the first is, and ALIVE says that something has changed of what is covered, lane by lane. */
+bool redis_has_lanes(const struct redis_client *client);
+
+/* The lane of a key, and of an operation that is over.  Only where there are lanes. */
+unsigned redis_lane(const struct redis_client *client, const char *key, size_t key_length);
+unsigned redis_op_lane(const struct redis_op *op);
+
+struct redis_cover {
+    int64_t
+        since_ms; /* every change from then on is reported; 0: not all servers of the lane have a link */
+    int64_t alive_ms; /* every change up to then has been; less than since_ms: none yet */
+    uint64_t server;  /* tells those servers, and what they have, from others; as redis_op.server */
+};
+
+/* What is covered now: LANES of them.  For the hooks. */
+const struct redis_cover *redis_covers(const struct redis_client *client);
 
 /* Whether there shall be a tracking link, from the next round on, with a heartbeat every beat_ms.  For the
  * tick hook. */

@@ -8,7 +8,15 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-enum { SLOTS = 16384 };
+#include "base/lanes.h"
+
+enum { SLOTS = 16384, SLOTS_OF_LANE = SLOTS / LANES };
+
+/* Slots side by side are in one lane: where masters have ranges of slots, few lanes have two. */
+static inline unsigned slot_lane(unsigned slot)
+{
+    return slot / SLOTS_OF_LANE % LANES;
+}
 
 /* Of a key in two parts, of which braces know nothing. */
 unsigned slot_of(const char *prefix, size_t prefix_length, const char *key, size_t key_length);

@@ -183,12 +183,12 @@ void flights_after_fork(struct tier *tier)
 /* Does memory have an answer that is no reason to load? */
 static bool is_answered(tandem_cache *cache, const char *key, size_t key_length)
 {
-    struct memory *memory = cache->tier->memory;
-    int64_t now_ms = clock_now_ms(), lease_ms = memory_lease(memory);
+    struct tier *tier = cache->tier;
+    int64_t now_ms = clock_now_ms(), lease_ms = memory_lease(tier->memory);
     struct memory_entry entry;
 
-    return memory_get(memory, key, key_length, now_ms, true, NULL, 0, &entry) == MEMORY_OK &&
-           freshness_judge(&entry, lease_ms, now_ms) == FRESHNESS_FRESH &&
+    return memory_get(tier->memory, key, key_length, now_ms, true, NULL, 0, &entry) == MEMORY_OK &&
+           tier_is_fresh(tier, key, key_length, &entry, lease_ms, now_ms) &&
            freshness_left(&cache->rules, &entry.attributes, now_ms) > 0;
 }
 
@@ -347,8 +347,9 @@ int flights_absent(tandem_cache *cache, double number, int64_t ttl_ms, const cha
     if (!own)
         return TANDEM_MISS;
     if (tier->client)
-        a = freshness_attributes(&cache->rules, now_ms, ttl_ms + cache->rules.stale_ttl_ms,
-                                 tracking_covers(tier, own->began_ms));
+        a = freshness_attributes(
+            &cache->rules, now_ms, ttl_ms + cache->rules.stale_ttl_ms,
+            tracking_covers_since(tier, own->key, own->key_length, own->began_ms));
     else
         a = freshness_memory_only(now_ms, ttl_ms);
     if (a.expires_ms > now_ms + ttl_ms)

@@ -36,7 +36,7 @@ int tier_peek(tandem_cache *cache, const char *key, size_t key_length, int flags
     if (found != MEMORY_OK && found != MEMORY_SMALL)
         return TANDEM_MISS;
     result->tier = TANDEM_TIER_MEMORY;
-    if (freshness_judge(&entry, lease_ms, now_ms) != FRESHNESS_FRESH ||
+    if (!tier_is_fresh(tier, key, key_length, &entry, lease_ms, now_ms) ||
         freshness_left(&cache->rules, &entry.attributes, now_ms) <= 0)
         result->tier = TANDEM_TIER_STALE;
     if (result->tier == TANDEM_TIER_STALE && !(flags & TANDEM_STALE)) {

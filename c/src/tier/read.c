@@ -177,6 +177,8 @@ static inline int look_up(tandem_cache *cache, enum redis_kind kind, const char 
         left_ms = freshness_left(&cache->rules, &entry.attributes, now_ms);
         fresh = left_ms > 0 &&
                 (!tier->client || freshness_judge(&entry, lease_ms, now_ms) == FRESHNESS_FRESH);
+        if (!fresh && __builtin_expect(left_ms > 0 && tier->lanes, false)) /* not in hits' way */
+            fresh = lanes_keep_fresh(tier, key, key_length, &entry, now_ms);
         wanted = fresh || (left_ms <= 0 && kind == REDIS_GET && (flags & TANDEM_STALE));
         if (negative && fresh)
             return known_absence(tier, flags, result);
@@ -244,15 +246,15 @@ static void forget(struct tier *tier, const struct request *r)
 static void take_value(struct tier *tier, struct request *r, struct outcome *outcome)
 {
     struct redis_op *op = &r->op;
-    struct memory_attributes a = freshness_attributes(&r->rules, op->sent_ms, op->pttl_ms,
-                                                      tracking_covers(tier, op->sent_ms));
+    struct memory_attributes a =
+        freshness_attributes(&r->rules, op->sent_ms, op->pttl_ms, tracking_covers(tier, op));
     struct tags tags;
 
     tags_attach(tier, TAGS_LIST, op->list, op->list_length, r->token.tags, &tags, &a);
     /* It was there when GET ran and had gone, or was going, when PTTL did. */
     if (op->pttl_ms == -2 || op->pttl_ms == 0)
         forget(tier, r);
-    else if (r->rules.tracking && !tracking_trusts(tier, op->server))
+    else if (r->rules.tracking && !tracking_trusts(tier, op))
         memory_count(tier->memory, COUNT_TRACKING_STRANGERS, 1);
     else
         memory_fill(tier->memory, op->key, op->key_length, op->reply ? op->reply : "",
@@ -356,7 +358,7 @@ static bool fall_back(struct tier *tier, const struct request *r, struct outcome
         return false;
     outcome->status = TANDEM_OK;
     outcome->tier = TANDEM_TIER_STALE;
-    if (freshness_judge(&entry, lease_ms, now_ms) == FRESHNESS_FRESH)
+    if (tier_is_fresh(tier, r->op.key, r->op.key_length, &entry, lease_ms, now_ms))
         outcome->tier = TANDEM_TIER_MEMORY;
     outcome->ttl = ttl_left(left_ms);
     if (!r->again)

@@ -111,12 +111,11 @@ static void overtaken(struct tier *tier, const struct request *r)
 void readback_done(struct tier *tier, struct request *r)
 {
     struct redis_op *op = &r->op;
-    bool live = tracking_covers(tier, op->sent_ms);
+    bool live = tracking_covers(tier, op);
     struct memory_attributes a = freshness_attributes(&r->rules, op->sent_ms, op->pttl_ms, live);
     struct tags tags;
 
-    if ((op->status != REDIS_DONE && op->status != REDIS_ABSENT) ||
-        !tracking_trusts(tier, op->server))
+    if ((op->status != REDIS_DONE && op->status != REDIS_ABSENT) || !tracking_trusts(tier, op))
         return; /* it expires by itself, very soon */
     if (op->status == REDIS_ABSENT || op->pttl_ms == -2 || op->pttl_ms == 0 ||
         tags_are_awaited(tier, op->list, op->list_length)) {

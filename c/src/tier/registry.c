@@ -114,6 +114,7 @@ static int make(const struct registry_config *config, struct tier **made, char *
         .took = tier_took,
         .invalidate = tracking_invalidate,
         .link = tracking_link,
+        .moved = lanes_moved,
         .tick = tier_tick,
         .may_try = tier_may_try,
         .may_stop = tracking_may_stop,
@@ -149,7 +150,7 @@ static int make(const struct registry_config *config, struct tier **made, char *
         identity.server = redis_client_server(tier->client);
     }
     tier->identity = identity_text(&identity);
-    if (!tier->identity) {
+    if (!tier->identity || !lanes_create(tier, &tier->lanes)) {
         snprintf(error, error_size, "no memory");
         discard(tier);
         return TANDEM_ESYS;
@@ -228,6 +229,7 @@ int registry_join(const struct registry_config *config, struct tier **joined, ch
     if (!*joined) {
         memory.identity = mine->identity;
         memory.with_redis = mine->client != NULL;
+        memory.with_lanes = mine->lanes != NULL;
         if (memory_open(&memory, &mine->memory, error, error_size) != MEMORY_OK) {
             discard(mine);
             return TANDEM_ESYS;
@@ -254,7 +256,8 @@ static int attach(struct tier *tier, const char *path, const struct registry_con
 
     if (memory_attach(path, false, &tier->memory, &d, error, error_size) != MEMORY_OK)
         return TANDEM_ESYS;
-    if (tier->client && !identity_has_redis(d.identity, &theirs)) {
+    if (tier->client &&
+        (!identity_has_redis(d.identity, &theirs) || d.with_lanes != (tier->lanes != NULL))) {
         snprintf(error, error_size, "the cache of %s has another Redis or prefix than %s: it is %s",
                  path, theirs.server, d.identity);
         return TANDEM_EINVAL;

@@ -20,6 +20,7 @@ void tier_free(struct tier *tier)
 {
     readback_clear(&tier->tracking.readback);
     flights_free(&tier->flights);
+    alloc_free(tier->lanes);
     memory_close(tier->memory);
     alloc_free(tier->identity);
     alloc_free(tier);

@@ -19,6 +19,7 @@
 #include "tier/behind.h"
 #include "tier/flights.h"
 #include "tier/freshness.h"
+#include "tier/lanes.h"
 #include "tier/mailbox.h"
 #include "tier/replay.h"
 #include "tier/tags.h"
@@ -35,6 +36,7 @@ struct tier {
     uint64_t connection[2]; /* what hash the connection's settings have, secrets included */
     struct behind behind;
     struct tracking tracking;
+    struct tier_lanes *lanes; /* NULL: one server at a time, and none */
     struct replay replay;
     struct flights flights;
 };
@@ -86,6 +88,14 @@ int tier_scan(tandem_cache *cache, enum redis_kind kind, const char *cursor, siz
 
 /* Wakes the I/O thread if something that this handle queued still waits for that. */
 void tier_uncork(tandem_cache *cache);
+
+/* Is an entry fresh?  lease_ms: the lease as it was read before the entry. */
+static inline bool tier_is_fresh(struct tier *tier, const char *key, size_t key_length,
+                                 struct memory_entry *entry, int64_t lease_ms, int64_t now_ms)
+{
+    return freshness_judge(entry, lease_ms, now_ms) == FRESHNESS_FRESH ||
+           (tier->lanes && lanes_keep_fresh(tier, key, key_length, entry, now_ms));
+}
 
 /* Frees a tier without client. */
 void tier_free(struct tier *tier);

@@ -42,6 +42,8 @@ void tracking_after_fork(struct tier *tier)
 
     /* What is lost of the parent's readbacks is a few keys' worth of memory. */
     memset(&tier->tracking, 0, sizeof(tier->tracking));
+    if (tier->lanes)
+        lanes_are_gone(tier);
     tracking_init(&tier->tracking);
     tracking_want(tier, max_stale_ms);
     if (max_stale_ms)
@@ -53,21 +55,39 @@ bool tracking_is_live(const struct tier *tier, int64_t now_ms)
     return now_ms < memory_lease(tier->memory) && now_ms > memory_lease_since(tier->memory);
 }
 
-bool tracking_covers(const struct tier *tier, int64_t sent_ms)
+static bool covers(const struct tier *tier, int64_t sent_ms)
 {
     return tracking_is_live(tier, clock_now_ms()) && sent_ms > memory_lease_since(tier->memory);
 }
 
-bool tracking_trusts(const struct tier *tier, uint64_t server)
+bool tracking_covers(const struct tier *tier, const struct redis_op *op)
 {
-    return !tracking_is_live(tier, clock_now_ms()) || memory_server_fits(tier->memory, server);
+    return tier->lanes ? lanes_cover(tier, redis_op_lane(op), op->sent_ms)
+                       : covers(tier, op->sent_ms);
 }
 
-bool tracking_may_report(const struct tier *tier)
+bool tracking_covers_since(const struct tier *tier, const char *key, size_t key_length,
+                           int64_t since_ms)
 {
-    return office_max_stale(tier) &&
-           (atomic_load_explicit(&tier->tracking.trouble_kind, memory_order_relaxed) == TANDEM_OK ||
-            tracking_is_live(tier, clock_now_ms()));
+    return tier->lanes ? lanes_cover(tier, lanes_of(tier, key, key_length), since_ms)
+                       : covers(tier, since_ms);
+}
+
+bool tracking_trusts(const struct tier *tier, const struct redis_op *op)
+{
+    if (tier->lanes)
+        return lanes_trust(tier, redis_op_lane(op), op->server);
+    return !tracking_is_live(tier, clock_now_ms()) || memory_server_fits(tier->memory, op->server);
+}
+
+bool tracking_may_report(const struct tier *tier, const struct redis_op *op)
+{
+    if (!office_max_stale(tier))
+        return false;
+    if (atomic_load_explicit(&tier->tracking.trouble_kind, memory_order_relaxed) == TANDEM_OK)
+        return true;
+    return tier->lanes ? lanes_are_live(tier, redis_op_lane(op), clock_now_ms())
+                       : tracking_is_live(tier, clock_now_ms());
 }
 
 void tracking_attend(struct tier *tier)
@@ -120,6 +140,8 @@ void tracking_link_is_gone(struct tier *tier)
         set_begun(tier, false);
     t->since_ms = t->alive_ms = t->prove_by_ms = 0;
     t->proven = false;
+    if (tier->lanes)
+        lanes_are_gone(tier);
 }
 
 static void send_canary(struct tier *tier)
@@ -152,6 +174,10 @@ static void report(struct tier *tier)
 {
     struct tracking *t = &tier->tracking;
 
+    if (tier->lanes) {
+        lanes_report(tier);
+        return;
+    }
     if (t->begun && t->alive_ms &&
         !memory_link_covers(tier->memory, t->alive_ms, t->alive_ms + office_max_stale(tier),
                             t->server))
@@ -173,8 +199,15 @@ void tracking_link(void *context, enum redis_link_event event, int64_t at_ms, co
         send_canary(tier);
         break;
     case REDIS_LINK_ALIVE:
-        t->alive_ms = at_ms;
+        if (tier->lanes)
+            tier->lanes->changed = true;
+        else
+            t->alive_ms = at_ms;
         report(tier);
+        break;
+    case REDIS_LINK_PARTLY:
+        note_trouble(t, TANDEM_MISS, why);
+        memory_count(tier->memory, COUNT_TRACKING_LOST, 1);
         break;
     case REDIS_LINK_LOST:
         note_trouble(t, TANDEM_MISS, why);
@@ -232,6 +265,21 @@ static bool replaces(const struct tier *tier)
            !memory_server_fits(tier->memory, t->server);
 }
 
+static bool has_to_begin(const struct tier *tier)
+{
+    return !tier->tracking.begun || (tier->lanes && tier->lanes->changed);
+}
+
+/* Each lane in its turn, as follows for one link. */
+static void begin_lanes(struct tier *tier, int64_t now_ms)
+{
+    tier->lanes->changed = false;
+    set_begun(tier, lanes_begin(tier, now_ms));
+    if (lanes_have_all_begun(tier))
+        atomic_store_explicit(&tier->tracking.trouble_kind, TANDEM_OK, memory_order_release);
+    report(tier);
+}
+
 /* A link's cover counts from when it overlaps what was covered before.  Another link that has begun will
  * have covered our beginning by its next heartbeat; where none has, there was a gap.  So there was if the
  * other one reports of another server: then it is waited for until it has gone, unless that server has been
@@ -240,11 +288,15 @@ static void begin_cover(struct tier *tier, int64_t now_ms)
 {
     struct tracking *t = &tier->tracking;
 
-    if (!t->since_ms || t->begun || (t->place < 0 && !t->leaving_since_ms))
+    if (!t->since_ms || !has_to_begin(tier) || (t->place < 0 && !t->leaving_since_ms))
         return;
     if (!t->proven) {
         if (t->prove_by_ms && now_ms >= t->prove_by_ms)
             found_dead(tier, now_ms);
+        return;
+    }
+    if (tier->lanes) {
+        begin_lanes(tier, now_ms);
         return;
     }
     if (!memory_link_reaches(tier->memory, t->since_ms, t->server) && !replaces(tier) &&

@@ -52,7 +52,7 @@ void tracking_want(struct tier *tier, int64_t max_stale_ms);
 /* In a child: links, places and verifies are the parent's. */
 void tracking_after_fork(struct tier *tier);
 
-/* Does the lease run? */
+/* Does the lease run?  (Where there are lanes: those of all.) */
 bool tracking_is_live(const struct tier *tier, int64_t now_ms);
 
 /* This process answers from memory under the lease: so it does its part for that, even if it never asks
@@ -62,16 +62,20 @@ void tracking_attend(struct tier *tier);
 /* As tandem_tracking_trouble. */
 int tracking_trouble(struct tier *tier, char *text, size_t size);
 
-/* Is what Redis answered to a command sent then fresh as long as the lease runs? */
-bool tracking_covers(const struct tier *tier, int64_t sent_ms);
+/* Is what Redis answered to this operation fresh as long as the lease runs? */
+bool tracking_covers(const struct tier *tier, const struct redis_op *op);
 
-/* Is this server, as far as that can be told, the one whose changes are reported?  What another one answers
- * is not to be kept: nobody would tell when it changes. */
-bool tracking_trusts(const struct tier *tier, uint64_t server);
+/* The same of what is about a key and was made from what there was then. */
+bool tracking_covers_since(const struct tier *tier, const char *key, size_t key_length,
+                           int64_t since_ms);
+
+/* Is the server that answered, as far as that can be told, the one whose changes are reported?  What another one
+ * answers is not to be kept: nobody would tell when it changes. */
+bool tracking_trusts(const struct tier *tier, const struct redis_op *op);
 
 /* May a write of ours come back as a message?  So it does already while a link is being made that does not
  * cover anything yet. */
-bool tracking_may_report(const struct tier *tier);
+bool tracking_may_report(const struct tier *tier, const struct redis_op *op);
 
 /* The hooks of the redis room. */
 void tracking_invalidate(void *context, const char *key, size_t key_length);

@@ -272,15 +272,15 @@ static void stored(struct tier *tier, struct request *r)
 {
     struct redis_op *op = &r->op;
     int64_t ttl_ms = op->ttl_ms > 0 ? op->ttl_ms : -1;
-    bool confirm = r->rules.tracking && tracking_may_report(tier);
-    bool leased = confirm && tracking_covers(tier, op->sent_ms);
+    bool confirm = r->rules.tracking && tracking_may_report(tier, op);
+    bool leased = confirm && tracking_covers(tier, op);
     struct memory_attributes a =
         confirm
             ? freshness_provisional(&r->rules, op->sent_ms, ttl_ms, leased, r->rules.provisional_ms)
             : freshness_attributes(&r->rules, op->sent_ms, ttl_ms, false);
     struct tags tags;
 
-    if (r->rules.tracking && !tracking_trusts(tier, op->server)) {
+    if (r->rules.tracking && !tracking_trusts(tier, op)) {
         memory_count(tier->memory, COUNT_TRACKING_STRANGERS, 1);
         drop(tier, op);
         return;

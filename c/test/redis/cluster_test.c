@@ -169,6 +169,20 @@ TEST(what_has_moved_is_asked_of_the_other_and_the_map_once)
     close_scene();
 }
 
+/* Of slots that have another owner, or none; by the map, not by whoever sends something elsewhere. */
+TEST(another_map_tells_which_lanes_have_moved)
+{
+    open_scene();
+    CHECK_INT(0, node_of());
+    play[0].slots = "*1\r\n*3\r\n:0\r\n:8191\r\n*2\r\n$-1\r\n:%d\r\n";
+    play[0].exists = "-MOVED 8249 127.0.0.1:%d\r\n";
+    CHECK_INT(1, node_of());
+    WORLD_AWAIT(&w, lanes_any(&w.moved));
+    for (unsigned lane = 0; lane < LANES; lane++)
+        CHECK_INT(lane >= LANES / 2, lanes_has(&w.moved, lane));
+    close_scene();
+}
+
 TEST(addresses_that_nodes_have_among_themselves_are_mapped)
 {
     open_scene_as(true);

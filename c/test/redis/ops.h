@@ -20,6 +20,7 @@ struct world {
     struct redis_op *last, *first; /* over and not taken, by next, in order */
     uint64_t counts[REDIS_COUNTERS];
     unsigned long replaced; /* that another server has taken the place of the one before */
+    struct lanes moved;
     bool gone;
 };
 
@@ -57,6 +58,18 @@ CHECK_UNUSED void world_invalidate(void *context, const char *key, size_t key_le
     pthread_mutex_unlock(&w->lock);
 }
 
+CHECK_UNUSED void world_moved(void *context, const struct lanes *lanes)
+{
+    struct world *w = context;
+
+    pthread_mutex_lock(&w->lock);
+    for (unsigned lane = 0; lane < LANES; lane++)
+        if (lanes_has(lanes, lane))
+            lanes_add(&w->moved, lane);
+    pthread_cond_broadcast(&w->changed);
+    pthread_mutex_unlock(&w->lock);
+}
+
 CHECK_UNUSED void world_gone(void *context)
 {
     struct world *w = context;
@@ -83,6 +96,7 @@ CHECK_UNUSED void world_open_with(struct world *w, const struct redis_config *co
                                 .done = world_done,
                                 .count = world_count,
                                 .invalidate = world_invalidate,
+                                .moved = world_moved,
                                 .gone = world_gone};
     char error[256] = "";
 

@@ -1,0 +1,225 @@
+--- Memory in front of a Redis Cluster: what is fresh with a node away, or once a slot has moved.
+
+local caches = require "spec.support.caches"
+local clusters = require "spec.support.clusters"
+local remote = require "spec.support.remote"
+local run = require "spec.support.run"
+
+local MAX_STALE, KEYS = 1, 30
+
+describe("memory in front of a Redis Cluster", function()
+    local cluster
+
+    -- Without replicas: what is lost stays so, and in the end all say that the cluster is down.
+    setup(function() cluster = clusters.start() end)
+    teardown(function()
+        cluster:stop()
+        run.cleanup()
+    end)
+    after_each(function()
+        for _, node in ipairs(cluster.nodes) do
+            node:mend()
+        end
+        cluster:await()
+    end)
+
+    local function open(options)
+        options = options or {}
+        options.redis = { url = cluster:url(), client_name = "spec" }
+        options.max_stale = MAX_STALE
+        options.timeout, options.connect_timeout = 0.25, 0.5
+        return caches.on(nil, options)
+    end
+
+    -- Keys with their values in memory for good: those of a node, and those of the others.
+    local function fill(cache, node)
+        local lost, kept = {}, {}
+        for i = 1, KEYS do
+            local key = "key" .. i
+            local list = cluster:master_of(cache.name .. ":" .. key) == node and lost or kept
+            list[#list + 1] = key
+            assert.is_true(cache:set(key, "value"))
+        end
+        run.wait_until("they are in memory for good", function()
+            return cache:stats().tracking.verifies >= KEYS
+        end)
+        for i = 1, KEYS do
+            run.wait_until("also this one", function()
+                return select(3, cache:get("key" .. i)) == "memory"
+            end)
+        end
+        assert.is_true(#lost > 0 and #kept > 0)
+        return lost, kept
+    end
+
+    local function is_fresh(cache, key, value)
+        local got, err, tier = cache:get(key)
+        assert.are.equal(value or "value", got, err)
+        return tier == "memory"
+    end
+
+    local function are_fresh(cache, keys)
+        for _, key in ipairs(keys) do
+            assert.is_true(is_fresh(cache, key), key)
+        end
+    end
+
+    local function await_stale(cache, keys)
+        for _, key in ipairs(keys) do
+            run.wait_until(key .. " is stale", function() return not is_fresh(cache, key) end)
+        end
+    end
+
+    -- Longer than any lease that is not renewed.
+    local function throughout(seconds, fn)
+        local ends = run.now() + seconds
+        repeat
+            fn()
+            run.nap(5)
+        until run.now() > ends
+    end
+
+    -- Where slots are without a node, all others say that the cluster is down, or need not.
+    local function require_all_slots(all)
+        for _, node in ipairs(cluster.nodes) do
+            node:call("CONFIG", "SET", "cluster-require-full-coverage", all and "yes" or "no")
+        end
+    end
+
+    for what, options in pairs({
+        ["hangs"] = { lose = "freeze" },
+        ["hangs, with a near table"] = { lose = "freeze", near = { entries = 100, bytes = "1m" } },
+        ["is killed"] = { lose = "kill" },
+        ["is killed, and the others say that the cluster is down"] = { lose = "kill", down = true },
+    }) do
+        it("is fresh for the others where a master " .. what, function()
+            require_all_slots(options.down)
+            local cache = open { near = options.near or false }
+            local node = cluster.nodes[2]
+            local lost, kept = fill(cache, node)
+            local hits = cache:stats().redis.hits
+            node[options.lose](node)
+            await_stale(cache, lost)
+            throughout(3 * MAX_STALE, function()
+                are_fresh(cache, kept)
+                assert.is_false(is_fresh(cache, lost[1]))
+            end)
+            local stats = cache:stats()
+            assert.are.equal(hits, stats.redis.hits) -- nobody has asked Redis for them
+            assert.are.equal("unavailable", stats.tracking.state) -- not all of it
+            assert.are.equal(options.near ~= nil, stats.memory.near_hits > 0)
+            if not options.down then -- the others report on
+                cluster:call("SET", cache.name .. ":" .. kept[1], "theirs")
+                run.wait_until("a change is seen", function()
+                    return cache:get(kept[1]) == "theirs"
+                end)
+                table.remove(kept, 1)
+            end
+            node:mend()
+            cluster:await()
+            if options.lose == "kill" then -- what it had is lost
+                for _, key in ipairs(lost) do
+                    node:call("SET", cache.name .. ":" .. key, "value")
+                end
+            end
+            run.wait_until("all are fresh again", function()
+                cache:get(lost[1])
+                return cache:stats().tracking.state == "on"
+            end, 20)
+            hits = cache:stats().redis.hits
+            are_fresh(cache, kept)
+            assert.are.equal(hits, cache:stats().redis.hits)
+            -- Its changes of that time may have been missed.
+            assert.is_true(cache:stats().tracking.gaps > 0)
+            assert.is_false(is_fresh(cache, lost[2]))
+            run.wait_until("it is kept again", function() return is_fresh(cache, lost[2]) end)
+            cache:close()
+        end)
+    end
+
+    -- Those may have given their slots, and its own, to others.
+    it("is fresh for no slot where most masters hang", function()
+        local cache = open { near = false }
+        local lost, kept = fill(cache, cluster.nodes[1])
+        cluster.nodes[2]:freeze()
+        cluster.nodes[3]:freeze()
+        await_stale(cache, kept)
+        await_stale(cache, lost)
+        cache:close()
+    end)
+
+    it("has what came of a slot that has moved dropped, and nothing else", function()
+        local cache = open { near = false }
+        local node = cluster.nodes[1]
+        local lost, kept = fill(cache, node)
+        local moved, slot = lost[1], cluster:slot_of(cache.name .. ":" .. lost[1])
+        local hits = cache:stats().redis.hits
+        cluster:move(slot, node, cluster.nodes[2])
+        run.wait_until("it is read where it is now", function()
+            return not is_fresh(cache, moved)
+        end)
+        run.wait_until("and kept", function() return is_fresh(cache, moved) end)
+        are_fresh(cache, kept)
+        for i = 2, #lost do
+            assert.is_true(is_fresh(cache, lost[i]), lost[i])
+        end
+        -- Answers are not kept until the new map is known.
+        throughout(3 * MAX_STALE, function() are_fresh(cache, kept) end)
+        assert.are.equal("on", cache:stats().tracking.state)
+        assert.is_true(cache:stats().redis.hits > hits)
+        cluster.nodes[2]:call("SET", cache.name .. ":" .. moved, "theirs")
+        run.wait_until("a change is seen", function() return cache:get(moved) == "theirs" end)
+        cluster:await()
+        cluster:move(slot, cluster.nodes[2], node)
+        cache:close()
+    end)
+
+    it("is fresh for all processes of a host while a master hangs and one with a link is killed",
+       function()
+        local processes, path = {}, run.temp_dir() .. "/segment"
+        local function process(i)
+            processes[i] = remote.start()
+            processes[i]:eval(([[
+                cache = assert(require("resty.tandem").new("several", { memory = "2m", path = %q,
+                    near = false, redis = %q, timeout = 0.25, connect_timeout = 0.5,
+                    max_stale = %d }))
+                cache:get("absent")
+            ]]):format(path, cluster:url(), MAX_STALE))
+        end
+        local function covering()
+            return processes[3]:call("return cache:stats().tracking.covering")
+        end
+        for i = 1, 3 do
+            process(i)
+        end
+        run.wait_until("two have links", function() return covering() == 2 end)
+        local node, kept, lost = cluster.nodes[3], nil, nil
+        for i = 1, KEYS do
+            local key = "key" .. i
+            processes[3]:eval(("assert(cache:set(%q, 'value'))"):format(key))
+            local there = cluster:master_of("several:" .. key) == node
+            lost, kept = there and key or lost, there and kept or key
+        end
+        local function tier(i, key)
+            return processes[i]:call(("return (select(3, cache:get(%q)))"):format(key))
+        end
+        for i = 1, 3 do
+            for _, key in ipairs { lost, kept } do
+                run.wait_until("it is in memory for good", function()
+                    return tier(i, key) == "memory"
+                end)
+            end
+        end
+        node:freeze()
+        run.wait_until("what it has is stale", function() return tier(3, lost) ~= "memory" end)
+        for _, other in ipairs { 1, 2 } do
+            processes[other].process:kill()
+            throughout(2 * MAX_STALE, function()
+                assert.are.equal("memory", tier(3, kept))
+                assert.are_not.equal("memory", tier(3, lost))
+            end)
+            process(other)
+            run.wait_until("two have links again", function() return covering() == 2 end)
+        end
+    end)
+end)
