@@ -11,6 +11,9 @@
 #include "tier/result.h"
 #include "tier/tier.h"
 
+/* Cursors of walks through memory are less. */
+#define API_CURSOR_MAX 9007199254740992.0 /* 2^53 */
+
 /* Says what is wrong with a key, or that the cache is NULL. */
 int api_wrong_key(const tandem_cache *cache, const char *key, size_t key_length,
                   tandem_result *result);

@@ -8,8 +8,6 @@
 #include "tier/inspect.h"
 #include "tier/metric.h"
 
-#define CURSOR_MAX 9007199254740992.0 /* 2^53 */
-
 static int check_path(const char *path, char *error, size_t error_size)
 {
     if (path && path[0])
@@ -61,7 +59,8 @@ int tandem_segment_keys(tandem_segment *segment, double *cursor, const char *glo
     int status;
 
     result_clear(result);
-    if (!segment || !cursor || !(*cursor >= 0 && *cursor < CURSOR_MAX) || (!glob && glob_length))
+    if (!segment || !cursor || !(*cursor >= 0 && *cursor < API_CURSOR_MAX) ||
+        (!glob && glob_length))
         return result_say(result, TANDEM_EINVAL, "the segment, the cursor or the pattern is wrong");
     status = memory_keys(segment->memory, cursor, glob, glob_length, clock_now_ms(), buffer,
                          buffer ? size : 0, &length, &count);
