@@ -17,6 +17,8 @@ static void check_map(const struct slot_map *map)
         size_t length = strnlen(map->node[i].host, sizeof(host));
 
         HOLDS(map->node[i].port >= 1 && map->node[i].port <= 65535);
+        HOLDS(map->replica[i].port >= 0 && map->replica[i].port <= 65535);
+        HOLDS(strnlen(map->replica[i].host, sizeof(host)) < sizeof(host));
         HOLDS(length < sizeof(host));
         HOLDS(length == 0 || url_take_host(map->node[i].host, length, host, sizeof(host)));
     }

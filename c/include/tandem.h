@@ -132,6 +132,9 @@ typedef struct tandem_options {
     int32_t
         entry_size; /* bytes that a key and its value have on average, by which the index is laid out;
                            0: 116; part of the identity */
+    int32_t
+        redis_replicas; /* of a cluster: 1: while a key's master is away, what memory has not is read from its
+                               replica, and answered as stale */
     int32_t redis_tls_unverified; /* 1: whatever the server's certificate is, it is good */
     const char *redis_tls_ca; /* rediss://: file or folder of certificates, in PEM, of those who may
                                           have issued the server's; NULL: the system's */

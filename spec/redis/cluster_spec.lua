@@ -154,15 +154,8 @@ describe("a Redis Cluster", function()
                 node:call("CONFIG", "SET", "cluster-announce-hostname", "node" .. i .. ".invalid",
                           "cluster-preferred-endpoint-type", endpoint)
             end
-            run.wait_until("all tell so", function()
-                for _, node in ipairs(cluster.nodes) do
-                    for _, range in ipairs(node:call("CLUSTER", "SLOTS")) do
-                        if not tostring(range[3][1]):find(TOLD[endpoint]) then
-                            return false
-                        end
-                    end
-                end
-                return true
+            cluster:await_ranges(function(range)
+                return tostring(range[3][1]):find(TOLD[endpoint])
             end)
         end
 

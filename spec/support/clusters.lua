@@ -120,6 +120,20 @@ function Cluster:await()
     end, 30)
 end
 
+--- Waits until each node tells of its slots as it is to: fits is given each range of CLUSTER SLOTS.
+function Cluster:await_ranges(fits)
+    run.wait_until("all nodes tell of it", function()
+        return each_node(self, function(node)
+            for _, range in ipairs(node:call("CLUSTER", "SLOTS")) do
+                if not fits(range) then
+                    return false
+                end
+            end
+            return true
+        end)
+    end)
+end
+
 --- The URL for the option `redis`.
 -- options: user ("user:password@"), first: only the first so many nodes.
 function Cluster:url(options)

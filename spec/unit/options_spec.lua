@@ -246,9 +246,27 @@ describe("the table of redis", function()
                          problem({ redis = { url = "redis://h", pasword = "s3cret" } }))
     end)
 
-    it("does not take what this version cannot do", function()
-        assert.are.equal("opts.redis.replicas is not available in this version",
-                         problem({ redis = { url = "redis://h", replicas = {} } }))
+    it("has replicas read from in a cluster, where stale values will do", function()
+        local function replicas(value, url, opts)
+            opts = opts or {}
+            opts.redis = { url = url or "redis+cluster://h", replicas = value }
+            return problem(opts)
+        end
+        assert.are.equal('opts.redis.replicas must be "never" or "fallback", got "prefer"',
+                         replicas("prefer"))
+        assert.are.equal('opts.redis.replicas = "fallback" needs a cluster: opts.redis.url does '
+                         .. "not begin with redis+cluster://", replicas("fallback", "redis://h"))
+        assert.are.equal('opts.redis.replicas = "fallback" answers with what may be stale, and '
+                         .. 'opts.on_redis_error = "fail" wants an error',
+                         replicas("fallback", nil, { on_redis_error = "fail" }))
+        assert.are.equal('opts.redis.replicas = "fallback": what may have tags is not read from '
+                         .. "replicas",
+                         replicas("fallback", nil, { tags = true, prefix = "{x}" }))
+        for value, url in pairs({ fallback = "Redis+Cluster://h", never = "redis://h" }) do
+            assert.are.equal(value, options.check("x", {
+                redis = { url = url, replicas = value },
+            }).redis.replicas)
+        end
     end)
 
     it("has a map of addresses where servers tell of others", function()
@@ -341,13 +359,6 @@ describe("lock = \"redis\"", function()
         assert.are.equal('opts.lock = "redis" needs a Redis, and there is no opts.redis',
                          problem({ lock = "redis" }))
         assert.are.equal("redis", options.check("x", { lock = "redis", redis = "redis://h" }).lock)
-    end)
-end)
-
-describe("what this version has not got", function()
-    it("is refused, not ignored", function()
-        assert.are.equal('opts.redis.replicas is not available in this version',
-                         problem({ redis = { url = "redis://h", replicas = {} } }))
     end)
 end)
 

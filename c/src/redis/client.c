@@ -121,6 +121,7 @@ static bool append_greeting(struct redis_client *c)
     const char *auth[3];
     int auth_words = url_auth(url, auth);
     const char *role[] = {"ROLE"};
+    const char *readonly[] = {"READONLY"};
     const char *name[] = {"CLIENT", "SETNAME", c->name};
     const char *info[] = {"INFO", "server"};
     const char *ping[] = {"PING"};
@@ -131,6 +132,7 @@ static bool append_greeting(struct redis_client *c)
     return (!auth_words || greet(c, GREETING_AUTH, auth_words, auth)) &&
            (url->db == 0 || greet(c, GREETING_SELECT, 2, select)) &&
            (!c->topology || greet(c, GREETING_ROLE, 1, role)) &&
+           (!c->is_replica || greet(c, GREETING_READONLY, 1, readonly)) &&
            (!c->name || greet(c, GREETING_NAME, 3, name)) &&
            (!atomic_load_explicit(&c->identify, memory_order_relaxed) ||
             greet(c, GREETING_INFO, 2, info)) &&

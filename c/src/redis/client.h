@@ -34,7 +34,8 @@ enum client_greeting {
     GREETING_NONE,
     GREETING_AUTH,
     GREETING_SELECT,
-    GREETING_ROLE, /* with a topology: is it a master? */
+    GREETING_ROLE,     /* with a topology: is it a master? */
+    GREETING_READONLY, /* it is a replica, and is to answer all the same */
     GREETING_NAME,
     GREETING_INFO,   /* which server is it? */
     GREETING_SCRIPT, /* that of tagged.h; also later, when the server has lost it */
@@ -61,7 +62,9 @@ struct redis_client {
     char server[704];
     struct topology *topology; /* where sentinels tell of the server; or NULL */
     struct cluster *cluster;   /* of whose nodes each has a client of its own; or NULL */
+    bool is_replica;           /* of a cluster, to be read from */
     bool has_others;           /* one of the two: there is more than one server behind the URL */
+    bool replicas;             /* as in the configuration */
     struct address_map *addresses; /* by which those are called; or NULL */
     struct redis_hooks hooks;
     int64_t connect_timeout_ms, timeout_ms;

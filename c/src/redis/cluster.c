@@ -122,7 +122,8 @@ static struct cluster_node *make(struct cluster *cl, unsigned number, const char
     return node;
 }
 
-struct cluster_node *cluster_node_at(struct cluster *cl, const char *host, int port, int64_t now_ms)
+static struct cluster_node *at(struct cluster *cl, const char *host, int port, bool is_replica,
+                               int64_t now_ms)
 {
     unsigned vacant = CLUSTER_NODES;
     struct cluster_node *node;
@@ -131,25 +132,44 @@ struct cluster_node *cluster_node_at(struct cluster *cl, const char *host, int p
         node = cl->node[i];
         if (!node)
             vacant = i;
-        else if (node->client->url.port == port && strcmp(node->client->url.host, host) == 0)
+        else if (node->is_replica == is_replica && node->client->url.port == port &&
+                 strcmp(node->client->url.host, host) == 0)
             return node;
     }
     node = vacant < CLUSTER_NODES ? make(cl, vacant, host, port) : NULL;
-    if (node)
+    if (node) {
         node->used_ms = now_ms;
+        node->is_replica = node->client->is_replica = is_replica;
+    }
     return node;
+}
+
+struct cluster_node *cluster_node_at(struct cluster *cl, const char *host, int port, int64_t now_ms)
+{
+    return at(cl, host, port, false, now_ms);
+}
+
+struct cluster_node *cluster_replica_at(struct cluster *cl, const struct url_seed *address,
+                                        int64_t now_ms)
+{
+    return at(cl, address->host, address->port, true, now_ms);
+}
+
+struct url_seed cluster_address(const struct cluster_node *by, const struct url_seed *told)
+{
+    struct url_seed whole = *told;
+
+    if (!whole.host[0])
+        memcpy(whole.host, by->client->url.host, sizeof(whole.host));
+    return *address_map_find(by->cluster->client->addresses, &whole);
 }
 
 struct cluster_node *cluster_node_told(struct cluster_node *by, const struct url_seed *address,
                                        int64_t now_ms)
 {
-    struct url_seed whole = *address;
-    const struct url_seed *there;
+    const struct url_seed there = cluster_address(by, address);
 
-    if (!whole.host[0])
-        memcpy(whole.host, by->client->url.host, sizeof(whole.host));
-    there = address_map_find(by->cluster->client->addresses, &whole);
-    return cluster_node_at(by->cluster, there->host, there->port, now_ms);
+    return cluster_node_at(by->cluster, there.host, there.port, now_ms);
 }
 
 /* What is under way there ends, and the node. */

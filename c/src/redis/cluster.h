@@ -25,9 +25,11 @@ struct cluster_node {
     struct cluster *cluster;
     unsigned number;
     struct redis_client *client;
-    unsigned slots;  /* how many it has, by the map */
-    int64_t used_ms; /* when it was last given something */
-    bool unheard;    /* it is of the URL, and has not said yet what it knows */
+    unsigned slots;          /* how many it has, by the map */
+    int64_t used_ms;         /* when it was last given something */
+    bool unheard;            /* it is of the URL, and has not said yet what it knows */
+    bool is_replica;         /* to be read from: cluster_replica.c */
+    struct url_seed replica; /* a master's; port 0: none is known */
 
     /* Its tracking link: cluster_cover.c. */
     int64_t since_ms, alive_ms; /* what that covers; since 0: it is not live */
@@ -103,6 +105,13 @@ struct cluster_node *cluster_node_at(struct cluster *cluster, const char *host, 
 struct cluster_node *cluster_node_told(struct cluster_node *by, const struct url_seed *address,
                                        int64_t now_ms);
 
+/* The same, to be read from, though it may be no master. */
+struct cluster_node *cluster_replica_at(struct cluster *cluster, const struct url_seed *address,
+                                        int64_t now_ms);
+
+/* Where a node is that another one tells of. */
+struct url_seed cluster_address(const struct cluster_node *by, const struct url_seed *told);
+
 /* Queues an operation there.  False: the node is down; the operation's error says why. */
 bool cluster_give(struct cluster_node *node, struct redis_op *op, int64_t now_ms);
 
@@ -122,6 +131,10 @@ void cluster_arrive(struct cluster *cluster, struct redis_op *op, int64_t now_ms
 
 /* A node has answered, or has failed to. */
 void cluster_returned(struct cluster_node *node, struct redis_op *op, int64_t now_ms);
+
+/* What a master that is away was to be asked is asked of its replica, if that will do: true. */
+bool cluster_ask_replica(struct cluster_node *master, struct redis_op *op, int64_t now_ms);
+void cluster_replica_answered(struct cluster_node *node, struct redis_op *op);
 
 /* It is over. */
 void cluster_finish(struct cluster *cluster, struct redis_op *op);

@@ -26,7 +26,7 @@ static unsigned count_of(const struct cluster *cl)
     unsigned n = 0;
 
     for (unsigned i = 0; i < cl->count; i++)
-        n += cl->node[i] != NULL;
+        n += cl->node[i] && !cl->node[i]->is_replica;
     return n;
 }
 
@@ -63,8 +63,11 @@ static struct cluster_node *next_node(struct cluster *cl)
         cl->at = cl->behind_other;
         cl->behind_other = 0;
     }
-    for (unsigned i = 0; !node && i < cl->count; i++)
+    for (unsigned i = 0; !node && i < cl->count; i++) {
         node = cl->node[(cl->at + i) % cl->count];
+        if (node && node->is_replica) /* it is there as a node, too, if it is to be asked */
+            node = NULL;
+    }
     if (node)
         cl->at = node->number + 1;
     return node;
@@ -159,11 +162,14 @@ static bool find_nodes(struct cluster_node *from, const struct slot_map *map, ui
                        int64_t now_ms)
 {
     for (unsigned i = 0; i < map->nodes; i++) {
-        const struct cluster_node *node = cluster_node_told(from, map->node + i, now_ms);
+        struct cluster_node *node = cluster_node_told(from, map->node + i, now_ms);
 
         if (!node)
             return false;
         number[i] = (uint16_t)node->number;
+        node->replica.port = 0;
+        if (map->replica[i].port)
+            node->replica = cluster_address(from, map->replica + i);
     }
     return true;
 }

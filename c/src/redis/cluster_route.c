@@ -95,7 +95,8 @@ static void send(struct cluster *cl, struct redis_op *op, int64_t now_ms)
     }
     op->kind = unasked(op->kind);
     cl->wanted = true;
-    cluster_finish_as(cl, op, REDIS_UNSENT, NULL);
+    if (!cluster_ask_replica(node, op, now_ms))
+        cluster_finish_as(cl, op, REDIS_UNSENT, NULL);
 }
 
 static void hold(struct cluster *cl, struct op_list *list, struct redis_op *op)
@@ -118,7 +119,7 @@ void cluster_arrive(struct cluster *cl, struct redis_op *op, int64_t now_ms)
     bool page = op->kind == REDIS_SCAN || op->kind == REDIS_SCAN_UNLINK;
 
     op->redirects = 0;
-    op->asking = false;
+    op->asking = op->replica = false;
     op->slot =
         page ? SLOTS : (uint16_t)slot_of(prefix->text, prefix->length, op->key, op->key_length);
     if (!cl->known || (!page && overtakes(cl, op->slot))) {
@@ -188,6 +189,10 @@ void cluster_returned(struct cluster_node *node, struct redis_op *op, int64_t no
 {
     struct cluster *cl = node->cluster;
 
+    if (op->replica) {
+        cluster_replica_answered(node, op);
+        return;
+    }
     cl->busy[op->slot]--;
     if (op->slot == SLOTS) {
         cluster_walk_page(node, op, now_ms);
@@ -200,6 +205,9 @@ void cluster_returned(struct cluster_node *node, struct redis_op *op, int64_t no
         return;
     if (op->status != REDIS_DONE && op->status != REDIS_ABSENT)
         cl->wanted = cl->wanted || op->status != REDIS_REFUSED || error_of(op, ": CLUSTERDOWN ");
+    if ((op->status == REDIS_UNSENT || op->status == REDIS_UNKNOWN) &&
+        cluster_ask_replica(node, op, now_ms))
+        return;
     cluster_finish(cl, op);
 }
 

@@ -188,10 +188,15 @@ static bool fill_topology(struct redis_client *c, const struct redis_config *con
                           size_t size)
 {
     c->has_others = c->url.seeds > 0;
+    if (config->replicas && !c->url.is_cluster) {
+        snprintf(error, size, "replicas are read from in a cluster only");
+        return false;
+    }
     if (c->url.is_cluster) {
         if (!fits_cluster(config, error, size))
             return false;
         c->cluster = cluster_create(c);
+        c->replicas = config->replicas && !config->tags;
         return c->cluster != NULL;
     }
     if (c->url.seeds == 0)

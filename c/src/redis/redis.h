@@ -110,6 +110,9 @@ struct redis_op {
     bool forgiven; /* the room's: it has had a little longer already; and these, in a cluster: */
     bool asking;   /* it goes where an ASK has sent it */
     bool ready;    /* what it waited for has come */
+    bool
+        any_age; /* the submitter's, of a REDIS_GET: where its master is away a replica's value will do */
+    bool replica; /* that is what it is: of an age that nobody knows, and a value in any case */
     uint8_t redirects; /* how often it has been sent elsewhere */
 
     /* Filled in before the done hook. */
@@ -194,6 +197,7 @@ struct redis_config {
     const char *username, *password, *client_name; /* NULL, or instead of the URL's */
     struct tls_options tls;                        /* for rediss:// and rediss+cluster:// */
     const char *address_map; /* NULL, or address_map.h: of servers that others tell of */
+    bool replicas;           /* of a cluster: redis_op.any_age is heeded */
     const char *prefix;
     size_t prefix_length;
     int64_t connect_timeout_ms;

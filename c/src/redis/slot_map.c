@@ -67,6 +67,17 @@ static unsigned number_of(struct slot_map *map, const struct url_seed *node)
     return i;
 }
 
+/* The first that makes sense: those that have failed are not told. */
+static void take_replica(struct url_seed *replica, const redisReply *range)
+{
+    bool taken = false;
+
+    for (size_t i = 3; i < range->elements && !taken; i++)
+        taken = take_node(range->element[i], replica);
+    if (!taken)
+        replica->port = 0;
+}
+
 static bool take_range(struct slot_map *map, const redisReply *range)
 {
     struct url_seed node;
@@ -81,8 +92,10 @@ static bool take_range(struct slot_map *map, const redisReply *range)
     number = number_of(map, &node);
     if (number == SLOT_MAP_NODES)
         return false;
-    if (number == known) /* its replicas are the same in all ranges */
+    if (number == known) { /* its replicas are the same in all ranges */
         take_members(&map->members, range);
+        take_replica(map->replica + number, range);
+    }
     for (long long slot = range->element[0]->integer; slot <= range->element[1]->integer; slot++)
         map->owner[slot] = (uint16_t)number;
     return true;

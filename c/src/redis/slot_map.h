@@ -23,7 +23,9 @@ struct slot_map {
     unsigned nodes;
     struct url_seed
         node[SLOT_MAP_NODES]; /* masters; without a host: that of the node that was asked */
-    uint16_t owner[SLOTS];    /* of a slot: which of them, or SLOT_MAP_NOBODY */
+    struct url_seed
+        replica[SLOT_MAP_NODES]; /* one of each master's; port 0: it has none that is well */
+    uint16_t owner[SLOTS];       /* of a slot: which of them, or SLOT_MAP_NOBODY */
     struct slot_members members;
 };
 

@@ -115,6 +115,8 @@ static int check_numbers(const tandem_options *o, const struct complaint *c)
     if (!status)
         status = check_number("tags", o->tags, 0, 1, c);
     if (!status)
+        status = check_number("redis_replicas", o->redis_replicas, 0, 1, c);
+    if (!status)
         status = check_number("entry_size", o->entry_size, 0, ENTRY_SIZE_MAX, c);
     return status;
 }
@@ -217,6 +219,7 @@ void options_configure(const tandem_options *o, char *prefix_buffer, struct regi
     config->redis.tls.server_name = o->redis_tls_server_name;
     config->redis.tls.unverified = o->redis_tls_unverified != 0;
     config->redis.address_map = o->redis_address_map;
+    config->redis.replicas = o->redis_replicas != 0;
     config->redis.connect_timeout_ms = o->connect_timeout_ms;
     config->redis.timeout_ms = o->timeout_ms;
     config->redis.prefix = o->prefix;

@@ -112,6 +112,7 @@ static int ask(tandem_cache *cache, enum redis_kind kind, const char *key, size_
         if (r) {
             r->stale = (flags & TANDEM_STALE) != 0;
             r->again = (flags & TANDEM_AGAIN) != 0;
+            r->op.any_age = kind == REDIS_GET && cache->degrade;
             memory_token_read(tier->memory, key, key_length, &r->token);
         }
         status = request_submit(cache, r, true, flags, result);
@@ -368,11 +369,36 @@ static bool fall_back(struct tier *tier, const struct request *r, struct outcome
     return true;
 }
 
+/* Its master being away, a replica has answered.  That is not kept: of a change that it lacks we may have been told
+ * already.  What memory has goes first: it may be what this host has written since. */
+static void take_from_replica(struct tier *tier, struct request *r, struct outcome *outcome)
+{
+    bool past = r->rules.stale_ttl_ms && left_in_redis(r) <= 0;
+
+    if (fall_back(tier, r, outcome))
+        return;
+    if (past && !r->stale) {
+        r->op.status = REDIS_UNSENT;
+        request_fail(r, NULL, outcome);
+        return;
+    }
+    if (!r->again)
+        memory_count(tier->memory, past ? COUNT_FETCH_STALE : COUNT_REDIS_HITS, 1);
+    outcome->status = TANDEM_OK;
+    outcome->tier = TANDEM_TIER_STALE;
+    outcome->ttl = ttl_left(left_in_redis(r));
+    outcome->bytes = r->op.reply;
+    outcome->length = r->op.reply_length;
+    r->op.reply = NULL;
+}
+
 void read_done(struct tier *tier, struct request *r)
 {
     struct outcome outcome = {0};
 
-    if (r->op.status == REDIS_DONE || r->op.status == REDIS_ABSENT) {
+    if (r->op.replica) {
+        take_from_replica(tier, r, &outcome);
+    } else if (r->op.status == REDIS_DONE || r->op.status == REDIS_ABSENT) {
         answered(tier, r, &outcome);
     } else {
         memory_count(tier->memory, COUNT_REDIS_UNANSWERED, 1);

@@ -71,6 +71,7 @@ static void add_all(struct settings *s, const struct redis_config *config)
     add(s, &config->max_ops, sizeof(config->max_ops));
     add(s, &config->max_bytes, sizeof(config->max_bytes));
     add(s, &config->tags, sizeof(config->tags));
+    add(s, &config->replicas, sizeof(config->replicas));
 }
 
 /* Two hashes of all settings, so that secrets need not be kept.  False: no memory. */

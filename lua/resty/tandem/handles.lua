@@ -91,6 +91,7 @@ local function signature(checked)
         tostring(number_of(redis.password)), tostring(redis.client_name), checked.prefix,
         tostring(tls.ca), tostring(tls.cert), tostring(number_of(tls.key)),
         tostring(tls.server_name), tostring(tls.verify), tostring(redis.address_map),
+        tostring(redis.replicas),
         tostring(checked.memory_ttl),
         tostring(checked.max_stale), tostring(checked.connect_timeout), tostring(checked.timeout),
         checked.on_redis_error, checked.write, checked.replay, tostring(checked.tracking),
@@ -127,6 +128,7 @@ local function options_struct(checked, mailbox, rendezvous)
     o.redis_tls_key = tls.key
     o.redis_tls_server_name = tls.server_name
     o.redis_address_map = redis.address_map
+    o.redis_replicas = redis.replicas == "fallback" and 1 or 0
     o.prefix = checked.prefix
     o.prefix_length = #checked.prefix
     o.memory_ttl_ms = checked.memory_ttl

@@ -29,7 +29,6 @@ local MINUTE = 60
 local UNITS = { [""] = 1, k = 1024, m = 1024 * 1024, g = 1024 * 1024 * 1024 }
 local LARGEST, LARGEST_TEXT = 256 * 2 ^ 30, "256g"
 local ADDRESSES = 1024 -- of a map
-local UNAVAILABLE = "is not available in this version"
 
 local _M = {}
 
@@ -156,11 +155,6 @@ local function one_of(...)
     end
 end
 
--- What is specified, but comes with a later version: to accept it would be to promise it.
-local function not_yet()
-    return nil, UNAVAILABLE
-end
-
 local function anything(value)
     return value
 end
@@ -230,7 +224,7 @@ local REDIS = {
     { name = "username", check = c_string, secret = true },
     { name = "password", check = c_string, secret = true },
     { name = "client_name", check = c_string },
-    { name = "replicas", check = not_yet },
+    { name = "replicas", check = one_of("never", "fallback") },
     { name = "tls", check = tls },
     { name = "address_map", check = address_map },
 }
@@ -271,6 +265,9 @@ local function redis(value)
     if checked.tls and not match(lower(checked.url), "^rediss[+:]") then
         return nil, nil, "opts.redis.tls is given, but opts.redis.url does not begin with "
                          .. "rediss:// or rediss+cluster://"
+    elseif checked.replicas == "fallback" and not checked.is_cluster then
+        return nil, nil, 'opts.redis.replicas = "fallback" needs a cluster: '
+                         .. "opts.redis.url does not begin with redis+cluster://"
     elseif checked.address_map and not checked.is_cluster and not is_sentinel(checked.url) then
         return nil, nil, "opts.redis.address_map is given, but opts.redis.url is of neither "
                          .. "sentinels nor a cluster"
@@ -418,9 +415,6 @@ end
 local function problem_sentence(row, label, value, must, sentence)
     if not must then
         return sentence
-    elseif must == UNAVAILABLE then
-        local given = type(value) == "table" and "" or " = " .. show(value)
-        return label .. row.name .. given .. " " .. must
     end
     return format("%s%s %s, got %s", label, row.name, must,
                   row.secret and type(value) or show(value))
@@ -475,6 +469,14 @@ function _M.check(name, opts)
     checked.prefix = checked.prefix or name .. ":"
     if checked.lock == "redis" and not checked.redis then
         return nil, 'opts.lock = "redis" needs a Redis, and there is no opts.redis'
+    end
+    local falls_back = checked.redis and checked.redis.replicas == "fallback"
+    if falls_back and checked.on_redis_error == "fail" then
+        return nil, 'opts.redis.replicas = "fallback" answers with what may be stale, and '
+                    .. 'opts.on_redis_error = "fail" wants an error'
+    elseif falls_back and checked.tags then
+        return nil, 'opts.redis.replicas = "fallback": what may have tags is not read from '
+                    .. "replicas"
     end
     -- A script looks at a key and at its lock, or at its tags, which have to be in one slot.
     local together = checked.tags and "opts.tags" or checked.lock == "redis" and "opts.lock"

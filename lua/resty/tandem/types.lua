@@ -17,7 +17,8 @@
 ---`redis+sentinel://[user][:password@]host[:port][,...]/master[/db]`, [the master](#sentinel) that
 ---sentinels name, or `redis+cluster://[user][:password@]host[:port][,...]`, [a cluster](#cluster)
 ---(`rediss+cluster://...` over TLS), with `%`-escapes; or a table
----`{ url=, username=, password=, client_name=, tls=, address_map= }`. None: memory only
+---`{ url=, username=, password=, client_name=, tls=, address_map=, replicas= }`. None: memory
+---only
 ---@field redis? string|tandem.redis_options
 ---put before every key in Redis; 512 bytes at most. Default: `name..":"`
 ---@field prefix? string
@@ -81,6 +82,7 @@
 ---@field username? string
 ---@field password? string
 ---@field client_name? string
+---@field replicas? "never"|"fallback" with a cluster
 ---@field tls? tandem.tls_options with `rediss://` or `rediss+cluster://`
 ---@field address_map? table<string, string> with sentinels or a cluster
 
