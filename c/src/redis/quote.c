@@ -18,28 +18,35 @@ static void copy_printable(const char *text, size_t length, char *out, size_t si
     out[n] = '\0';
 }
 
-/* Not a secret of fewer bytes: such a one is in any text. */
-static void mask(char *text, const char *secret)
+static size_t least(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+/* In what is quoted, the first bytes of text.  Not a secret of fewer bytes: such a one is in any text. */
+static void mask(char *quoted, size_t quoted_length, const char *text, size_t length,
+                 const char *secret)
 {
     size_t n = strlen(secret);
-    char *at = text;
+    const char *at = text, *end = text + length;
 
     if (n < PIECE_BYTES)
         return;
-    while ((at = strstr(at, secret))) {
-        memset(at, '*', n);
+    while ((at = memmem(at, (size_t)(end - at), secret, n)) != NULL && at < text + quoted_length) {
+        memset(quoted + (at - text), '*', least(n, quoted_length - (size_t)(at - text)));
         at += n;
     }
 }
 
 void quote_error(const char *text, size_t length, const char *secret, char *out, size_t size)
 {
-    char whole[4 * QUOTE_BYTES];
+    char quoted[QUOTE_BYTES];
+    size_t n = least(length, sizeof(quoted));
 
-    /* A secret that is only cut off by the end of the quotation is masked as well. */
-    copy_printable(text, length, whole, sizeof(whole));
-    mask(whole, secret);
-    snprintf(out, size, "%.*s", (int)QUOTE_BYTES, whole);
+    /* Looked for in the bytes as they are, and beyond the end of what is quoted, which may cut it off. */
+    memcpy(quoted, text, n);
+    mask(quoted, n, text, least(length, QUOTE_BYTES + strlen(secret)), secret);
+    copy_printable(quoted, n, out, size);
 }
 
 static bool has_piece(const char *text, size_t length, const char *secret)
@@ -62,7 +69,7 @@ void quote_auth_error(const char *text, size_t length, const char *secret, char 
     else if (has_piece(text, length, secret))
         snprintf(out, size, "AUTH was refused");
     else
-        copy_printable(text, length < QUOTE_BYTES ? length : QUOTE_BYTES, out, size);
+        copy_printable(text, least(length, QUOTE_BYTES), out, size);
 }
 
 void quote_sentence(const char *server, const char *reason, char *out, size_t size)

@@ -60,6 +60,20 @@ TEST(a_secret_across_the_cut_is_masked_too)
     CHECK_STR("xx****", out + QUOTE_BYTES - 6);
 }
 
+TEST(a_secret_of_any_bytes_and_of_any_length_is_masked)
+{
+    char text[2000], secret[1000];
+
+    CHECK_STR("ERR args: *********!",
+              error_of("ERR args: p\xc3\xa4ssw\x01rd!", "p\xc3\xa4ssw\x01rd"));
+    memset(secret, 's', sizeof(secret) - 1);
+    secret[sizeof(secret) - 1] = '\0';
+    snprintf(text, sizeof(text), "ERR %s!", secret);
+    CHECK_INT(QUOTE_BYTES, strlen(error_of(text, secret)));
+    CHECK(strncmp(out, "ERR ", 4) == 0);
+    CHECK_INT(QUOTE_BYTES - 4, strspn(out + 4, "*"));
+}
+
 TEST(the_answer_to_auth_repeats_no_part_of_the_secret)
 {
     CHECK_STR("ERR unknown command", auth_error_of("ERR unknown command", "pa55word"));
