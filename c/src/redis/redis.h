@@ -71,7 +71,9 @@ enum redis_status {
     REDIS_UNKNOWN,  /* sent, and the connection broke: may have been carried out or not */
     REDIS_TIMEOUT,  /* its deadline passed; may_have_run says whether it had been sent */
     REDIS_REFUSED,  /* the server answered with an error: error holds its text */
-    REDIS_GARBAGE   /* the peer broke the protocol, or answered with a type that makes no sense */
+    REDIS_GARBAGE,  /* the peer broke the protocol, or answered with a type that makes no sense */
+    REDIS_REPLICA /* REDIS_GET, with redis_config.replicas: the master is away, as error says, and its
+                       replica has a value, of an age that nobody knows */
 };
 
 /*
@@ -110,9 +112,7 @@ struct redis_op {
     bool forgiven; /* the room's: it has had a little longer already; and these, in a cluster: */
     bool asking;   /* it goes where an ASK has sent it */
     bool ready;    /* what it waited for has come */
-    bool
-        any_age; /* the submitter's, of a REDIS_GET: where its master is away a replica's value will do */
-    bool replica; /* that is what it is: of an age that nobody knows, and a value in any case */
+    bool replica;  /* a replica is asked in its master's place */
     uint8_t redirects; /* how often it has been sent elsewhere */
 
     /* Filled in before the done hook. */
@@ -197,7 +197,7 @@ struct redis_config {
     const char *username, *password, *client_name; /* NULL, or instead of the URL's */
     struct tls_options tls;                        /* for rediss:// and rediss+cluster:// */
     const char *address_map; /* NULL, or address_map.h: of servers that others tell of */
-    bool replicas;           /* of a cluster: redis_op.any_age is heeded */
+    bool replicas; /* of a cluster: they are read from while masters are away: REDIS_REPLICA */
     const char *prefix;
     size_t prefix_length;
     int64_t connect_timeout_ms;

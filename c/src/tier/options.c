@@ -163,6 +163,8 @@ static int check_redis(const tandem_options *o, const struct complaint *c)
         status = check_text("redis_client_name", o->redis_client_name, TEXT_MAX_BYTES, c);
     if (!status)
         status = check_text("redis_address_map", o->redis_address_map, ADDRESS_MAP_MAX_BYTES, c);
+    if (!status && o->redis_replicas && o->fail)
+        status = complain(c, "redis_replicas: what is stale is no answer where fail is 1");
     if (!status)
         status = check_tls(o, c);
     if (!status && o->prefix && o->prefix_length > PREFIX_MAX_BYTES)

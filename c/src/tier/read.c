@@ -112,7 +112,6 @@ static int ask(tandem_cache *cache, enum redis_kind kind, const char *key, size_
         if (r) {
             r->stale = (flags & TANDEM_STALE) != 0;
             r->again = (flags & TANDEM_AGAIN) != 0;
-            r->op.any_age = kind == REDIS_GET && cache->degrade;
             memory_token_read(tier->memory, key, key_length, &r->token);
         }
         status = request_submit(cache, r, true, flags, result);
@@ -378,7 +377,6 @@ static void take_from_replica(struct tier *tier, struct request *r, struct outco
     if (fall_back(tier, r, outcome))
         return;
     if (past && !r->stale) {
-        r->op.status = REDIS_UNSENT;
         request_fail(r, NULL, outcome);
         return;
     }
@@ -396,10 +394,10 @@ void read_done(struct tier *tier, struct request *r)
 {
     struct outcome outcome = {0};
 
-    if (r->op.replica) {
-        take_from_replica(tier, r, &outcome);
-    } else if (r->op.status == REDIS_DONE || r->op.status == REDIS_ABSENT) {
+    if (r->op.status == REDIS_DONE || r->op.status == REDIS_ABSENT) {
         answered(tier, r, &outcome);
+    } else if (r->op.status == REDIS_REPLICA) {
+        take_from_replica(tier, r, &outcome);
     } else {
         memory_count(tier->memory, COUNT_REDIS_UNANSWERED, 1);
         if (!fall_back(tier, r, &outcome))
