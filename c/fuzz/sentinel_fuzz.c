@@ -58,7 +58,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static struct url url = {.password = "secret", .seeds = 1, .master = "mymaster"};
     static const struct url_seed seed = {"h", 1};
-    struct sentinel_config config = {&url, "fuzz", 1000, 1000};
+    struct sentinel_config config = {
+        .url = &url, .name = "fuzz", .connect_timeout_ms = 1000, .timeout_ms = 1000};
     struct sentinel s = {.config = &config, .node = {.is_unix = true}};
     struct input in = {data, size};
     size_t piece = input_byte(&in);

@@ -14,7 +14,11 @@ struct topology *topology_create(const struct url *url, const struct address_map
 
     if (!t)
         return NULL;
-    t->config = (struct sentinel_config){url, addresses, name, connect_timeout_ms, timeout_ms};
+    t->config = (struct sentinel_config){.url = url,
+                                         .addresses = addresses,
+                                         .name = name,
+                                         .connect_timeout_ms = connect_timeout_ms,
+                                         .timeout_ms = timeout_ms};
     t->sentinel.config = &t->config;
     /* Not all clients of a host have the same sentinel. */
     t->at = (int)(random_32() % (uint32_t)url->seeds);
