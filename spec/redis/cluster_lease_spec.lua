@@ -174,6 +174,23 @@ describe("memory in front of a Redis Cluster", function()
         cache:close()
     end)
 
+    it("has what is near a slot that has moved dropped, though no key of it is reported", function()
+        local cache = open { near = false }
+        local node, other = cluster.nodes[1], cluster.nodes[2]
+        local there, kept = fill(cache, node)
+        local slot = cluster:slot_of(cache.name .. ":" .. there[1])
+        local beside = slot % 64 > 0 and slot - 1 or slot + 1 -- in the same lane
+        cluster:move(beside, node, other)
+        run.wait_until("the map is known", function() return not is_fresh(cache, there[1]) end, 20)
+        run.wait_until("it is kept again", function() return is_fresh(cache, there[1]) end)
+        are_fresh(cache, kept)
+        cluster:call("SET", cache.name .. ":" .. there[1], "theirs")
+        run.wait_until("a change is seen", function() return cache:get(there[1]) == "theirs" end)
+        cluster:await()
+        cluster:move(beside, other, node)
+        cache:close()
+    end)
+
     it("is fresh for all processes of a host while a master hangs and one with a link is killed",
        function()
         local processes, path = {}, run.temp_dir() .. "/segment"
