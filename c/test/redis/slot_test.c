@@ -73,4 +73,18 @@ TEST(prefixes_that_have_all_keys_in_one_slot)
     CHECK(!slot_is_one("{}{a}", 5)); /* only the first pair counts */
 }
 
+TEST(slots_side_by_side_are_in_one_lane_and_each_lane_has_as_many)
+{
+    unsigned count[LANES] = {0};
+
+    for (unsigned slot = 0; slot < SLOTS; slot++) {
+        REQUIRE(slot_lane(slot) < LANES);
+        count[slot_lane(slot)]++;
+        if (slot % SLOTS_OF_LANE)
+            CHECK_INT(slot_lane(slot - 1), slot_lane(slot));
+    }
+    for (unsigned lane = 0; lane < LANES; lane++)
+        CHECK_INT(SLOTS_OF_LANE, count[lane]);
+}
+
 CHECK_MAIN()
