@@ -137,6 +137,46 @@ describe("memory in front of a Redis Cluster", function()
         end)
     end
 
+    -- It knows nobody, as one that is cut off: those may have elected another.
+    it("is fresh for the others where a master says that the cluster is down, and they do not",
+       function()
+        local whole = cluster
+        cluster = clusters.start()
+        finally(function()
+            cluster:stop()
+            cluster = whole
+        end)
+        local cache = open { near = false }
+        local node = cluster.nodes[3]
+        local lost, kept = fill(cache, node)
+        for i = 1, 2 do
+            node:call("CLUSTER", "FORGET", cluster.nodes[i].id)
+        end
+        await_stale(cache, lost)
+        throughout(2 * MAX_STALE, function()
+            are_fresh(cache, kept)
+            assert.is_false(is_fresh(cache, lost[1]))
+        end)
+        assert.is_truthy(cluster.nodes[1]:call("CLUSTER", "INFO"):find("cluster_state:ok", 1, true))
+        assert.are.equal(0, cache:stats().tracking.losses)
+        cache:close()
+    end)
+
+    -- Whose message, and that of its end, may come when nobody listens.
+    it("does not wait for a message of a master whose link is away", function()
+        local cache = open { near = false }
+        local node = cluster:master_of(cache.name .. ":#tandem:canary")
+        local _, kept = fill(cache, node)
+        for _, each in ipairs(cluster.nodes) do
+            each:call("CLIENT", "KILL", "TYPE", "pubsub")
+        end
+        throughout(1.2, function() node:call("CLIENT", "KILL", "TYPE", "pubsub") end)
+        run.wait_until("all are fresh again", function()
+            return is_fresh(cache, kept[1]) and cache:stats().tracking.state == "on"
+        end, 5)
+        cache:close()
+    end)
+
     -- Those may have given their slots, and its own, to others.
     it("is fresh for no slot where most masters hang", function()
         local cache = open { near = false }
@@ -191,8 +231,8 @@ describe("memory in front of a Redis Cluster", function()
         cache:close()
     end)
 
-    it("is fresh for all processes of a host while a master hangs and one with a link is killed",
-       function()
+    -- Three processes that share a segment, two of which have links.
+    local function several()
         local processes, path = {}, run.temp_dir() .. "/segment"
         local function process(i)
             processes[i] = remote.start()
@@ -203,13 +243,50 @@ describe("memory in front of a Redis Cluster", function()
                 cache:get("absent")
             ]]):format(path, cluster:url(), MAX_STALE))
         end
-        local function covering()
-            return processes[3]:call("return cache:stats().tracking.covering")
+        local function await_links()
+            run.wait_until("two have links", function()
+                return processes[3]:call("return cache:stats().tracking.covering") == 2
+            end)
         end
         for i = 1, 3 do
             process(i)
         end
-        run.wait_until("two have links", function() return covering() == 2 end)
+        await_links()
+        return processes, process, await_links
+    end
+
+    local function tier_of(process, key)
+        return process:call(("return (select(3, cache:get(%q)))"):format(key))
+    end
+
+    it("is kept by all processes of a host, also of slots beside those of another master",
+       function()
+        local processes = several()
+        for _, first in ipairs { 5440, 10880 } do -- 5461 and 10922 begin a master's
+            local number = 0
+            repeat
+                number = number + 1
+                local slot = cluster:slot_of("several:key" .. number)
+            until slot >= first and slot < first + 64
+            local key = "key" .. number
+            for i = 1, 3 do
+                processes[i]:eval(("assert(cache:set(%q, 'value'))"):format(key))
+                for other = 1, 3 do
+                    run.wait_until("it is in memory for good", function()
+                        return tier_of(processes[other], key) == "memory"
+                    end)
+                end
+            end
+        end
+        assert.are.equal(0, processes[3]:call("return cache:stats().tracking.strangers"))
+        for i = 1, 3 do
+            processes[i].process:kill()
+        end
+    end)
+
+    it("is fresh for all processes of a host while a master hangs and one with a link is killed",
+       function()
+        local processes, process, await_links = several()
         local node, kept, lost = cluster.nodes[3], nil, nil
         for i = 1, KEYS do
             local key = "key" .. i
@@ -218,7 +295,7 @@ describe("memory in front of a Redis Cluster", function()
             lost, kept = there and key or lost, there and kept or key
         end
         local function tier(i, key)
-            return processes[i]:call(("return (select(3, cache:get(%q)))"):format(key))
+            return tier_of(processes[i], key)
         end
         for i = 1, 3 do
             for _, key in ipairs { lost, kept } do
@@ -236,7 +313,7 @@ describe("memory in front of a Redis Cluster", function()
                 assert.are_not.equal("memory", tier(3, lost))
             end)
             process(other)
-            run.wait_until("two have links again", function() return covering() == 2 end)
+            await_links()
         end
     end)
 end)

@@ -13,11 +13,6 @@ static struct layout_lane *of(const struct memory *m, unsigned lane)
     return m->lanes->of + lane;
 }
 
-bool memory_has_lanes(const struct memory *m)
-{
-    return m->lanes != NULL;
-}
-
 int64_t memory_lane_lease(const struct memory *m, unsigned lane)
 {
     return atomic_load_explicit(&of(m, lane)->lease_ms, memory_order_acquire);
@@ -52,18 +47,22 @@ bool memory_lane_reaches(const struct memory *m, unsigned lane, int64_t since_ms
     return covered && since_ms <= covered && memory_lane_fits(m, lane, server);
 }
 
-void memory_lane_begin(struct memory *m, unsigned lane, int64_t since_ms, uint64_t server,
-                       uint64_t server_epoch)
+bool memory_lane_begin(struct memory *m, unsigned lane, int64_t since_ms, uint64_t server,
+                       uint64_t server_epoch, bool bumped)
 {
     struct layout_lane *l = of(m, lane);
+    bool reaches = memory_lane_reaches(m, lane, since_ms, server);
 
+    if (!reaches && !bumped && !memory_lane_is_new(m, lane))
+        return false;
     atomic_store_explicit(&l->server_epoch, server_epoch, memory_order_release);
-    if (memory_lane_reaches(m, lane, since_ms, server))
-        return;
+    if (reaches)
+        return true;
     atomic_store_explicit(&l->server, server, memory_order_release);
     grow_time(&l->since_ms, since_ms);
     grow_time(&m->header->since_ms, since_ms);
     grow_time(&l->covered_ms, since_ms);
+    return true;
 }
 
 bool memory_lane_covers(struct memory *m, unsigned lane, int64_t until_ms, int64_t lease_ms,

@@ -178,8 +178,8 @@ void layout_fingerprint(char *text, size_t size)
     char boot[48];
 
     read_boot_id(boot, sizeof(boot));
-    snprintf(text, size, "%d:%s%zu:%zu.%zu.%zu.%zu.%d.%zu:%s", LAYOUT_VERSION, LIBC,
+    snprintf(text, size, "%d:%s%zu:%zu.%zu.%zu.%zu.%d.%zu.%zu:%s", LAYOUT_VERSION, LIBC,
              sizeof(pthread_mutex_t), sizeof(struct layout_header), sizeof(struct layout_shard),
              sizeof(struct layout_bucket), sizeof(struct layout_flight), COUNT_COUNTERS,
-             sizeof(struct layout_histograms), boot);
+             sizeof(struct layout_histograms), sizeof(struct layout_lanes), boot);
 }

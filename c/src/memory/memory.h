@@ -252,8 +252,6 @@ bool memory_cover_is_wanted(const struct memory *memory);
  * memory_lease_since are of all of them together, the least and the latest.  So an entry that is fresh as in any other
  * segment is, and one that is not may still be: memory_lane_look. */
 
-bool memory_has_lanes(const struct memory *memory);
-
 /* As memory_epoch_bump, for entries of these lanes. */
 void memory_lanes_bump(struct memory *memory, const struct lanes *lanes);
 
@@ -269,9 +267,10 @@ uint64_t memory_lane_server_epoch(const struct memory *memory, unsigned lane);
 bool memory_lane_is_new(const struct memory *memory, unsigned lane);
 
 /* Links to these servers, of that configuration, report every change in the lane from since_ms on.  Where a gap lies
- * before that, memory_lanes_bump comes first. */
-void memory_lane_begin(struct memory *memory, unsigned lane, int64_t since_ms, uint64_t server,
-                       uint64_t server_epoch);
+ * before that, memory_lanes_bump has come first: bumped.  False: it has not, and there is one, as somebody else has
+ * begun another cover meanwhile. */
+bool memory_lane_begin(struct memory *memory, unsigned lane, int64_t since_ms, uint64_t server,
+                       uint64_t server_epoch, bool bumped);
 bool memory_lane_covers(struct memory *memory, unsigned lane, int64_t until_ms, int64_t lease_ms,
                         uint64_t server);
 

@@ -35,6 +35,8 @@ struct cluster_node {
     int64_t since_ms, alive_ms; /* what that covers; since 0: it is not live */
     int64_t check_sent_ms, checked_ms;
     uint64_t told; /* which epoch it knew then */
+    bool well;     /* and that the cluster is, it said */
+    bool cut_off;  /* though most others did */
     bool checking;
 };
 
@@ -63,6 +65,7 @@ struct cluster {
     unsigned behind_other;    /* where the next attempt begins, if not 0 */
     int64_t ask_ms, again_ms; /* no sooner, and in any case */
     int64_t changed_ms;       /* when what is known was last another */
+    int64_t undecided_ms;     /* until then who has been elected may still take slots */
     int64_t heard_ms;         /* when a node of this cluster last told of it */
     struct slot_members members;
     bool others_told; /* that the URL names nodes of another one, too */

@@ -2,10 +2,10 @@
  * cluster_cover.c: what the tracking links of the masters cover, told upward lane by lane.
  *
  * A lane is covered while each master that has slots of it has its link, as far as the one that has reported least.  And
- * a master's report counts only as far as it has said since that it is one, in a cluster that is well, of no later epoch
- * than the map's, and most masters have said so too: one that has been replaced, or is cut off, may not know that others
- * have its slots now, but those who have elected them do.  Once anybody tells of a later epoch no report counts until
- * the map is of that.
+ * a master's report counts only as far as it has said since that it is one, and most masters that the cluster is of no
+ * later epoch than the map: one that has been replaced, or is cut off, may not know that others have its slots now, but
+ * those who have elected them do.  Nor does it count of one that says that the cluster is down, where most say that
+ * it is not.  Once anybody tells of a later epoch none counts until the map is of that.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,11 +16,16 @@
 
 /* -- Which servers they are ------------------------------------------------------------------------ */
 
-/* Where nothing else tells: by its address. */
+/* As a connection has said; as the link has, or, in a process without links, the other one; where nothing tells, by
+ * its address. */
 static uint64_t server_of(const struct cluster_node *node, uint64_t server)
 {
     char text[sizeof(node->client->url.host) + 10];
 
+    if (!server)
+        server = node->client->link.server;
+    if (!server)
+        server = node->client->server_id;
     if (server)
         return server;
     url_node(node->client->url.host, node->client->url.port, text, sizeof(text));
@@ -49,7 +54,7 @@ static uint64_t servers_of(const struct cluster *cl, unsigned lane, const struct
             continue;
         node = mapped[i] == SLOT_MAP_NOBODY ? NULL : cl->node[mapped[i]];
         if (node)
-            run[1] = server_of(node, node == one ? server : node->client->link.server);
+            run[1] = server_of(node, node == one ? server : 0);
         sum = hash_bytes(run, sizeof(run), sum);
     }
     return sum | 1;
@@ -141,6 +146,7 @@ void cluster_cover_checked(struct cluster_node *node, const struct redis_op *op)
     struct cluster *cl = node->cluster;
 
     node->checking = false;
+    node->well = op->status == REDIS_DONE && op->well;
     if (op->status == REDIS_DONE)
         node->told = (uint64_t)op->integer;
     if (op->status == REDIS_DONE && op->number != 0 && node->told <= cl->epoch)
@@ -225,9 +231,26 @@ static int64_t agreed(const struct cluster *cl)
     return checked_ms[masters / 2];
 }
 
+/* One that says that the cluster is down, where most say that it is not, is cut off from them: they may elect another,
+ * or have done so.  (Where a slot has no node all say so, and that changes nothing of the others' slots.) */
+static void find_cut_off(struct cluster *cl)
+{
+    unsigned masters = 0, well = 0;
+
+    for (unsigned i = 0; i < cl->count; i++) {
+        masters += cluster_is_master(cl->node[i]);
+        well += cluster_is_master(cl->node[i]) && cl->node[i]->well;
+    }
+    for (unsigned i = 0; i < cl->count; i++)
+        if (cl->node[i])
+            cl->node[i]->cut_off = !cl->node[i]->well && 2 * well > masters;
+}
+
 /* Adds what a master's link covers. */
 static void join(struct redis_cover *cover, const struct cluster_node *node)
 {
+    if (node->cut_off)
+        cover->alive_ms = 0;
     if (!node->since_ms || !cover->since_ms)
         cover->since_ms = 0;
     else if (node->since_ms > cover->since_ms)
@@ -268,8 +291,10 @@ static struct redis_cover cover_of(const struct cluster *cl, unsigned lane,
 static void count(struct cluster *cl)
 {
     int64_t agreed_ms = agreed(cl);
-    struct redis_cover of_all = cover_of_all(cl, agreed_ms);
+    struct redis_cover of_all;
 
+    find_cut_off(cl);
+    of_all = cover_of_all(cl, agreed_ms);
     for (unsigned lane = 0; lane < LANES; lane++)
         cl->cover[lane] = cover_of(cl, lane, &of_all, agreed_ms);
 }

@@ -15,6 +15,8 @@
 
 enum {
     AGAIN_MS = 10000, /* on average, where nothing has happened */
+    SOON_MS =
+        300, /* while an election may be under way: a later epoch is known before its slots are */
     CALM_MS =
         3000 /* changes that come faster, of slots that are moved one by one, are waited for */
 };
@@ -208,8 +210,20 @@ static void take_map(struct cluster *cl, const struct slot_map *map, const uint1
     cl->passed = 0;
     breaker_failure(&cl->breaker, now_ms, random_32());
     cl->ask_ms = cl->breaker.retry_at_ms;
-    cl->again_ms = now_ms + AGAIN_MS / 2 + random_32() % AGAIN_MS;
+    cl->again_ms =
+        now_ms + (now_ms < cl->undecided_ms ? SOON_MS : AGAIN_MS / 2 + random_32() % AGAIN_MS);
     cl->soon = true;
+}
+
+/* That any node has told. */
+static uint64_t latest_epoch(const struct cluster *cl)
+{
+    uint64_t latest = cl->epoch;
+
+    for (unsigned i = 0; i < cl->count; i++)
+        if (cluster_is_master(cl->node[i]) && cl->node[i]->told > latest)
+            latest = cl->node[i]->told;
+    return latest;
 }
 
 void cluster_map_answered(struct cluster_node *node, struct redis_op *op, int64_t now_ms)
@@ -218,6 +232,7 @@ void cluster_map_answered(struct cluster_node *node, struct redis_op *op, int64_
     const struct slot_map *map = (const struct slot_map *)(const void *)op->reply;
     uint16_t number[SLOT_MAP_NODES];
     char reason[200];
+    bool is_later;
 
     cl->asked = node->unheard = false;
     cl->soon = true;
@@ -229,7 +244,7 @@ void cluster_map_answered(struct cluster_node *node, struct redis_op *op, int64_
         pass_over(cl, reason);
         return;
     }
-    if (((uint64_t)op->integer < cl->epoch || op->number == 0) && !cl->lenient &&
+    if (((uint64_t)op->integer < latest_epoch(cl) || !op->well) && !cl->lenient &&
         !is_last(cl, now_ms)) {
         pass_over(cl, "the cluster is down, as its nodes say");
         return;
@@ -238,6 +253,9 @@ void cluster_map_answered(struct cluster_node *node, struct redis_op *op, int64_
         pass_over(cl, map->nodes ? "there are too many nodes" : "no node has any slots");
         return;
     }
+    is_later = cl->known && (uint64_t)op->integer > cl->epoch;
     cl->epoch = (uint64_t)op->integer;
+    if (is_later)
+        cl->undecided_ms = now_ms + CALM_MS;
     take_map(cl, map, number, now_ms);
 }

@@ -127,7 +127,8 @@ struct redis_op {
     size_t reply_count; /* scans: how many items */
     int64_t pttl_ms;    /* of the lock, REDIS_LOCK_HELD */
     int64_t integer;
-    double number; /* REDIS_INCR */
+    double number; /* REDIS_INCR; in a cluster: slot_map.h */
+    bool well;     /* the room's: so is the cluster, as a node says */
     char *list; /* REDIS_GET with tags: as tags, but each followed by REDIS_TAG_GENERATION bytes */
     size_t list_length;
     bool overtaken; /* REDIS_ABSENT, since a tag has been invalidated */

@@ -137,8 +137,7 @@ static bool take_info(struct redis_op *op, const redisReply *info)
 
     if (!state || !epoch)
         return false;
-    if (op->kind == REDIS_CLUSTER_MAP && strncmp(state, "ok", 2) != 0)
-        op->number = 0;
+    op->well = strncmp(state, "ok", 2) == 0;
     op->integer = (int64_t)(strtoull(epoch, NULL, 10) & INT64_MAX);
     return true;
 }

@@ -347,9 +347,8 @@ int flights_absent(tandem_cache *cache, double number, int64_t ttl_ms, const cha
     if (!own)
         return TANDEM_MISS;
     if (tier->client)
-        a = freshness_attributes(
-            &cache->rules, now_ms, ttl_ms + cache->rules.stale_ttl_ms,
-            tracking_covers_since(tier, own->key, own->key_length, own->began_ms));
+        a = freshness_attributes(&cache->rules, now_ms, ttl_ms + cache->rules.stale_ttl_ms,
+                                 tracking_covers_since(tier, own->began_ms));
     else
         a = freshness_memory_only(now_ms, ttl_ms);
     if (a.expires_ms > now_ms + ttl_ms)

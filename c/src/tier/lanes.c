@@ -55,7 +55,8 @@ bool lanes_keep_fresh(struct tier *tier, const char *key, size_t key_length,
     if (freshness_judge(entry, lease_ms, now_ms) != FRESHNESS_FRESH)
         return false;
     if (a->flags & MEMORY_LEASED) {
-        tracking_attend(tier);
+        if (!atomic_load_explicit(&tier->tracking.attends, memory_order_relaxed))
+            tracking_attend(tier);
         a->flags &= ~(uint32_t)MEMORY_LEASED;
         if (!a->fresh_until_ms || lease_ms < a->fresh_until_ms)
             a->fresh_until_ms = lease_ms;
@@ -140,8 +141,11 @@ bool lanes_begin(struct tier *tier, int64_t now_ms)
     for (unsigned lane = 0; lane < LANES; lane++) {
         if (!lanes_has(&ready, lane))
             continue;
-        memory_lane_begin(tier->memory, lane, covers[lane].since_ms, covers[lane].server,
-                          redis_link_epoch(tier->client));
+        if (!memory_lane_begin(tier->memory, lane, covers[lane].since_ms, covers[lane].server,
+                               redis_link_epoch(tier->client), lanes_has(&gaps, lane))) {
+            all = false;
+            continue;
+        }
         tier->lanes->of[lane].begun = true;
         tier->lanes->of[lane].since_ms = covers[lane].since_ms;
         tier->lanes->of[lane].server = covers[lane].server;

@@ -55,22 +55,15 @@ bool tracking_is_live(const struct tier *tier, int64_t now_ms)
     return now_ms < memory_lease(tier->memory) && now_ms > memory_lease_since(tier->memory);
 }
 
-static bool covers(const struct tier *tier, int64_t sent_ms)
+bool tracking_covers_since(const struct tier *tier, int64_t since_ms)
 {
-    return tracking_is_live(tier, clock_now_ms()) && sent_ms > memory_lease_since(tier->memory);
+    return tracking_is_live(tier, clock_now_ms()) && since_ms > memory_lease_since(tier->memory);
 }
 
 bool tracking_covers(const struct tier *tier, const struct redis_op *op)
 {
     return tier->lanes ? lanes_cover(tier, redis_op_lane(op), op->sent_ms)
-                       : covers(tier, op->sent_ms);
-}
-
-bool tracking_covers_since(const struct tier *tier, const char *key, size_t key_length,
-                           int64_t since_ms)
-{
-    return tier->lanes ? lanes_cover(tier, lanes_of(tier, key, key_length), since_ms)
-                       : covers(tier, since_ms);
+                       : tracking_covers_since(tier, op->sent_ms);
 }
 
 bool tracking_trusts(const struct tier *tier, const struct redis_op *op)
@@ -138,16 +131,25 @@ void tracking_link_is_gone(struct tier *tier)
 
     if (t->begun)
         set_begun(tier, false);
-    t->since_ms = t->alive_ms = t->prove_by_ms = 0;
+    t->since_ms = t->alive_ms = t->canary_since_ms = t->prove_by_ms = 0;
     t->proven = false;
     if (tier->lanes)
         lanes_are_gone(tier);
+}
+
+/* Since when its message can come.  0: its lane has no link yet. */
+static int64_t canary_since(const struct tier *tier)
+{
+    if (!tier->lanes)
+        return tier->tracking.since_ms;
+    return redis_covers(tier->client)[lanes_of(tier, CANARY, sizeof(CANARY) - 1)].since_ms;
 }
 
 static void send_canary(struct tier *tier)
 {
     struct request *r = request_internal(FOR_CANARY, REDIS_SET, CANARY, sizeof(CANARY) - 1);
 
+    tier->tracking.canary_since_ms = canary_since(tier);
     if (r && !request_set_value(r, "1", 1)) {
         redis_op_free(&r->op);
         r = NULL;
@@ -196,7 +198,8 @@ void tracking_link(void *context, enum redis_link_event event, int64_t at_ms, co
         t->server = redis_link_server(tier->client);
         t->server_epoch = redis_link_epoch(tier->client);
         memory_count(tier->memory, COUNT_TRACKING_LINKS, 1);
-        send_canary(tier);
+        if (canary_since(tier))
+            send_canary(tier);
         break;
     case REDIS_LINK_ALIVE:
         if (tier->lanes)
@@ -247,6 +250,7 @@ void tracking_invalidate(void *context, const char *key, size_t key_length)
     memory_count(tier->memory, COUNT_TRACKING_MESSAGES, 1);
 }
 
+/* A message that the canary has not brought, though a link was there for it all the time. */
 static void found_dead(struct tier *tier, int64_t now_ms)
 {
     char why[200];
@@ -254,6 +258,22 @@ static void found_dead(struct tier *tier, int64_t now_ms)
     snprintf(why, sizeof(why), "%s: tracking was accepted, but no message has come",
              redis_client_server(tier->client));
     refused(tier, why, now_ms);
+}
+
+/* Waits for the canary.  Where there are lanes its own may have no link for long, and the others need not wait for
+ * that: what cannot be proved is believed. */
+static void prove(struct tier *tier, int64_t now_ms)
+{
+    struct tracking *t = &tier->tracking;
+    int64_t since_ms = canary_since(tier);
+
+    if (!t->canary_since_ms && since_ms)
+        send_canary(tier);
+    else if (since_ms != t->canary_since_ms ||
+             (!since_ms && now_ms - t->since_ms > office_beat(tier)))
+        t->proven = true;
+    else if (t->prove_by_ms && now_ms >= t->prove_by_ms)
+        found_dead(tier, now_ms);
 }
 
 /* Is it to a server that has taken the place of the tracked one? */
@@ -290,11 +310,10 @@ static void begin_cover(struct tier *tier, int64_t now_ms)
 
     if (!t->since_ms || !has_to_begin(tier) || (t->place < 0 && !t->leaving_since_ms))
         return;
-    if (!t->proven) {
-        if (t->prove_by_ms && now_ms >= t->prove_by_ms)
-            found_dead(tier, now_ms);
+    if (!t->proven)
+        prove(tier, now_ms);
+    if (!t->proven)
         return;
-    }
     if (tier->lanes) {
         begin_lanes(tier, now_ms);
         return;

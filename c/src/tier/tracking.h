@@ -34,7 +34,8 @@ struct tracking {
     uint64_t server;            /* which one the link is to; 0: it cannot be told */
     uint64_t server_epoch;      /* as redis_link_epoch */
     bool proven;                /* a message has come over it */
-    int64_t prove_by_ms;        /* 0: the canary has not been answered yet */
+    int64_t canary_since_ms;    /* the cover under which the canary was sent; 0: it was not yet */
+    int64_t prove_by_ms;        /* 0: it has not been answered yet */
     bool begun;                 /* its cover counts */
     _Atomic int trouble_kind;   /* what tracking_trouble answers: TANDEM_OK, _MISS, _EREDIS */
     char trouble[200];          /* process lock: the last loss or refusal */
@@ -65,9 +66,9 @@ int tracking_trouble(struct tier *tier, char *text, size_t size);
 /* Is what Redis answered to this operation fresh as long as the lease runs? */
 bool tracking_covers(const struct tier *tier, const struct redis_op *op);
 
-/* The same of what is about a key and was made from what there was then. */
-bool tracking_covers_since(const struct tier *tier, const char *key, size_t key_length,
-                           int64_t since_ms);
+/* The same of what was made from what there was then, whatever lane it is in: of an absence, which may end in
+ * another one's. */
+bool tracking_covers_since(const struct tier *tier, int64_t since_ms);
 
 /* Is the server that answered, as far as that can be told, the one whose changes are reported?  What another one
  * answers is not to be kept: nobody would tell when it changes. */

@@ -55,8 +55,6 @@ static bool holds_in(unsigned lane, const char *key)
 TEST(a_segment_has_them_only_if_it_is_wanted)
 {
     open_lanes();
-    CHECK(memory_has_lanes(m));
-    CHECK(!memory_has_lanes(open_small()));
 }
 
 TEST(a_bump_of_some_is_one_for_their_entries_alone)
@@ -145,7 +143,7 @@ static void begin_all(int64_t since_ms)
 {
     for (unsigned lane = 0; lane < LANES; lane++) {
         CHECK(memory_lane_is_new(m, lane));
-        memory_lane_begin(m, lane, since_ms, SERVER, 1);
+        CHECK(memory_lane_begin(m, lane, since_ms, SERVER, 1, false));
         CHECK(!memory_lane_is_new(m, lane));
     }
 }
@@ -177,9 +175,11 @@ TEST(covers_that_overlap_make_one_and_others_do_not)
     CHECK(memory_lane_reaches(m, HERE, 2000, SERVER));
     CHECK(!memory_lane_reaches(m, HERE, 2001, SERVER));
     CHECK(!memory_lane_reaches(m, ELSEWHERE, 2000, SERVER));
-    memory_lane_begin(m, HERE, 1500, SERVER, 1);
+    CHECK(memory_lane_begin(m, HERE, 1500, SERVER, 1, false));
     CHECK_INT(1000, memory_lane_since(m, HERE));
-    memory_lane_begin(m, HERE, 2500, SERVER, 1);
+    CHECK(!memory_lane_begin(m, HERE, 2500, SERVER, 1, false));
+    CHECK_INT(1000, memory_lane_since(m, HERE));
+    CHECK(memory_lane_begin(m, HERE, 2500, SERVER, 1, true));
     CHECK_INT(2500, memory_lane_since(m, HERE));
     CHECK_INT(1000, memory_lane_since(m, ELSEWHERE));
     CHECK_INT(2500, memory_lease_since(m));
@@ -193,7 +193,9 @@ TEST(what_other_servers_say_of_a_lane_counts_once_they_have_it)
     CHECK(!memory_lane_covers(m, HERE, 2000, 4000, OTHER));
     CHECK(!memory_lane_reaches(m, HERE, 1000, OTHER));
     CHECK_INT(0, memory_lane_lease(m, HERE));
-    memory_lane_begin(m, HERE, 1100, OTHER, 2);
+    CHECK(!memory_lane_begin(m, HERE, 1100, OTHER, 2, false));
+    CHECK_INT(1, memory_lane_server_epoch(m, HERE));
+    CHECK(memory_lane_begin(m, HERE, 1100, OTHER, 2, true));
     CHECK_INT(2, memory_lane_server_epoch(m, HERE));
     CHECK(memory_lane_covers(m, HERE, 2000, 4000, OTHER));
     CHECK(!memory_lane_covers(m, HERE, 2000, 4000, SERVER));
