@@ -20,7 +20,7 @@ local report = require "lib.report"
 
 local SUITES = {
     "operations", "processes", "density", "memory", "core", "growth", "traces", "bytes", "redis",
-    "coherence", "hits", "tags", "fleet", "clear", "e2e", "scaling",
+    "coherence", "hits", "tags", "crowd", "fleet", "outage", "clear", "e2e", "scaling",
 }
 
 local output = assert(os.getenv("BENCH_OUTPUT"))

@@ -60,11 +60,14 @@ local function targets(result)
     end
     if result["get 100"].near and result["get 100"].mlcache then
         report.target("near hit against mlcache's level 1, 100 B",
-                      report.ratio(result["get 100"].near, result["get 100"].mlcache), 1.0, true, VERSION)
+                      report.ratio(result["get 100"].near, result["get 100"].mlcache), 1.0,
+                      true, VERSION)
     end
-    of("near hit, times faster than shdict, 100 B", "shdict", "near", 10, "get 100", VERSION)
+    of("near hit, times faster than shdict, 100 B", "shdict", "near", 10, "get 100",
+       VERSION)
     of("near hit, times faster than shdict, 10 KB", "shdict", "near", 60, "get 10240")
-    of("segment hit, times faster than shdict, 100 B", "shdict", "tandem", 2, "get 100", PAGES)
+    of("segment hit, times faster than shdict, 100 B", "shdict", "tandem", 2, "get 100",
+       PAGES)
     of("segment hit, times faster than shdict, 1 KB", "shdict", "tandem", 1.4, "get 1024")
     of("segment hit, times faster than shdict, 10 KB", "shdict", "tandem", 1.2, "get 10240")
     of("set, times faster than shdict, 100 B", "shdict", "tandem", 1.5, "set 100", LOCK)
