@@ -65,7 +65,6 @@ struct cluster {
     unsigned behind_other;    /* where the next attempt begins, if not 0 */
     int64_t ask_ms, again_ms; /* no sooner, and in any case */
     int64_t changed_ms;       /* when what is known was last another */
-    int64_t undecided_ms;     /* until then who has been elected may still take slots */
     int64_t heard_ms;         /* when a node of this cluster last told of it */
     struct slot_members members;
     bool others_told; /* that the URL names nodes of another one, too */

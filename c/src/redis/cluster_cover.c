@@ -238,8 +238,10 @@ static void find_cut_off(struct cluster *cl)
     unsigned masters = 0, well = 0;
 
     for (unsigned i = 0; i < cl->count; i++) {
-        masters += cluster_is_master(cl->node[i]);
-        well += cluster_is_master(cl->node[i]) && cl->node[i]->well;
+        const struct cluster_node *node = cl->node[i];
+
+        masters += cluster_is_master(node);
+        well += cluster_is_master(node) && node->well && node->since_ms; /* asked while it lives */
     }
     for (unsigned i = 0; i < cl->count; i++)
         if (cl->node[i])

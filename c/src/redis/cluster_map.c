@@ -15,8 +15,6 @@
 
 enum {
     AGAIN_MS = 10000, /* on average, where nothing has happened */
-    SOON_MS =
-        300, /* while an election may be under way: a later epoch is known before its slots are */
     CALM_MS =
         3000 /* changes that come faster, of slots that are moved one by one, are waited for */
 };
@@ -210,8 +208,7 @@ static void take_map(struct cluster *cl, const struct slot_map *map, const uint1
     cl->passed = 0;
     breaker_failure(&cl->breaker, now_ms, random_32());
     cl->ask_ms = cl->breaker.retry_at_ms;
-    cl->again_ms =
-        now_ms + (now_ms < cl->undecided_ms ? SOON_MS : AGAIN_MS / 2 + random_32() % AGAIN_MS);
+    cl->again_ms = now_ms + AGAIN_MS / 2 + random_32() % AGAIN_MS;
     cl->soon = true;
 }
 
@@ -232,7 +229,6 @@ void cluster_map_answered(struct cluster_node *node, struct redis_op *op, int64_
     const struct slot_map *map = (const struct slot_map *)(const void *)op->reply;
     uint16_t number[SLOT_MAP_NODES];
     char reason[200];
-    bool is_later;
 
     cl->asked = node->unheard = false;
     cl->soon = true;
@@ -253,9 +249,6 @@ void cluster_map_answered(struct cluster_node *node, struct redis_op *op, int64_
         pass_over(cl, map->nodes ? "there are too many nodes" : "no node has any slots");
         return;
     }
-    is_later = cl->known && (uint64_t)op->integer > cl->epoch;
     cl->epoch = (uint64_t)op->integer;
-    if (is_later)
-        cl->undecided_ms = now_ms + CALM_MS;
     take_map(cl, map, number, now_ms);
 }
