@@ -75,7 +75,8 @@ local function measure(context)
     plot.lines(context.results .. "/bytes.svg",
                "Miss ratio at equal bytes, by the part of the objects a dictionary of them holds, %",
                plots)
-    report.target("equal bytes, most above ngx.shared.DICT on any trace", worst, 0, true)
+    report.target("equal bytes, most above ngx.shared.DICT on any trace", worst, 0, true,
+                  "where nearly all fits, least-recently-used keeps a newcomer longer")
     return result
 end
 
