@@ -38,6 +38,9 @@ static void heard(void *context, enum redis_link_event event, int64_t at_ms, con
     case REDIS_LINK_ALIVE:
         HOLDS(seen.live && at_ms > 0);
         break;
+    case REDIS_LINK_PARTLY: /* a cluster's */
+        HOLDS(false);
+        break;
     case REDIS_LINK_LOST:
     case REDIS_LINK_REFUSED:
         seen.lost++;

@@ -40,8 +40,8 @@ describe("memory in front of a Redis Cluster", function()
         return first, master == cluster:master_of(first + 63) and master or nil
     end
 
-    -- Keys with their values in memory for good, each in another lane: those of a node, and those of
-    -- the others.
+    -- Keys with their values in memory for good, each in another lane: those of a node, and those
+    -- of the others.
     local function fill(cache, node)
         local lost, kept, seen = {}, {}, {}
         for i = 1, KEYS do
