@@ -4,7 +4,7 @@
  * What tracking.c says of all keys is said here of those of a lane.  Readers look here only where the words for all keys
  * do not hold; so in a segment without lanes, and as long as all lanes are well, this costs nothing.
  */
-#include "memory/grow.h"
+#include "memory/cover.h"
 #include "memory/memory.h"
 #include "memory/view.h"
 
@@ -20,59 +20,49 @@ int64_t memory_lane_lease(const struct memory *m, unsigned lane)
 
 int64_t memory_lane_since(const struct memory *m, unsigned lane)
 {
-    return atomic_load_explicit(&of(m, lane)->since_ms, memory_order_acquire);
+    return atomic_load_explicit(&of(m, lane)->cover.since_ms, memory_order_acquire);
 }
 
 uint64_t memory_lane_server_epoch(const struct memory *m, unsigned lane)
 {
-    return atomic_load_explicit(&of(m, lane)->server_epoch, memory_order_acquire);
+    return atomic_load_explicit(&of(m, lane)->cover.server_epoch, memory_order_acquire);
 }
 
 bool memory_lane_fits(const struct memory *m, unsigned lane, uint64_t server)
 {
-    uint64_t tracked = atomic_load_explicit(&of(m, lane)->server, memory_order_acquire);
-
-    return !tracked || !server || tracked == server;
+    return cover_fits(&of(m, lane)->cover, server);
 }
 
 bool memory_lane_is_new(const struct memory *m, unsigned lane)
 {
-    return atomic_load_explicit(&of(m, lane)->covered_ms, memory_order_acquire) == 0;
+    return cover_is_new(&of(m, lane)->cover);
 }
 
 bool memory_lane_reaches(const struct memory *m, unsigned lane, int64_t since_ms, uint64_t server)
 {
-    int64_t covered = atomic_load_explicit(&of(m, lane)->covered_ms, memory_order_acquire);
-
-    return covered && since_ms <= covered && memory_lane_fits(m, lane, server);
+    return cover_reaches(&of(m, lane)->cover, since_ms, server);
 }
 
 bool memory_lane_begin(struct memory *m, unsigned lane, int64_t since_ms, uint64_t server,
                        uint64_t server_epoch, bool bumped)
 {
-    struct layout_lane *l = of(m, lane);
-    bool reaches = memory_lane_reaches(m, lane, since_ms, server);
+    struct layout_cover *cover = &of(m, lane)->cover;
+    bool reaches = cover_reaches(cover, since_ms, server);
 
-    if (!reaches && !bumped && !memory_lane_is_new(m, lane))
+    if (!reaches && !bumped && !cover_is_new(cover))
         return false;
-    atomic_store_explicit(&l->server_epoch, server_epoch, memory_order_release);
+    atomic_store_explicit(&cover->server_epoch, server_epoch, memory_order_release);
     if (reaches)
         return true;
-    atomic_store_explicit(&l->server, server, memory_order_release);
-    grow_time(&l->since_ms, since_ms);
-    grow_time(&m->header->since_ms, since_ms);
-    grow_time(&l->covered_ms, since_ms);
+    grow_time(&m->header->cover.since_ms, since_ms);
+    cover_begin(cover, since_ms, server);
     return true;
 }
 
 bool memory_lane_covers(struct memory *m, unsigned lane, int64_t until_ms, int64_t lease_ms,
                         uint64_t server)
 {
-    if (!memory_lane_fits(m, lane, server))
-        return false;
-    grow_time(&of(m, lane)->covered_ms, until_ms);
-    grow_time(&of(m, lane)->lease_ms, lease_ms);
-    return true;
+    return cover_extend(&of(m, lane)->cover, &of(m, lane)->lease_ms, until_ms, lease_ms, server);
 }
 
 /* Leases only grow, so one that was the least a moment ago is no more than the least. */
@@ -85,7 +75,7 @@ void memory_lanes_sum(struct memory *m, int64_t least_ms)
 
         least = lease_ms < least ? lease_ms : least;
     }
-    grow_time(&m->header->covered_ms, least_ms);
+    grow_time(&m->header->cover.covered_ms, least_ms);
     grow_time(&m->header->lease_ms, least);
 }
 

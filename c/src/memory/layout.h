@@ -171,10 +171,19 @@ struct layout_histograms {
     alignas(64) struct layout_histogram of[HISTOGRAMS];
 };
 
+/* What links report: cover.h. */
+struct layout_cover {
+    _Atomic int64_t
+        covered_ms;           /* up to then a link has reported, and its report has been applied */
+    _Atomic int64_t since_ms; /* from when on, without a gap */
+    _Atomic uint64_t server;  /* which server's link that was; 0: it cannot be told */
+    _Atomic uint64_t server_epoch; /* of the servers' configuration, as that link knew it */
+};
+
 /* What the header has for all keys, for those of a lane. */
 struct layout_lane {
-    _Atomic int64_t lease_ms, covered_ms, since_ms;
-    _Atomic uint64_t server, server_epoch;
+    _Atomic int64_t lease_ms;
+    struct layout_cover cover;
     _Atomic uint32_t
         epoch; /* entries of an older one than this, or than that of all, are not fresh */
 };
@@ -248,11 +257,7 @@ struct layout_header {
         tag_seen; /* the latest time that the server has told, in its own microseconds */
 
     alignas(64) struct layout_place places[LAYOUT_PLACES];
-    _Atomic int64_t
-        covered_ms;           /* up to then a link has reported, and its report has been applied */
-    _Atomic int64_t since_ms; /* from when on, without a gap */
-    _Atomic uint64_t server;  /* which server's link that was; 0: it cannot be told */
-    _Atomic uint64_t server_epoch; /* of the servers' configuration, as that link knew it */
+    struct layout_cover cover;
     _Atomic int64_t
         wanted_ms; /* a link that reports from then on waits for another to report so far */
     _Atomic int64_t born_ms; /* when a process last inherited the segment */

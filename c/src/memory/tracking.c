@@ -8,7 +8,7 @@
  * fresh (the epoch) before the new cover counts (covered, lease).
  */
 #include "base/clock.h"
-#include "memory/grow.h"
+#include "memory/cover.h"
 #include "memory/index.h"
 #include "memory/memory.h"
 #include "memory/owner.h"
@@ -25,36 +25,32 @@ int64_t memory_lease(const struct memory *m)
 
 int64_t memory_lease_since(const struct memory *m)
 {
-    return atomic_load_explicit(&m->header->since_ms, memory_order_acquire);
+    return atomic_load_explicit(&m->header->cover.since_ms, memory_order_acquire);
 }
 
 bool memory_server_fits(const struct memory *m, uint64_t server)
 {
-    uint64_t tracked = atomic_load_explicit(&m->header->server, memory_order_acquire);
-
-    return !tracked || !server || tracked == server;
+    return cover_fits(&m->header->cover, server);
 }
 
 bool memory_link_reaches(const struct memory *m, int64_t since_ms, uint64_t server)
 {
-    int64_t covered = atomic_load_explicit(&m->header->covered_ms, memory_order_acquire);
-
-    return covered && since_ms <= covered && memory_server_fits(m, server);
+    return cover_reaches(&m->header->cover, since_ms, server);
 }
 
 uint64_t memory_server_epoch(const struct memory *m)
 {
-    return atomic_load_explicit(&m->header->server_epoch, memory_order_acquire);
+    return atomic_load_explicit(&m->header->cover.server_epoch, memory_order_acquire);
 }
 
 void memory_server_epoch_set(struct memory *m, uint64_t epoch)
 {
-    atomic_store_explicit(&m->header->server_epoch, epoch, memory_order_release);
+    atomic_store_explicit(&m->header->cover.server_epoch, epoch, memory_order_release);
 }
 
 bool memory_link_begin(struct memory *m, int64_t since_ms, uint64_t server)
 {
-    bool first = atomic_load_explicit(&m->header->covered_ms, memory_order_acquire) == 0;
+    bool first = cover_is_new(&m->header->cover);
 
     if (memory_link_reaches(m, since_ms, server))
         return true;
@@ -62,19 +58,13 @@ bool memory_link_begin(struct memory *m, int64_t since_ms, uint64_t server)
      * link nothing was cached that would go by one. */
     if (!first)
         memory_epoch_bump(m);
-    atomic_store_explicit(&m->header->server, server, memory_order_release);
-    grow_time(&m->header->since_ms, since_ms);
-    grow_time(&m->header->covered_ms, since_ms);
+    cover_begin(&m->header->cover, since_ms, server);
     return first;
 }
 
 bool memory_link_covers(struct memory *m, int64_t until_ms, int64_t lease_ms, uint64_t server)
 {
-    if (!memory_server_fits(m, server))
-        return false;
-    grow_time(&m->header->covered_ms, until_ms);
-    grow_time(&m->header->lease_ms, lease_ms);
-    return true;
+    return cover_extend(&m->header->cover, &m->header->lease_ms, until_ms, lease_ms, server);
 }
 
 void memory_cover_want(struct memory *m, int64_t since_ms)
@@ -85,7 +75,7 @@ void memory_cover_want(struct memory *m, int64_t since_ms)
 bool memory_cover_is_wanted(const struct memory *m)
 {
     return atomic_load_explicit(&m->header->wanted_ms, memory_order_acquire) >
-           atomic_load_explicit(&m->header->covered_ms, memory_order_acquire);
+           atomic_load_explicit(&m->header->cover.covered_ms, memory_order_acquire);
 }
 
 /* -- Messages -------------------------------------------------------------------------------------- */
