@@ -18,12 +18,7 @@ describe("a Redis Cluster in trouble", function()
         cluster:stop()
         run.cleanup()
     end)
-    after_each(function()
-        for _, node in ipairs(cluster.nodes) do
-            node:mend()
-        end
-        cluster:await()
-    end)
+    after_each(function() cluster:mend() end)
 
     -- With its links.
     local function open(options)

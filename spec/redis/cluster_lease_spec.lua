@@ -16,12 +16,7 @@ describe("memory in front of a Redis Cluster", function()
         cluster:stop()
         run.cleanup()
     end)
-    after_each(function()
-        for _, node in ipairs(cluster.nodes) do
-            node:mend()
-        end
-        cluster:await()
-    end)
+    after_each(function() cluster:mend() end)
 
     local function open(options)
         options = options or {}

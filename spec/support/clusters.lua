@@ -103,6 +103,14 @@ function _M.start(options)
     return self
 end
 
+--- Has what has been done to nodes undone, and waits until it is well.
+function Cluster:mend()
+    for _, node in ipairs(self.nodes) do
+        node:mend()
+    end
+    self:await()
+end
+
 --- Waits until all nodes that are alive say that the cluster is well, and who has which slot.
 function Cluster:await()
     run.wait_until("the cluster is well", function()
