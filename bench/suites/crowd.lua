@@ -1,6 +1,7 @@
 --- A hundred requests at once for a key that nobody has, in an nginx of two workers: how many
 -- loaders run, and how long after its end the last of those that waited has its answer.
 
+local crowd = require "lib.crowd"
 local host = require "lib.host"
 local numbers = require "lib.numbers"
 local report = require "lib.report"
@@ -20,26 +21,10 @@ local SERVER = [[
             ngx.shared.ended:set(key, clock.wall())
             return ("v"):rep(1000)
         end)
-        ngx.say(tier or err, " ", (clock.wall() - ngx.shared.ended:get(key)) * 1000)
+        local ms = (clock.wall() - ngx.shared.ended:get(key)) * 1000
+        ngx.say(tier or err, " ", ("%%.3f"):format(ms))
     } }
 ]]
-
--- Returns how many loaders ran, and the longest time in ms after the last of them.
-local function crowd(running, key)
-    local pipe = assert(io.popen(("curl -sZ --parallel-immediate --parallel-max %d --unix-socket "
-        .. "%s/http.sock 'http://host/fetch?key=%s&n=[1-%d]' 2>/dev/null"):format(
-        REQUESTS, running.folder, key, REQUESTS)))
-    local answers, loads, worst = 0, 0, 0
-    for line in pipe:lines() do
-        local tier, ms = line:match("^(%a+) ([%d.e-]+)$")
-        assert(tier, line)
-        answers, worst = answers + 1, math.max(worst, tonumber(ms))
-        loads = loads + (tier == "loader" and 1 or 0)
-    end
-    pipe:close()
-    assert(answers == REQUESTS, answers .. " answers")
-    return loads, worst
-end
 
 local function measure(context)
     local running = host.start(context, "host", {
@@ -49,7 +34,7 @@ local function measure(context)
     local keys, most, worst = context.quick and 5 or 100, 0, {}
     for i = 1, keys do
         local loads
-        loads, worst[i] = crowd(running, "key" .. i)
+        loads, worst[i] = crowd.ask({ running }, REQUESTS, "key=key" .. i)
         most = math.max(most, loads)
     end
     host.stop(running)

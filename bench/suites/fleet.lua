@@ -1,6 +1,7 @@
 --- What one loader for all hosts costs and saves: three nginxes of two workers each, 50 requests to
 -- each at once for a key that nobody has; the loader takes 100 ms.
 
+local crowd = require "lib.crowd"
 local host = require "lib.host"
 local numbers = require "lib.numbers"
 local report = require "lib.report"
@@ -31,29 +32,6 @@ local SERVER = [[
     } }
 ]]
 
--- All requests for a key, to all hosts at once.  Returns how many loaders ran, and the longest wait
--- in ms.
-local function crowd(hosts, lock, key)
-    local pipes, loads, worst = {}, 0, 0
-    for i, running in ipairs(hosts) do
-        pipes[i] = assert(io.popen(("curl -sZ --parallel-immediate --parallel-max %d --unix-socket "
-            .. "%s/http.sock 'http://host/fetch?lock=%s&key=%s&n=[1-%d]' 2>/dev/null"):format(
-            REQUESTS, running.folder, lock, key, REQUESTS)))
-    end
-    local answers = 0
-    for _, pipe in ipairs(pipes) do
-        for line in pipe:lines() do
-            local tier, ms = line:match("^(%a+) ([%d.]+)$")
-            assert(tier, line)
-            answers, worst = answers + 1, math.max(worst, tonumber(ms))
-            loads = loads + (tier == "loader" and 1 or 0)
-        end
-        pipe:close()
-    end
-    assert(answers == HOSTS * REQUESTS, answers .. " answers")
-    return loads, worst
-end
-
 local function commands(context)
     return tonumber(shell.output("redis-cli -s %s/redis.sock INFO stats", context.scratch)
                     :match("total_commands_processed:(%d+)"))
@@ -68,13 +46,13 @@ local function sum(list)
 end
 
 local function measure(context, hosts, lock)
-    local loads, worst = {}, {}
+    local loads, worst, ask = {}, {}, "lock=" .. lock .. "&key=%s"
     local keys = context.quick and 3 or 100
     for i = 1, keys do
-        loads[i], worst[i] = crowd(hosts, lock, lock .. i)
+        loads[i], worst[i] = crowd.ask(hosts, REQUESTS, ask:format(lock .. i))
     end
     local before = commands(context)
-    crowd(hosts, lock, lock .. "last")
+    crowd.ask(hosts, REQUESTS, ask:format(lock .. "last"))
     local result = { loads = sum(loads) / keys, median_ms = numbers.median(worst),
                      worst_ms = math.max(unpack(worst)), commands = commands(context) - before }
     report.say("  lock = %-7s %.2f loaders a key; the last of %d requests has its answer after "
