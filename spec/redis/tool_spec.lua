@@ -174,14 +174,17 @@ describe("the tool, on a cache in a file,", function()
     it("refuses what makes no sense, and what is no segment", function()
         for _, case in ipairs {
             { 2, "no such command: frob", "frob" },
+            { 2, "no such command: frob", "frob", "--help" },
+            { 2, "no such command: frob", "help", "frob" },
             { 2, "get needs SEGMENT KEY", "get", path },
             { 2, "stat takes no extra", "stat", path, "extra" },
             { 2, "unknown option --frob", "stat", path, "--frob" },
             { 2, "stat takes no --limit", "stat", path, "--limit", "3" },
             { 2, "--limit needs a whole number above 0, got 0", "keys", path, "--limit", "0" },
-            { 2, "--interval needs a seconds", "stat", path, "--interval" },
+            { 2, "--interval needs a number of seconds", "stat", path, "--interval" },
+            { 2, "stat takes no \\x1b[31mred", "stat", path, "\27[31mred" },
             { 2, "--json takes no value", "stat", path, "--json=1" },
-            { 2, "a key has 1 to 4096 bytes", "get", path, "" },
+            { 2, "the key: it must have 1 to 4096 bytes", "get", path, "" },
             { 2, "warm needs --redis", "warm", path },
             { 3, "this cache has no Redis", "warm", path, "--redis", "redis://127.0.0.1:1" },
             { 3, "no cache named no-such-cache", "stat", "no-such-cache" },
@@ -191,6 +194,15 @@ describe("the tool, on a cache in a file,", function()
             local text, status = tandem(unpack(case, 3))
             assert.are.equal(case[1], status, text)
             assert.truthy(text:find(case[2], 1, true), text)
+        end
+    end)
+
+    it("says that it cannot write", function()
+        for _, words in ipairs { "--help", "--version", "keys " .. path } do
+            local text, status = run.run({ "sh", "-c", run.root .. "/bin/tandem " .. words
+                                                       .. " >/dev/full" })
+            assert.are.equal("4 tandem: cannot write: No space left on device\n",
+                             status .. " " .. text)
         end
     end)
 
@@ -272,6 +284,38 @@ describe("the tool, on a cache with a Redis,", function()
         assert.are.equal(0, status, text)
         text, status = tandem("delete", file, "key1", "--redis", server:url())
         assert.are.equal(0, status, text)
+    end)
+
+    it("takes the URL and the keys from one pipe", function()
+        run.write_file(path .. ".input", server:url() .. "\nkey1\nkey2\n")
+        local command = run.root .. "/bin/tandem warm " .. path .. " --redis @- --file -"
+        local text, status = run.run({ "sh", "-c", "cat " .. path .. ".input | " .. command })
+        assert.are.equal("0 2 of 2 keys read\n", status .. " " .. text)
+    end)
+
+    it("says what is wrong with what it is to read, and with an option", function()
+        local folder = path:match("^(.*)/")
+        run.write_file(path .. ".keys", "key1\nkey\\q\n")
+        run.write_file(path .. ".empty", "")
+        local url = server:url()
+        for _, case in ipairs {
+            { 2, "timeout must be <= 60 seconds", "warm", path, "--redis", url,
+              "--timeout", "1e8" },
+            { 2, "timeout must be <= 60 seconds", "bench", "--redis", url, "--seconds", "0.1",
+              "--timeout", "1e8" },
+            { 2, "opts.redis: it must begin", "bench", "--redis", "nonsense", "--seconds", "0.1" },
+            { 2, folder .. ": Is a directory", "warm", path, "--redis", url, "--file", folder },
+            { 2, "none: No such file", "warm", path, "--redis", url, "--file", folder .. "/none" },
+            { 2, ".keys, line 2: not an escape: \\q", "warm", path, "--redis", url,
+              "--file", path .. ".keys" },
+            { 3, folder .. ": Is a directory", "warm", path, "--redis", "@" .. folder },
+            { 3, path .. ".empty is empty", "warm", path, "--redis", "@" .. path .. ".empty" },
+        } do
+            local text, status = tandem(unpack(case, 3))
+            assert.are.equal(case[1], status, text)
+            assert.truthy(text:find(case[2], 1, true), text)
+            assert.falsy(text:find("traceback", 1, true), text)
+        end
     end)
 
     it("refuses another Redis, and one that does not answer is an error", function()

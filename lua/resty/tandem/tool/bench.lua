@@ -3,6 +3,8 @@
 
 local ffi = require "ffi"
 
+local fail = require "resty.tandem.tool.fail"
+local input = require "resty.tandem.tool.input"
 local json = require "resty.tandem.tool.json"
 local segments = require "resty.tandem.tool.segment"
 local show = require "resty.tandem.tool.show"
@@ -14,15 +16,14 @@ local USUAL_SECONDS = 10
 local KEYS = 1000
 local LINK_SECONDS = 3
 
-local function fail(message)
-    error({ exit = 4, message = message }, 0)
-end
-
 local now = terminal.now
 
 local function open(name, options)
-    local cache, err = require("resty.tandem").new(name, options)
-    return cache or fail(show.text(err))
+    local sound, cache, err = pcall(require("resty.tandem").new, name, options)
+    if not sound then
+        fail.misused(show.text(cache))
+    end
+    return cache or fail.failed(show.text(err))
 end
 
 -- -- Memory --------------------------------------------------------------------------------------
@@ -72,7 +73,7 @@ local function quantiles(list)
 end
 
 local function checked(value, err)
-    return err and fail(show.text(err)) or value
+    return err and fail.failed(show.text(err)) or value
 end
 
 -- The seconds that calls of each() take, for so long.
@@ -112,7 +113,7 @@ local function delays(writer, reader, seconds)
         local written = now()
         while checked(reader:get("seen")) ~= new do
             if now() - written > 5 then
-                fail("a write was not seen for 5 seconds")
+                fail.failed("a write was not seen for 5 seconds")
             end
         end
         times[i] = now() - written
@@ -122,7 +123,7 @@ end
 
 local function of_redis(options, seconds)
     local name = "tandem-bench-" .. ffi.C.getpid()
-    local common = { memory = "2m", near = false, redis = segments.read_url(options.redis),
+    local common = { memory = "2m", near = false, redis = input.url(options.redis),
                      prefix = name .. ":", timeout = options.timeout or 5 }
     local writer, reader = open(name .. "-w", common), open(name .. "-r", common)
     local found = {

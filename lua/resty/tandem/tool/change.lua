@@ -1,25 +1,22 @@
 --- tandem delete, tandem clear.
 
+local ffi = require "ffi"
+
 local C = require("resty.tandem.lib").C
+local fail = require "resty.tandem.tool.fail"
+local input = require "resty.tandem.tool.input"
 local json = require "resty.tandem.tool.json"
 local segments = require "resty.tandem.tool.segment"
 local show = require "resty.tandem.tool.show"
 local terminal = require "resty.tandem.tool.terminal"
-local ffi = require "ffi"
-
-local FAILED = 4
 
 local result = ffi.new "tandem_result"
-
-local function fail(message)
-    error({ exit = FAILED, message = message }, 0)
-end
 
 -- A write that only memory has, Redis having been away, would be lost with the entry.
 local function refuse_untold(cache, key, options)
     if not options.redis and C.tandem_is_untold(cache.handle, key, #key, result) == C.TANDEM_OK then
-        fail("Redis has not been told of the latest write of this key, which would be lost: "
-             .. "give --redis")
+        fail.failed("Redis has not been told of the latest write of this key, which would be "
+                    .. "lost: give --redis")
     end
 end
 
@@ -28,7 +25,7 @@ local function delete(segment, cache, key, options)
     local was = segment:look(key)
     local ok, err = cache:delete(key)
     if err then
-        fail(show.text(err))
+        fail.failed(show.text(err))
     end
     return ok and was ~= nil and was.state ~= "absent" and 1 or 0
 end
@@ -38,7 +35,7 @@ local function ask(segment, options)
     if options.yes then
         return true
     elseif not terminal.can_ask() then
-        error({ exit = 2, message = "clear asks first, and there is nobody to ask: give --yes" }, 0)
+        fail.misused("clear asks first, and there is nobody to ask: give --yes")
     end
     io.stderr:write(("Remove all keys of %s%s? [y/N] "):format(show.text(segment.name, 40), where))
     return (io.read("*l") or ""):lower():find("^y") ~= nil
@@ -47,12 +44,12 @@ end
 local function clear(cache, options)
     local untold = options.redis and 0 or C.tandem_untold(cache.handle)
     if untold > 0 then
-        fail(("Redis has not been told of %d writes yet, which would be lost: give --redis")
-             :format(untold))
+        fail.failed(("Redis has not been told of %d writes yet, which would be lost: give --redis")
+                    :format(untold))
     end
     local ok, err = cache:clear()
     if not ok then
-        fail(show.text(err))
+        fail.failed(show.text(err))
     end
 end
 
@@ -65,7 +62,7 @@ return function(words, options, command)
     local cache = segment:open_cache(options)
     local entries = segment:stats().entries
     local count = command == "clear" and entries
-        or delete(segment, cache, segments.key(words[2]), options)
+        or delete(segment, cache, input.key(words[2]), options)
     if command == "clear" then
         clear(cache, options)
     end

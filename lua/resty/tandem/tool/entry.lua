@@ -1,5 +1,6 @@
 --- tandem get, tandem ttl: one entry, looked at without counting as a lookup.
 
+local input = require "resty.tandem.tool.input"
 local json = require "resty.tandem.tool.json"
 local segments = require "resty.tandem.tool.segment"
 local show = require "resty.tandem.tool.show"
@@ -17,7 +18,7 @@ end
 
 return function(words, options, command)
     local segment = segments.open(words[1], options)
-    local key = segments.key(words[2])
+    local key = input.key(words[2])
     local entry = segment:look(key)
     local known = entry and entry.state ~= "absent"
     if options.json then

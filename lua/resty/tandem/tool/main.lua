@@ -1,62 +1,54 @@
 --- The tool's front door: reads the command line, runs the command, and says how it ended.
 --
--- Exit statuses: 0 it is done; 1 there is no such key, or damage was found; 2 the command line
--- makes no sense; 3 the segment, or its Redis, cannot be opened; 4 something failed.
+-- Exit statuses: 0 it is done; 1 there is no such key, or damage was found; others: fail.lua.
 
+local fail = require "resty.tandem.tool.fail"
 local help = require "resty.tandem.tool.help"
 local show = require "resty.tandem.tool.show"
 local terminal = require "resty.tandem.tool.terminal"
 
 local DONE, MISUSED, FAILED = 0, 2, 4
 
--- Each takes the words that are left, and what options say; it returns the exit status.
-local COMMANDS = {
-    list = "list", stat = "stat", keys = "keys", get = "entry", ttl = "entry", delete = "change",
-    clear = "change", verify = "verify", top = "top", warm = "warm", bench = "bench",
-}
+local ABOUT = { ["--help"] = "help", ["-h"] = "help", ["--version"] = "version" }
 
--- name -> true: alone; else what its value is.
-local OPTIONS = {
-    ["--json"] = true, ["--watch"] = true, ["--yes"] = true, ["--raw"] = true, ["--help"] = true,
-    ["--version"] = true, ["--no-tracking"] = true, ["--runtime-dir"] = "folder",
-    ["--redis"] = "URL", ["--timeout"] = "seconds", ["--limit"] = "number",
-    ["--seconds"] = "seconds", ["--interval"] = "seconds", ["--file"] = "file",
-    ["--count"] = "number",
-}
+local VALUES = { SECONDS = "number of seconds", N = "whole number", FOLDER = "folder",
+                 FILE = "file", URL = "URL" }
 
 local function misuse(text, ...)
-    error({ exit = MISUSED, message = text:format(...) }, 0)
+    fail.misused(text:format(...))
 end
 
 local function number_of(name, text, kind)
     local n = tonumber(text)
-    if not n or n ~= n or n <= 0 or n > 1e9 or kind == "number" and n % 1 ~= 0 then
-        misuse("%s needs a %s above 0, got %s", name,
-               kind == "number" and "whole number" or "number", show.text(text, 40))
+    if not n or n ~= n or n <= 0 or n > 1e9 or kind == "N" and n % 1 ~= 0 then
+        misuse("%s needs a %s above 0, got %s", name, VALUES[kind], show.text(text, 40))
     end
     return n
 end
 
+-- Puts the option at words[i] into options.  Returns where its value is, or i.
 local function put_option(options, words, i)
     local name, value = words[i]:match("^(%-%-[%w-]+)=(.*)$")
     name = name or words[i]
-    local kind = OPTIONS[name]
-    if not kind then
+    local key = name:sub(3):gsub("-", "_")
+    local kind = help.value(name)
+    if kind == nil then
         misuse("unknown option %s: see tandem --help", show.text(name, 40))
-    elseif kind == true and value then
-        misuse("%s takes no value", name)
-    elseif kind == true then
-        options[name:sub(3):gsub("-", "_")] = true
+    elseif not kind then
+        if value then
+            misuse("%s takes no value", name)
+        end
+        options[key] = true
         return i
     elseif not value then
         i = i + 1
         value = words[i]
     end
     if not value or value == "" then
-        misuse("%s needs a %s", name, kind)
+        misuse("%s needs a %s", name, VALUES[kind])
     end
-    options[name:sub(3):gsub("-", "_")] =
-        (kind == "seconds" or kind == "number") and number_of(name, value, kind) or value
+    local is_number = kind == "SECONDS" or kind == "N"
+    options[key] = is_number and number_of(name, value, kind) or value
     return i
 end
 
@@ -70,8 +62,8 @@ local function read(arguments)
                 words[#words + 1] = arguments[rest]
             end
             break
-        elseif word == "-h" then
-            options.help = true
+        elseif ABOUT[word] then
+            options[ABOUT[word]] = true
         elseif word:find("^%-.") then
             i = put_option(options, arguments, i)
         else
@@ -82,28 +74,33 @@ local function read(arguments)
     return words, options
 end
 
-local function run(arguments)
-    local words, options = read(arguments)
+-- Returns the exit status.
+local function obey(words, options)
     local command = table.remove(words, 1)
+    if command == "help" then
+        command, options.help = table.remove(words, 1), true
+    end
+    local module = help.module(command)
     if options.version then
         terminal.say("tandem %s", require("resty.tandem")._VERSION)
         return DONE
-    elseif options.help or not command or command == "help" then
-        if command == "help" then
-            command = words[1]
-        end
-        terminal.write(help.text(command))
-        return (options.help or command) and DONE or MISUSED
-    elseif not COMMANDS[command] then
+    elseif command and not module then
         misuse("no such command: %s; see tandem --help", show.text(command, 40))
+    elseif options.help or not command then
+        terminal.write(help.text(command))
+        return options.help and DONE or MISUSED
     end
     local problem = help.problem(command, words, options)
     if problem then
         misuse("%s\nusage: %s", problem, help.usage(command))
     end
-    local status = require("resty.tandem.tool." .. COMMANDS[command])(words, options, command)
+    return require("resty.tandem.tool." .. module)(words, options, command)
+end
+
+local function run(arguments)
+    local status = obey(read(arguments))
     terminal.flush()
-    return status or DONE
+    return status
 end
 
 --- Runs the tool.

@@ -5,7 +5,9 @@ local ffi = require "ffi"
 
 local C = require("resty.tandem.lib").C
 local cache = require "resty.tandem.cache"
+local fail = require "resty.tandem.tool.fail"
 local find = require "resty.tandem.tool.find"
+local input = require "resty.tandem.tool.input"
 local items = require "resty.tandem.items"
 local metrics = require "resty.tandem.metrics"
 local options = require "resty.tandem.options"
@@ -19,8 +21,6 @@ local MORE = C.TANDEM_MORE
 local TOO_SMALL = C.TANDEM_TOO_SMALL
 local EBUSY = C.TANDEM_EBUSY
 
-local NOT_OPENED = 3        -- exit statuses
-local FAILED = 4
 local ERROR_BYTES = 1536
 local PAGE_BYTES = 262144
 local LOOKS = 50            -- at an entry that is written all the time
@@ -31,34 +31,19 @@ local _M = {}
 local Segment = {}
 Segment.__index = Segment
 
-local function fail(status, message)
-    error({ exit = status, message = message }, 0)
-end
-
 local result = ffi.new "tandem_result"
-
---- The key that a word of the command line means.  Raises when it means none.
-function _M.key(word)
-    local key, problem = show.bytes(word)
-    if not key then
-        fail(2, "the key: " .. problem)
-    elseif #key == 0 or #key > KEY_BYTES then
-        fail(2, ("a key has 1 to %d bytes"):format(KEY_BYTES))
-    end
-    return key
-end
 
 --- Opens it to be looked into.  Raises when it cannot be.
 -- @param words the options of the command line
 function _M.open(name, words)
     local path, why = find.path(name, words.runtime_dir)
     if not path then
-        fail(NOT_OPENED, why)
+        fail.not_opened(why)
     end
     local out, err = ffi.new "tandem_segment *[1]", ffi.new("char[?]", ERROR_BYTES)
     local d = ffi.new "tandem_description"
     if C.tandem_segment_open(path, out, d, err, ERROR_BYTES) ~= OK then
-        fail(NOT_OPENED, show.text(str(err)))
+        fail.not_opened(show.text(str(err)))
     end
     return setmetatable({
         path = path, handle = ffi.gc(out[0], C.tandem_segment_close), name = str(d.name),
@@ -96,7 +81,7 @@ function Segment:look(key)
     if status == MISS and not state then
         return nil
     elseif status ~= OK and status ~= MISS then
-        fail(FAILED, str(result.error, result.error_length))
+        fail.failed(str(result.error, result.error_length))
     end
     return { value = status == OK and str(buffer, length) or nil, length = length, state = state,
              ttl = ttl ~= 0 and ttl or nil }
@@ -117,7 +102,7 @@ function Segment:each_key(pattern, each)
         status = C.tandem_segment_keys(self.handle, cursor, pattern, pattern and #pattern or 0,
                                        buffer, size, result)
         if status ~= OK and status ~= MORE then
-            fail(FAILED, str(result.error, result.error_length))
+            fail.failed(str(result.error, result.error_length))
         end
         local length = result.length
         local enough = items.each(buffer, length, each)
@@ -145,37 +130,10 @@ end
 
 -- -- Changing ------------------------------------------------------------------------------------
 
--- A field of the identity, whose quotes have \xNN in them.
-local function field(identity, name)
-    local text = identity:match(" " .. name .. '="([^"]*)"')
+-- The prefix that the cache puts before its keys in Redis; nil: it has none.
+local function prefix_of(identity)
+    local text = identity:match(' prefix="([^"]*)"')
     return text and show.bytes(text)
-end
-
---- The prefix that the cache puts before its keys in Redis; nil: it has none.
-function Segment:prefix()
-    return field(self.identity, "prefix")
-end
-
---- Which Redis the cache has, without secrets; nil: none.
-function Segment:server()
-    return field(self.identity, "server")
-end
-
---- The URL that a word of the command line is, or that is in the file that it names.
-function _M.read_url(word)
-    local path = word:match("^@(.*)$")
-    if not path then
-        return word
-    end
-    local file, err = io.open(path == "-" and "/dev/stdin" or path, "r")
-    local line = file and file:read("*l")
-    if file then
-        file:close()
-    end
-    if not line then
-        fail(NOT_OPENED, "cannot read the URL of Redis: " .. (err or path .. " is empty"))
-    end
-    return line
 end
 
 --- The cache itself: of its memory alone, or with words.redis of both tiers.  Raises when it cannot
@@ -184,21 +142,20 @@ function Segment:open_cache(words)
     local opts = { near = false, runtime_dir = words.runtime_dir, tags = self.with_tags }
     if words.redis then
         if not self.with_redis then
-            fail(NOT_OPENED, "this cache has no Redis: leave out --redis")
+            fail.not_opened("this cache has no Redis: leave out --redis")
         end
-        opts.redis, opts.prefix = _M.read_url(words.redis), self:prefix()
+        opts.redis, opts.prefix = input.url(words.redis), prefix_of(self.identity)
         opts.timeout, opts.connect_timeout = words.timeout or 5, words.timeout or 5
         opts.tracking = not words.no_tracking
-        opts.memory_ttl = words.memory_ttl
     end
-    local ok, checked = pcall(options.check, self.name, opts)
-    if not ok then
-        fail(2, (tostring(checked):gsub("^.-:%d+: ", "")))
+    local checked, problem = options.check(self.name, opts)
+    if not checked then
+        fail.misused(problem)
     end
     checked.attach = self.path
     local object, err = cache.open(checked)
     if not object then
-        fail(NOT_OPENED, show.text(err))
+        fail.not_opened(show.text(err))
     end
     return object
 end

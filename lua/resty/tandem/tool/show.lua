@@ -138,22 +138,23 @@ end
 
 local UNITS = { "KiB", "MiB", "GiB", "TiB" }
 
+-- Where what is rounded up would be a thousand of a unit, or 1024, it is one of the next.
 function _M.size(bytes)
-    local unit = "B"
-    for _, next_unit in ipairs(UNITS) do
-        if bytes < 1024 then
-            break
-        end
-        bytes, unit = bytes / 1024, next_unit
+    if bytes < 1023.5 then
+        return format("%.0f B", bytes)
     end
-    return format(unit == "B" and "%.0f %s" or "%.1f %s", bytes, unit)
+    local i = 0
+    repeat
+        bytes, i = bytes / 1024, i + 1
+    until bytes < 1023.95 or i == #UNITS
+    return format("%.1f %s", bytes, UNITS[i])
 end
 
 --- Seconds, in the unit in which they are read best.
 function _M.duration(seconds)
-    if seconds < 1e-3 then
+    if seconds < 0.9995e-3 then
         return format("%.3g us", seconds * 1e6)
-    elseif seconds < 1 then
+    elseif seconds < 0.9995 then
         return format("%.3g ms", seconds * 1e3)
     elseif seconds < 120 then
         return format("%.3g s", seconds)

@@ -2,6 +2,8 @@
 
 local ffi = require "ffi"
 
+local fail = require "resty.tandem.tool.fail"
+
 local _M = {}
 
 ffi.cdef [[
@@ -84,7 +86,10 @@ _M.CLOSED = {}
 
 local function check(ok, err, number)
     if not ok then
-        error(number == EPIPE and _M.CLOSED or { exit = 4, message = "cannot write: " .. err }, 0)
+        if number == EPIPE then
+            error(_M.CLOSED, 0)
+        end
+        fail.failed("cannot write: " .. err)
     end
 end
 

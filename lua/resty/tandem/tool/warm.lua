@@ -1,40 +1,22 @@
 --- tandem warm: reads keys from Redis, so that memory has them.
 
 local C = require("resty.tandem.lib").C
+local fail = require "resty.tandem.tool.fail"
+local input = require "resty.tandem.tool.input"
 local json = require "resty.tandem.tool.json"
 local segments = require "resty.tandem.tool.segment"
 local show = require "resty.tandem.tool.show"
 local terminal = require "resty.tandem.tool.terminal"
 
-local MISUSED, FAILED = 2, 4
 local AT_ONCE = 100         -- keys a round trip
 local BAR = 24
 local SHOW_MS = 100         -- between two pictures of the progress
-
-local function fail(status, message)
-    error({ exit = status, message = message }, 0)
-end
-
-local function keys_of_file(path)
-    local file, err = io.open(path == "-" and "/dev/stdin" or path, "r")
-    if not file then
-        fail(MISUSED, show.text(err))
-    end
-    local keys = {}
-    for line in file:lines() do
-        if line ~= "" then
-            keys[#keys + 1] = segments.key(line)
-        end
-    end
-    file:close()
-    return keys
-end
 
 local function keys_of_pattern(cache, pattern)
     local keys = {}
     for key, err in cache:scan(pattern) do
         if not key then
-            fail(FAILED, show.text(err))
+            fail.failed(show.text(err))
         end
         keys[#keys + 1] = key
     end
@@ -93,14 +75,14 @@ end
 
 return function(words, options)
     if not options.redis then
-        fail(MISUSED, "warm needs --redis: that is where it reads")
+        fail.misused("warm needs --redis: that is where it reads")
     elseif options.file and words[2] then
-        fail(MISUSED, "warm takes a PATTERN or --file, not both")
+        fail.misused("warm takes a PATTERN or --file, not both")
     end
     local segment = segments.open(words[1], options)
     local cache = segment:open_cache(options)
     cache.flags = C.TANDEM_AGAIN -- these are not lookups, to those who count hits and misses
-    local keys = options.file and keys_of_file(options.file) or keys_of_pattern(cache, words[2])
+    local keys = options.file and input.keys(options.file) or keys_of_pattern(cache, words[2])
     local before = segment:stats().memory.evictions
     local found, failed, first = load(cache, keys)
     cache:close()
@@ -116,7 +98,7 @@ return function(words, options)
         end
     end
     if first then
-        fail(FAILED, show.text(first))
+        fail.failed(show.text(first))
     end
     return 0
 end
