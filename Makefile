@@ -200,8 +200,8 @@ tests-of-tsan: $(threaded)
 # Valgrind computes long doubles as doubles, and is too slow for what goes by the clock.  Helgrind knows no
 # owner of a lock that has died; what has threads, and nobody dies in, is in the tier's tests.
 inexact = %/base/number_test %/memory/atomic_test %/tier/api_atomic_test
-slow = %/memory/kill_test %/memory/policy_test %/memory/process_test %/redis/pipeline_test \
-    %/tier/flights_test
+slow = %/memory/kill_test %/memory/policy_test %/memory/process_test %/redis/large_value_test \
+    %/redis/pipeline_test %/redis/stall_test %/tier/flights_test
 valgrind = CHECK_TIMEOUT=240 TANDEM_EMULATOR="valgrind -q --error-exitcode=99 $(1)" tools/test-unit
 
 .PHONY: valgrind

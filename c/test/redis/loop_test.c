@@ -4,12 +4,9 @@
 #include <sys/stat.h>
 
 #include "redis/loop.h"
-#include "redis/ops.h"
 #include "redis/peer.h"
-#include "support/server.h"
+#include "redis/real.h"
 
-static struct world w;
-static struct server *server;
 static bool is_child;
 
 /* Asked by a sanitizer of leaks: a child does not free what is its parent's, and does not find it either. */
@@ -17,18 +14,6 @@ int __lsan_is_turned_off(void);
 int __lsan_is_turned_off(void)
 {
     return is_child;
-}
-
-static void begin(void)
-{
-    server = server_start(NULL);
-    world_open(&w, server->url);
-}
-
-static void end(void)
-{
-    world_close(&w);
-    server_stop(server);
 }
 
 /* -- What the system sees ------------------------------------------------------------------------ */

@@ -25,6 +25,22 @@ struct peer {
     _Atomic int connections;
 };
 
+CHECK_UNUSED void peer_nap(long ms)
+{
+    const struct timespec nap = {ms / 1000, ms % 1000 * 1000000};
+
+    nanosleep(&nap, NULL);
+}
+
+/* Set by a test for scripts that wait for it. */
+static _Atomic bool peer_may_go;
+
+CHECK_UNUSED void peer_await_word(void)
+{
+    while (!peer_may_go)
+        peer_nap(1);
+}
+
 CHECK_UNUSED void *peer_main(void *context)
 {
     struct peer *p = context;
