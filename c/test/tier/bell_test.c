@@ -1,68 +1,11 @@
-#include "tier/bell.h"
-
-#include <dirent.h>
+/* Bells: who is let in, what rings, what a fork leaves. */
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 
 #include "base/clock.h"
-#include "check.h"
-#include "tier/mailbox.h"
-
-/* A runtime_dir of this test's own. */
-static char base[64];
-
-static void make_base(void)
-{
-    strcpy(base, "/tmp/tandem-bell-XXXXXX");
-    REQUIRE(mkdtemp(base) != NULL);
-}
-
-/* The private directory in it. */
-static const char *private_dir(void)
-{
-    static char path[128];
-
-    snprintf(path, sizeof(path), "%s/tandem-%u", base, (unsigned)geteuid());
-    return path;
-}
-
-static int count_files(void)
-{
-    DIR *dir = opendir(private_dir());
-    struct dirent *found;
-    int n = 0;
-
-    REQUIRE(dir != NULL);
-    while ((found = readdir(dir)) != NULL)
-        n += found->d_name[0] != '.';
-    closedir(dir);
-    return n;
-}
-
-static void remove_base(void)
-{
-    CHECK_INT(0, count_files());
-    CHECK_INT(0, rmdir(private_dir()));
-    CHECK_INT(0, rmdir(base));
-}
-
-static int connect_to(const char *path)
-{
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
-
-    snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
-    if (connect(fd, (struct sockaddr *)&address, sizeof(address)) == 0)
-        return fd;
-    close(fd);
-    return -1;
-}
+#include "tier/bells.h"
 
 static bool readable(int fd, int timeout_ms)
 {
@@ -80,145 +23,6 @@ static int bytes_at(int fd)
     if (n < 0)
         return errno == EAGAIN || errno == EWOULDBLOCK ? 0 : -1;
     return n == 0 ? -1 : (int)n;
-}
-
-static int open_bell(tandem_mailbox *m, char *path, size_t size)
-{
-    char error[256] = "";
-    int status = mailbox_bell_open(m, base, path, size, error, sizeof(error));
-
-    if (status)
-        printf("%s\n", error);
-    return status;
-}
-
-/* -- Files --------------------------------------------------------------------------------------- */
-
-TEST(the_socket_is_in_a_private_directory_and_goes_with_the_mailbox)
-{
-    tandem_mailbox *m = mailbox_create();
-    char path[128], again[128];
-    struct stat st;
-
-    make_base();
-    CHECK_INT(TANDEM_OK, open_bell(m, path, sizeof(path)));
-    CHECK_INT(TANDEM_OK, open_bell(m, again, sizeof(again)));
-    CHECK_STR(path, again);
-    REQUIRE(stat(private_dir(), &st) == 0);
-    CHECK_INT(0700, st.st_mode & 07777);
-    REQUIRE(lstat(path, &st) == 0);
-    CHECK(S_ISSOCK(st.st_mode));
-    mailbox_release(m);
-    CHECK(lstat(path, &st) != 0);
-    remove_base();
-}
-
-TEST(a_directory_that_others_may_enter_is_refused)
-{
-    tandem_mailbox *m = mailbox_create();
-    char path[128], error[256] = "";
-
-    make_base();
-    REQUIRE(mkdir(private_dir(), 0700) == 0 && chmod(private_dir(), 0755) == 0);
-    CHECK_INT(TANDEM_ESYS, mailbox_bell_open(m, base, path, sizeof(path), error, sizeof(error)));
-    CHECK(strstr(error, private_dir()) != NULL);
-    CHECK(strstr(error, "0700") != NULL);
-    mailbox_release(m);
-    remove_base();
-}
-
-TEST(a_link_in_the_directory_s_place_is_refused)
-{
-    tandem_mailbox *m = mailbox_create();
-    char path[128], error[256] = "", target[128];
-
-    make_base();
-    snprintf(target, sizeof(target), "%s/elsewhere", base);
-    REQUIRE(mkdir(target, 0700) == 0 && symlink(target, private_dir()) == 0);
-    CHECK_INT(TANDEM_ESYS, mailbox_bell_open(m, base, path, sizeof(path), error, sizeof(error)));
-    CHECK(strstr(error, private_dir()) != NULL);
-    mailbox_release(m);
-    CHECK_INT(0, unlink(private_dir()));
-    CHECK_INT(0, rmdir(target));
-    CHECK_INT(0, rmdir(base));
-}
-
-TEST(places_where_no_socket_can_be_are_errors_that_name_them)
-{
-    tandem_mailbox *m = mailbox_create();
-    char path[256], error[256] = "", longest[128] = "";
-
-    CHECK_INT(TANDEM_ESYS,
-              mailbox_bell_open(m, "/nowhere/at/all", path, sizeof(path), error, sizeof(error)));
-    CHECK(strstr(error, "/nowhere/at/all") != NULL);
-    make_base();
-    snprintf(longest, sizeof(longest), "%s/", base);
-    memset(longest + strlen(longest), 'a', 70);
-    REQUIRE(mkdir(longest, 0700) == 0);
-    CHECK_INT(TANDEM_ESYS, mailbox_bell_open(m, longest, path, sizeof(path), error, sizeof(error)));
-    CHECK(strstr(error, longest) != NULL);
-    CHECK_INT(TANDEM_ESYS, mailbox_bell_open(m, base, path, 4, error, sizeof(error)));
-    CHECK(strstr(error, "4") != NULL);
-    mailbox_release(m);
-    snprintf(path, sizeof(path), "%s/tandem-%u", longest, (unsigned)geteuid());
-    CHECK_INT(0, rmdir(path));
-    CHECK_INT(0, rmdir(longest));
-    remove_base();
-}
-
-TEST(a_bell_whose_file_was_cleaned_away_is_made_anew)
-{
-    tandem_mailbox *m = mailbox_create();
-    char path[128], again[128];
-    int fd;
-
-    make_base();
-    REQUIRE(open_bell(m, path, sizeof(path)) == TANDEM_OK);
-    CHECK_INT(0, unlink(path));
-    CHECK_INT(TANDEM_OK, open_bell(m, again, sizeof(again)));
-    fd = connect_to(again);
-    CHECK(fd >= 0);
-    CHECK_INT(TANDEM_OK, mailbox_bell_accept(m));
-    close(fd);
-    mailbox_release(m);
-    remove_base();
-}
-
-/* Makes a child that opens a bell and ends in a certain way. */
-static void child_with_bell(bool killed)
-{
-    pid_t child = fork();
-    int status = 0;
-
-    REQUIRE(child >= 0);
-    if (child == 0) {
-        static tandem_mailbox *m; /* never released: to exit is enough */
-        char path[128];
-
-        m = mailbox_create();
-        REQUIRE(open_bell(m, path, sizeof(path)) == TANDEM_OK);
-        if (killed)
-            raise(SIGKILL);
-        exit(0);
-    }
-    REQUIRE(waitpid(child, &status, 0) == child);
-    CHECK(killed ? WIFSIGNALED(status) : status == 0);
-}
-
-TEST(the_file_goes_at_exit_and_a_killed_process_s_with_the_next_bell)
-{
-    tandem_mailbox *m = mailbox_create();
-    char path[128];
-
-    make_base();
-    child_with_bell(false);
-    CHECK_INT(0, count_files());
-    child_with_bell(true);
-    CHECK_INT(1, count_files());
-    REQUIRE(open_bell(m, path, sizeof(path)) == TANDEM_OK);
-    CHECK_INT(1, count_files());
-    mailbox_release(m);
-    remove_base();
 }
 
 /* -- Connections --------------------------------------------------------------------------------- */
@@ -261,8 +65,7 @@ TEST(one_byte_arrives_until_the_next_drain)
 
     make_base();
     REQUIRE(open_bell(m, path, sizeof(path)) == TANDEM_OK);
-    fd = connect_to(path);
-    REQUIRE(fd >= 0 && mailbox_bell_accept(m) == TANDEM_OK);
+    fd = connect_and_accept(m, path);
     for (int i = 0; i < 3; i++)
         slips[i] = open_ticket(m);
     CHECK_INT(0, bytes_at(fd));
@@ -294,11 +97,9 @@ TEST(what_has_completed_already_rings_at_once)
     make_base();
     REQUIRE(open_bell(m, path, sizeof(path)) == TANDEM_OK);
     complete(open_ticket(m));
-    fd = connect_to(path);
-    REQUIRE(fd >= 0 && mailbox_bell_accept(m) == TANDEM_OK);
+    fd = connect_and_accept(m, path);
     CHECK_INT(1, bytes_at(fd));
-    second = connect_to(path);
-    REQUIRE(second >= 0 && mailbox_bell_accept(m) == TANDEM_OK);
+    second = connect_and_accept(m, path);
     CHECK_INT(-1, bytes_at(fd)); /* the earlier one was hung up */
     CHECK_INT(1, bytes_at(second));
     close(fd);
@@ -317,8 +118,7 @@ TEST(hanging_up_ends_the_connection_and_another_may_be_made)
     REQUIRE(open_bell(m, path, sizeof(path)) == TANDEM_OK);
     mailbox_bell_hang_up(m); /* nothing to hang up */
     for (int i = 0; i < 3; i++) {
-        fd = connect_to(path);
-        REQUIRE(fd >= 0 && mailbox_bell_accept(m) == TANDEM_OK);
+        fd = connect_and_accept(m, path);
         mailbox_bell_hang_up(m);
         CHECK(readable(fd, 5000));
         CHECK_INT(-1, bytes_at(fd));
@@ -337,12 +137,10 @@ TEST(a_reader_that_left_costs_nothing)
 
     make_base();
     REQUIRE(open_bell(m, path, sizeof(path)) == TANDEM_OK);
-    fd = connect_to(path);
-    REQUIRE(fd >= 0 && mailbox_bell_accept(m) == TANDEM_OK);
+    fd = connect_and_accept(m, path);
     close(fd);
     complete(open_ticket(m)); /* would be a SIGPIPE */
-    fd = connect_to(path);
-    REQUIRE(fd >= 0 && mailbox_bell_accept(m) == TANDEM_OK);
+    fd = connect_and_accept(m, path);
     CHECK_INT(1, bytes_at(fd));
     close(fd);
     mailbox_release(m);
@@ -437,8 +235,7 @@ TEST(a_child_s_bell_is_its_own_and_the_parent_s_stays)
 
     make_base();
     REQUIRE(open_bell(m, path, sizeof(path)) == TANDEM_OK);
-    fd = connect_to(path);
-    REQUIRE(fd >= 0 && mailbox_bell_accept(m) == TANDEM_OK);
+    fd = connect_and_accept(m, path);
     child = fork();
     REQUIRE(child >= 0);
     if (child == 0) {
@@ -448,9 +245,7 @@ TEST(a_child_s_bell_is_its_own_and_the_parent_s_stays)
         CHECK_INT(TANDEM_MISS, mailbox_bell_accept(m));
         CHECK_INT(TANDEM_OK, open_bell(m, own, sizeof(own)));
         CHECK(strcmp(own, path) != 0);
-        mine = connect_to(own);
-        CHECK(mine >= 0);
-        CHECK_INT(TANDEM_OK, mailbox_bell_accept(m));
+        mine = connect_and_accept(m, own);
         complete(open_ticket(m));
         CHECK_INT(1, bytes_at(mine));
         exit(0); /* with its exit handlers */
@@ -476,8 +271,7 @@ TEST(hanging_up_reaches_the_reader_though_a_child_lives)
 
     make_base();
     REQUIRE(open_bell(m, path, sizeof(path)) == TANDEM_OK && pipe(stop) == 0);
-    fd = connect_to(path);
-    REQUIRE(fd >= 0 && mailbox_bell_accept(m) == TANDEM_OK);
+    fd = connect_and_accept(m, path);
     child = fork();
     REQUIRE(child >= 0);
     if (child == 0) {
@@ -525,8 +319,7 @@ TEST(a_reader_asleep_is_always_woken)
 
     make_base();
     REQUIRE(open_bell(m, path, sizeof(path)) == TANDEM_OK);
-    fd = connect_to(path);
-    REQUIRE(fd >= 0 && mailbox_bell_accept(m) == TANDEM_OK);
+    fd = connect_and_accept(m, path);
     REQUIRE(pthread_create(&thread, NULL, complete_all, NULL) == 0);
     while (taken < RACES) {
         while (given < RACES && given - taken < 5) {
