@@ -47,6 +47,7 @@ describe("the status page", function()
         local answer = get("?format=json")
         assert.equal("application/json", answer.headers["content-type"])
         assert.equal("no-store", answer.headers["cache-control"])
+        assert.equal("nosniff", answer.headers["x-content-type-options"])
         local caches = cjson.decode(answer.body).caches
         assert.equal("shop", caches[1].name)
         assert.equal("switches", caches[2].name)
@@ -186,6 +187,19 @@ describe("the status page", function()
             return document.querySelector("section:first-of-type dd").textContent.includes("%")]])
         assert.same({}, browser:run("clearInterval(watch); return wrong"))
         browser:console() -- takes that it could not be reached meanwhile
+    end)
+
+    it("says what is wrong with a cluster's URL", function()
+        browser:run([[window.real = window.fetch;
+            window.fetch = async (...all) => {
+                const data = await (await real(...all)).json();
+                data.caches[0].stats.redis.trouble = "<b>two clusters</b>";
+                return new Response(JSON.stringify(data));
+            };]])
+        browser:wait_until("the page says so", [[
+            return (document.querySelector(".state .trouble") || {}).textContent
+                === "<b>two clusters</b>"]])
+        browser:run("window.fetch = window.real")
     end)
 
     it("says that Redis is down, that nobody answers, and recovers", function()

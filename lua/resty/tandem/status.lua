@@ -30,11 +30,6 @@ local _M = {}
 local SLOWEST = 8
 local COLUMNS = 48 -- of a prefix
 
-local HEADERS = {
-    ["X-Content-Type-Options"] = "nosniff",
-    ["Referrer-Policy"] = "no-referrer",
-}
-
 -- Nothing but this very page's own style and script, and numbers from where it came from.
 local POLICY = "default-src 'none'; script-src 'nonce-%s'; style-src 'nonce-%s'; "
     .. "connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; "
@@ -94,15 +89,9 @@ local function wants_json(format, accept)
         and not accept:find("text/html", 1, true)
 end
 
-local function headers(more)
-    local all = {}
-    for name, value in pairs(HEADERS) do
-        all[name] = value
-    end
-    for name, value in pairs(more or {}) do
-        all[name] = value
-    end
-    return all
+local function respond(content_type, body, headers, status)
+    headers["X-Content-Type-Options"], headers["Referrer-Policy"] = "nosniff", "no-referrer"
+    return host.respond(content_type, body, headers, status)
 end
 
 --- Answers the request: with the page, or with JSON where ?format=json or the header Accept asks
@@ -110,14 +99,14 @@ end
 function _M.serve()
     local method, format, accept = host.request()
     if method ~= "GET" and method ~= "HEAD" then
-        return host.respond("text/plain", "this page is for GET and HEAD only\n",
-                            headers { Allow = "GET, HEAD" }, 405)
+        return respond("text/plain", "this page is for GET and HEAD only\n",
+                       { Allow = "GET, HEAD" }, 405)
     elseif wants_json(format, accept) then
-        return host.respond("application/json", json.encode(_M.collect()), headers())
+        return respond("application/json", json.encode(_M.collect()), {})
     end
     local once = nonce()
-    return host.respond("text/html; charset=utf-8", page(once),
-                        headers { ["Content-Security-Policy"] = POLICY:format(once, once) })
+    return respond("text/html; charset=utf-8", page(once),
+                   { ["Content-Security-Policy"] = POLICY:format(once, once) })
 end
 
 return _M
