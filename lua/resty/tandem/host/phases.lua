@@ -3,25 +3,18 @@
 --
 --   "wait"   reads and writes wait for Redis, without blocking the worker, if the code may yield
 --   "none"   Redis is not used: what is queued here would be copied by fork into every worker
---   "queue"  reads do not ask Redis, set and delete are queued and forgotten.  Any phase not named
---            here is one of these
+--
+-- In any phase not named here reads do not ask Redis, set and delete are queued and forgotten.
 
 local WAIT = {
     "server_rewrite", "rewrite", "access", "precontent", "content", "timer", "ssl_cert",
     "ssl_session_fetch", "proxy_ssl_cert", "proxy_ssl_verify",
 }
 
-local of = { init = "none" }
+local phases = { init = "none" }
 
 for _, phase in ipairs(WAIT) do
-    of[phase] = "wait"
+    phases[phase] = "wait"
 end
 
-return {
-    of = of,
-
-    --- "wait", "queue" or "none".
-    kind = function(phase)
-        return of[phase] or "queue"
-    end,
-}
+return phases
