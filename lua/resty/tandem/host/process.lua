@@ -20,11 +20,11 @@ function _M.start_time(pid)
     if not file then
         return "0"
     end
-    local line = file:read("*l") or ""
+    local text = file:read("*a") or ""
     file:close()
 
     -- Field 2 is the name in brackets and may contain anything.
-    local rest = line:match("^.*%) (.*)$") or ""
+    local rest = text:match("^.*%) (.*)$") or ""
     local n = 2
     for field in rest:gmatch("%S+") do
         n = n + 1
