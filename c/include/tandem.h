@@ -475,6 +475,9 @@ int tandem_fleet_wait(tandem_cache *cache, double flight, double wait_ms, tandem
  * none is fine. */
 void tandem_flight_restart(tandem_cache *cache, double flight);
 
+/* Counts flights whose value is to take the place of one that is answered meanwhile, as their owner knows. */
+void tandem_count_refreshes(tandem_cache *cache, double n);
+
 /* Ends a flight and tells all who wait for it.  error: with TANDEM_FLIGHT_FAILED, its first bytes are
  * told.  A number of none is fine. */
 void tandem_flight_end(tandem_cache *cache, double flight, int outcome, const char *error,

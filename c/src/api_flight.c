@@ -91,6 +91,12 @@ void tandem_flight_restart(tandem_cache *cache, double flight)
         flights_restart(cache, flight);
 }
 
+void tandem_count_refreshes(tandem_cache *cache, double n)
+{
+    if (cache)
+        flights_count_refreshes(cache, n);
+}
+
 void tandem_flight_end(tandem_cache *cache, double flight, int outcome, const char *error,
                        size_t error_length)
 {

@@ -265,8 +265,6 @@ int flights_begin(tandem_cache *cache, const char *key, size_t key_length, int f
         alloc_free(own);
         return TANDEM_MORE;
     }
-    if (refresh)
-        memory_count(memory, COUNT_FETCH_REFRESHES, 1);
     return enter(cache, own, TANDEM_OK, result);
 }
 
@@ -300,6 +298,12 @@ static struct flights_own *still_holds(tandem_cache *cache, double number, const
         return copy;
     alloc_free(copy);
     return NULL;
+}
+
+void flights_count_refreshes(tandem_cache *cache, double n)
+{
+    if (n > 0)
+        memory_count(cache->tier->memory, COUNT_FETCH_REFRESHES, (uint64_t)n);
 }
 
 void flights_restart(tandem_cache *cache, double number)

@@ -80,6 +80,7 @@ int flights_store(tandem_cache *cache, double number, const void *value, size_t 
 int flights_absent(tandem_cache *cache, double number, int64_t ttl_ms, const char *tags,
                    size_t tags_length, tandem_result *result);
 void flights_restart(tandem_cache *cache, double number);
+void flights_count_refreshes(tandem_cache *cache, double n);
 void flights_end(tandem_cache *cache, double number, int outcome, const char *error,
                  size_t error_length);
 

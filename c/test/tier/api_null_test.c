@@ -40,6 +40,7 @@ TEST(no_cache)
     CHECK_REFUSED("cache is NULL", tandem_fleet_wait(NULL, 1, 1, &said));
     CHECK_REFUSED("cache is NULL", tandem_is_untold(NULL, "k", 1, &said));
     tandem_flight_restart(NULL, 1);
+    tandem_count_refreshes(NULL, 1);
     tandem_flight_end(NULL, 1, TANDEM_FLIGHT_GONE, NULL, 0);
     tandem_close(NULL);
     tandem_mailbox_release(NULL);

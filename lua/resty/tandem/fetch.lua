@@ -209,6 +209,7 @@ local function refresh(self, key, settings, flags, loader, ...)
         return nil
     end
     local job = loads.job(self, key, settings, result.ticket, loader, ...)
+    C.tandem_count_refreshes(core.handle, 1)
     job.enough = flags == STALE -- else what there is is to be replaced before its end
     job.is_refresh = true
     if loads.run_later(job, fleet.run) then

@@ -144,6 +144,7 @@ end
 local function load(call, missing, loader, ...)
     local now, later, others = sort_all(call, missing)
     if #later > 0 then
+        C.tandem_count_refreshes(call.self.core.handle, #later)
         make_anew(call, later, loader, ...)
     end
     if #now > 0 then
