@@ -111,7 +111,8 @@ describe("the codec json", function()
     end)
 
     it("returns an error for foreign bytes", function()
-        for _, bytes in ipairs({ "", "{", "nul", "\255\254", "[1,]" }) do
+        for _, bytes in ipairs({ "", "{", "nul", "\255\254", "[1,]", "NaN", "-inf", "[0x10]",
+                                 "007" }) do
             local value, err = c.decode(bytes)
             assert.is_nil(value)
             assert.is_truthy(err:find("^not JSON: .+"), err)

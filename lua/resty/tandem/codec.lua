@@ -109,6 +109,7 @@ local function make_json()
     -- As many digits as this cjson allows, so that large whole numbers survive.
     local digits = pcall(json.encode_number_precision, 16) and 16 or 14
     json.encode_number_precision(digits)
+    json.decode_invalid_numbers(false) -- no NaN, no 0x10, and 007 is no 7
     local encode, decode = json.encode, json.decode
 
     local codec = { name = "json" }
