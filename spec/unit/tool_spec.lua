@@ -36,6 +36,12 @@ describe("what the tool shows", function()
         assert.are.equal("1.0 GiB", show.size(2 ^ 30 - 1))
     end)
 
+    it("says of a quantile that is beyond all bounds just that", function()
+        local h = { buckets = { { le = 1 }, { le = 50 }, {} }, p50 = 0.25 }
+        assert.are.equal("250 ms", show.quantile(h, "p50"))
+        assert.are.equal("> 50 s", show.quantile(h, "p99"))
+    end)
+
     it("is JSON that a parser reads, whatever the bytes", function()
         local cjson = require "cjson"
         local text = json.encode({ list = { 1, 0.1, 1e300 }, text = '"\n\27</script>\226\128\168',

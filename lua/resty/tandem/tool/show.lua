@@ -166,6 +166,12 @@ function _M.duration(seconds)
     return format("%d d %d h", seconds / 86400, seconds / 3600 % 24)
 end
 
+--- A quantile of a histogram: "p50" or "p99".
+function _M.quantile(h, name)
+    local most = h.buckets[#h.buckets - 1].le
+    return h[name] and _M.duration(h[name]) or "> " .. _M.duration(most)
+end
+
 function _M.percent(part, whole)
     return whole > 0 and format("%.1f %%", 100 * part / whole) or "-"
 end

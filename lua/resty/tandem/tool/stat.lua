@@ -38,8 +38,8 @@ end
 
 local function histogram_row(title, h, columns)
     if h.count > 0 then
-        row(title, ("%s, p50 %s, p99 %s"):format(show.count(h.count), show.duration(h.p50),
-                                                 show.duration(h.p99)), columns)
+        row(title, ("%s, p50 %s, p99 %s"):format(show.count(h.count), show.quantile(h, "p50"),
+                                                 show.quantile(h, "p99")), columns)
     end
 end
 
