@@ -9,12 +9,10 @@ return function(words, options)
     local segment = segments.open(words[1], options)
     local left = options.limit or math.huge
     segment:each_key(words[2], function(key)
-        if left > 0 then
-            left = left - 1
-            terminal.say("%s", options.json and json.encode(json.put_bytes({}, "key", key))
-                         or show.text(key))
-        end
-        return left <= 0
+        terminal.say("%s", options.json and json.encode(json.put_bytes({}, "key", key))
+                     or show.text(key))
+        left = left - 1
+        return left == 0
     end)
     return 0
 end
