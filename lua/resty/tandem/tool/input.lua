@@ -1,11 +1,10 @@
 --- What words of the command line stand for: a key with escapes, and what is in a file.  "-" is
 -- standard input, of which each takes its part: the URL is the first line, keys are the rest.
 
-local C = require("resty.tandem.lib").C
 local fail = require "resty.tandem.tool.fail"
 local show = require "resty.tandem.tool.show"
 
-local KEY_BYTES = C.tandem_key_limit()
+local KEY_BYTES = 4096
 
 local _M = {}
 

@@ -25,6 +25,7 @@ local ERROR_BYTES = 1536
 local PAGE_BYTES = 262144
 local LOOKS = 50            -- at an entry that is written all the time
 local MODERATE = 65536
+local KEY_BYTES = 4096
 
 local _M = {}
 local Segment = {}
@@ -108,7 +109,7 @@ function Segment:each_key(pattern, each)
     until enough or status == OK
 end
 
-local key_room = ffi.new("char[?]", C.tandem_key_limit())
+local key_room = ffi.new("char[?]", KEY_BYTES)
 
 --- The key of the entry in a slot, and its value's length; nil: none.
 function Segment:key_at(slot)
