@@ -115,6 +115,9 @@ describe("listeners", function()
         local cache = caches.open(nil, "failing")
         local reached = 0
         cache:on("set", function() error("oops") end)
+        cache:on("set", function()
+            error(setmetatable({}, { __tostring = function() error("no text") end }))
+        end)
         cache:on("set", function() reached = reached + 1 end)
         cache:on("set", function(key)
             if key == "a" then
@@ -130,6 +133,17 @@ describe("listeners", function()
         assert.is_true(#logged >= 1 and #logged < 10, #logged)
         local expected = '^error cache "failing": a listener of "set" has failed: .*oops'
         assert.truthy(logged[1]:find(expected), logged[1])
+    end)
+
+    it("are told, and calls answered, though the application's logger fails", function()
+        tandem.set_logger(function() error("disk full") end)
+        finally(function() tandem.set_logger(nil) end)
+        local cache = caches.open(nil, "unlogged")
+        local reached = 0
+        cache:on("set", function() error("oops") end)
+        cache:on("set", function() reached = reached + 1 end)
+        assert.is_true(cache:set("a", "1"))
+        assert.are.equal(1, reached)
     end)
 
     it("that make no sense are refused", function()

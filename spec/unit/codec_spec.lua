@@ -217,6 +217,16 @@ describe("a codec of the user's own", function()
         assert.is_nil((made(tostring, function() return cjson.null end).decode("x")))
     end)
 
+    it("may throw what is no text either", function()
+        local silent = setmetatable({}, { __tostring = function() error("no text") end })
+        assert.are.same({ nil, 'codec "own" cannot encode the value: an error that is a table' },
+                        { made(function() error(silent) end).encode(1) })
+        assert.are.same({ nil, "an error that is a table" },
+                        { made(tostring, function() error(silent) end).decode("x") })
+        assert.are.same({ nil, "an error that is a table" },
+                        { made(tostring, function() return nil, silent end).decode("x") })
+    end)
+
     it("is checked", function()
         local rule = "opts.codec.name must be 1 to 63 of the characters A-Z a-z 0-9 _ . -, got "
         for _, case in ipairs({

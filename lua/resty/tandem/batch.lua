@@ -91,7 +91,7 @@ local function work(batch)
     if not batch.ended then
         local taken, problem = pcall(take_all, batch, ok, values, err, ttl, tags)
         if not taken then
-            fail_all(batch, loads.sentence(problem))
+            fail_all(batch, text.sentence(problem))
         end
     end
 end

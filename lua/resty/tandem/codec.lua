@@ -20,6 +20,7 @@ local format = string.format
 local pairs = pairs
 local pcall = pcall
 local require = require
+local sentence = text.sentence
 local tonumber = tonumber
 local tostring = tostring
 local type = type
@@ -204,9 +205,9 @@ local function make_custom(name, user_encode, user_decode)
         if ok and type(bytes) == "string" then
             return bytes
         elseif not ok then
-            return nil, format('codec "%s" cannot encode the value: %s', name, tostring(bytes))
+            return nil, format('codec "%s" cannot encode the value: %s', name, sentence(bytes))
         elseif bytes == nil and err ~= nil then
-            return nil, format('codec "%s" cannot encode the value: %s', name, tostring(err))
+            return nil, format('codec "%s" cannot encode the value: %s', name, sentence(err))
         end
         return nil, format('codec "%s" must encode to a string, got %s', name, type(bytes))
     end
@@ -214,9 +215,9 @@ local function make_custom(name, user_encode, user_decode)
     function codec.decode(bytes)
         local ok, value, err = pcall(user_decode, bytes)
         if not ok then
-            return nil, tostring(value)
+            return nil, sentence(value)
         elseif value == nil then
-            return nil, err ~= nil and tostring(err) or "it decodes to nil"
+            return nil, err ~= nil and sentence(err) or "it decodes to nil"
         elseif is_null(value) then
             return nil
         end

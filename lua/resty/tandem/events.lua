@@ -8,13 +8,13 @@ local C = require("resty.tandem.lib").C
 local each = require "resty.tandem.each"
 local host = require "resty.tandem.host"
 local metrics = require "resty.tandem.metrics"
+local text = require "resty.tandem.text"
 
 local concat = table.concat
 local format = string.format
 local pairs = pairs
 local pcall = pcall
 local setmetatable = setmetatable
-local tostring = tostring
 local type = type
 
 local LOOK_MS = 1000
@@ -40,7 +40,7 @@ function _M.tell(core, event, ...)
         if not ok then
             local name = core.open.name
             host.log("error", format('cache "%s": a listener of "%s" has failed: %s', name, event,
-                                     tostring(err)), name .. event)
+                                     text.sentence(err)), name .. event)
         end
     end
 end

@@ -76,7 +76,7 @@ function host.log(level, message, topic)
         end
     end
     if logger then
-        logger(level, message)
+        pcall(logger, level, message) -- the application's: it may raise
     else
         log(level, message)
     end

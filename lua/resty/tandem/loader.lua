@@ -28,8 +28,8 @@ local look = reading.look
 local pcall = pcall
 local running = coroutine.running
 local select = select
+local sentence = text.sentence
 local setmetatable = setmetatable
-local tostring = tostring
 local traceback = debug.traceback
 local type = type
 local unpack = unpack
@@ -107,15 +107,6 @@ local function gone(job)
 end
 
 -- -- What a loader returns -----------------------------------------------------------------------
-
--- Any error value as a sentence.
-local function sentence(err)
-    if type(err) == "string" then
-        return err
-    end
-    local ok, words = pcall(tostring, err)
-    return ok and type(words) == "string" and words or "an error that is a " .. type(err)
-end
 
 local function explain(err)
     return traceback(sentence(err), 2)
@@ -385,8 +376,7 @@ end
 _M.give_up = gone
 
 -- What a batch (batch.lua) does with many jobs.
-_M.call, _M.start_store, _M.settle, _M.fail, _M.sentence = call_loader, start_store, settle, fail,
-    sentence
+_M.call, _M.start_store, _M.settle, _M.fail = call_loader, start_store, settle, fail
 
 --- The job whose loader asks, of a batch or a job that is about to begin.
 function _M.outer()

@@ -1,9 +1,10 @@
---- How values that users and other programs gave are shown in messages: short, printable, no
--- secrets.
+--- How values and errors that users and other programs gave are shown in messages: values short,
+-- printable, no secrets.
 
 local byte = string.byte
 local format = string.format
 local gsub = string.gsub
+local pcall = pcall
 local sub = string.sub
 local tostring = tostring
 local type = type
@@ -36,6 +37,15 @@ function _M.show(value)
         return "cdata"
     end
     return kind
+end
+
+--- Any error value as a sentence.
+function _M.sentence(err)
+    if type(err) == "string" then
+        return err
+    end
+    local ok, words = pcall(tostring, err)
+    return ok and type(words) == "string" and words or "an error that is a " .. type(err)
 end
 
 return _M
