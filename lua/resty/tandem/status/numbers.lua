@@ -68,9 +68,7 @@ function step(was, now, t0, t1) {
   s.hit = lookups > 0 ? 1 - s.share.none : null;
   s.failures = d["redis.connect_failures"] + d["redis.unanswered"];
   s.evictions = d["memory.evictions"] / seconds;
-  s.expired = d["memory.expired"] / seconds;
   s.sets = d["memory.sets"] / seconds;
-  s.loads = (d["fetch.loads"] + d["fetch.load_errors"]) / seconds;
   s.p50 = quantile(now.redis.round_trip, was.redis.round_trip, 0.5);
   s.p99 = quantile(now.redis.round_trip, was.redis.round_trip, 0.99);
   s.load50 = quantile(now.fetch.load, was.fetch.load, 0.5);

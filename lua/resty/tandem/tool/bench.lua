@@ -1,16 +1,13 @@
 --- tandem bench: how fast this host is, in some ten seconds.  On segments of its own, which go with
 -- it; a live one is only read.
 
-local ffi = require "ffi"
-
 local fail = require "resty.tandem.tool.fail"
 local input = require "resty.tandem.tool.input"
 local json = require "resty.tandem.tool.json"
+local process = require "resty.tandem.host.process"
 local segments = require "resty.tandem.tool.segment"
 local show = require "resty.tandem.tool.show"
 local terminal = require "resty.tandem.tool.terminal"
-
-ffi.cdef "int getpid(void);"
 
 local USUAL_SECONDS = 10
 local KEYS = 1000
@@ -45,7 +42,7 @@ local function of_memory(seconds)
     for i = 1, KEYS do
         keys[i] = ("bench:%06d"):format(i)
     end
-    local name = "tandem-bench-" .. ffi.C.getpid()
+    local name = "tandem-bench-" .. process.pid()
     local cache = open(name, { memory = "16m", near = false })
     local near = open(name .. "-near", { memory = "16m" })
     local found = {
@@ -122,7 +119,7 @@ local function delays(writer, reader, seconds)
 end
 
 local function of_redis(options, seconds)
-    local name = "tandem-bench-" .. ffi.C.getpid()
+    local name = "tandem-bench-" .. process.pid()
     local common = { memory = "2m", near = false, redis = input.url(options.redis),
                      prefix = name .. ":", timeout = options.timeout or 5 }
     local writer, reader = open(name .. "-w", common), open(name .. "-r", common)

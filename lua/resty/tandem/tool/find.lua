@@ -9,9 +9,8 @@ local ffi = require "ffi"
 local C = require("resty.tandem.lib").C
 local show = require "resty.tandem.tool.show"
 
-require "resty.tandem.tool.terminal" -- declares geteuid
-
 ffi.cdef [[
+int geteuid(void);
 typedef struct __dirstream tandem_tool_dir;
 struct tandem_tool_dirent {
     uint64_t ino; int64_t off; unsigned short length; unsigned char type; char name[256];

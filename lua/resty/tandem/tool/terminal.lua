@@ -10,8 +10,6 @@ ffi.cdef [[
 int isatty(int fd);
 int ioctl(int fd, unsigned long request, ...);
 int poll(void *fds, unsigned long n, int timeout_ms);
-int geteuid(void);
-char *strerror(int number);
 int clock_gettime(int clock, long now[2]);
 ]]
 
