@@ -1,4 +1,4 @@
-/* What nodes say of their cluster: whatever it is, the map that is made of it is within bounds. */
+/* What nodes say of their cluster and of their replication: whatever it is, what is made of it is within bounds. */
 #include "server.h"
 
 #include "base/alloc.h"
@@ -32,6 +32,7 @@ static void done(void *context, struct redis_op *op)
     over++;
     if (op->status == REDIS_DONE) {
         HOLDS(op->integer >= 0 && (op->number == 0 || op->number == 1));
+        HOLDS((op->history != 0) == (op->kind == REDIS_REPLICATION));
         if (op->reply) {
             HOLDS(op->kind == REDIS_CLUSTER_MAP && op->reply_length == sizeof(struct slot_map));
             check_map((const struct slot_map *)(const void *)op->reply);
@@ -46,6 +47,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static const char greeting[] = "+OK\r\n+OK\r\n+PONG\r\n";
     const struct redis_hooks hooks = {.done = done, .count = server_count, .gone = server_gone};
+    static const enum redis_kind kinds[] = {REDIS_CLUSTER_MAP, REDIS_CLUSTER_CHECK,
+                                            REDIS_REPLICATION};
     struct redis_client *client = server_client(&hooks);
     struct input in = {data, size};
     unsigned first = input_byte(&in), piece = input_byte(&in);
@@ -54,8 +57,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     over = 0;
     for (unsigned i = 0; i < OPS; i++) {
-        struct redis_op *op =
-            cluster_op((first + i) % 2 ? REDIS_CLUSTER_CHECK : REDIS_CLUSTER_MAP, now_ms + 1000000);
+        struct redis_op *op = cluster_op(kinds[(first + i) % 3], now_ms + 1000000);
 
         HOLDS(op && redis_submit(client, op, true) == REDIS_ACCEPTED);
     }

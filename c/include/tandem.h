@@ -134,7 +134,8 @@ typedef struct tandem_options {
                            0: 116; part of the identity */
     int32_t
         redis_replicas; /* of a cluster: 1: while a key's master is away, what memory has not is read from its
-                               replica, and answered as stale */
+                               replica, and answered as stale; 2: that, unless fail is 1, and also otherwise what
+                               its replica is known to have as its master has it */
     int32_t redis_tls_unverified; /* 1: whatever the server's certificate is, it is good */
     const char *redis_tls_ca; /* rediss://: file or folder of certificates, in PEM, of those who may
                                           have issued the server's; NULL: the system's */

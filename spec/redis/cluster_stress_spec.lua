@@ -1,7 +1,8 @@
 --- Three hosts of two workers each, and two other programs, on one cluster, while its masters and
--- their replicas change places, slots move, connections are cut and processes are killed.  Nothing
--- that is read is older than max_stale, and in the end every host has of every key what the cluster
--- has, a master's death included.
+-- their replicas change places, replicas fall behind, slots move, connections are cut and processes
+-- are killed.  All but one host read from replicas where they can.  Nothing that is read is older
+-- than max_stale, and in the end every host has of every key what the cluster has, a master's death
+-- included.
 
 local clusters = require "spec.support.clusters"
 local crowd = require "spec.support.crowd"
@@ -34,9 +35,11 @@ describe("three hosts on a cluster that changes", function()
 
         -- stress.lua's own is lags.
         local function options_of(host, more)
-            return ([[{ memory = "2m", path = %q, redis = %q, prefix = "s:", max_stale = %d,
-                        timeout = 2, connect_timeout = 2, on_redis_error = %q%s }]])
-                :format(folder .. "/segment" .. host, cluster:url(), MAX_STALE,
+            return ([[{ memory = "2m", path = %q, redis = { url = %q, replicas = %q },
+                        prefix = "s:", max_stale = %d, timeout = 2, connect_timeout = 2,
+                        on_redis_error = %q%s }]])
+                :format(folder .. "/segment" .. host, cluster:url(),
+                        host == HOSTS and "never" or "prefer", MAX_STALE,
                         host == HOSTS and "degrade" or "fail", more or "")
         end
 
@@ -61,6 +64,14 @@ describe("three hosts on a cluster that changes", function()
                 end
                 replaced[master] = true
                 cluster:fail_over(cluster:replica_of(master))
+            end,
+            ["replicas fallen behind"] = function()
+                local replica = cluster:replica_of((any_master()))
+                if replica then
+                    clusters.fall_behind(replica)
+                    run.nap(math.random(200, 2000))
+                    cluster:catch_up(replica)
+                end
             end,
             -- Of those that have keys, some.
             ["slots moved"] = function()

@@ -291,6 +291,21 @@ function Cluster:await_replicas()
     end, 20)
 end
 
+--- A replica does not hear from its master any more, and answers as before; and hears again.
+function _M.fall_behind(replica)
+    replica:call("CONFIG", "SET", "masteruser", "nobody")
+    replica:call("CONFIG", "SET", "masterauth", "wrong")
+    replica:call("CLIENT", "KILL", "TYPE", "master")
+end
+
+function Cluster:catch_up(replica)
+    replica:call("CONFIG", "SET", "masteruser", "")
+    replica:call("CONFIG", "SET", "masterauth", self.password or "")
+    run.wait_until("it follows", function()
+        return replica:call("INFO", "replication"):find("master_link_status:up", 1, true)
+    end, 20)
+end
+
 --- Has a replica take over from its master, with that one's consent.
 function Cluster:fail_over(replica)
     local master, again = self:at(replica:call("ROLE")[3]), 0

@@ -246,25 +246,36 @@ describe("the table of redis", function()
                          problem({ redis = { url = "redis://h", pasword = "s3cret" } }))
     end)
 
-    it("has replicas read from in a cluster, where stale values will do", function()
+    it("has replicas read from in a cluster, where the other options let it", function()
         local function replicas(value, url, opts)
             opts = opts or {}
             opts.redis = { url = url or "redis+cluster://h", replicas = value }
             return problem(opts)
         end
-        assert.are.equal('opts.redis.replicas must be "never" or "fallback", got "prefer"',
-                         replicas("prefer"))
-        assert.are.equal('opts.redis.replicas = "fallback" needs a cluster: opts.redis.url does '
-                         .. "not begin with redis+cluster://", replicas("fallback", "redis://h"))
+        assert.are.equal('opts.redis.replicas must be "never" or "fallback" or "prefer", '
+                         .. 'got "always"',
+                         replicas("always"))
+        for _, value in ipairs { "fallback", "prefer" } do
+            assert.are.equal(('opts.redis.replicas = "%s" needs a cluster: opts.redis.url does '
+                              .. "not begin with redis+cluster://"):format(value),
+                             replicas(value, "redis://h"))
+            assert.are.equal(('opts.redis.replicas = "%s": what may have tags is not read from '
+                              .. "replicas"):format(value),
+                             replicas(value, nil, { tags = true, prefix = "{x}" }))
+        end
         assert.are.equal('opts.redis.replicas = "fallback" answers with what may be stale, and '
                          .. 'opts.on_redis_error = "fail" wants an error',
                          replicas("fallback", nil, { on_redis_error = "fail" }))
-        assert.are.equal('opts.redis.replicas = "fallback": what may have tags is not read from '
-                         .. "replicas",
-                         replicas("fallback", nil, { tags = true, prefix = "{x}" }))
-        for value, url in pairs({ fallback = "Redis+Cluster://h", never = "redis://h" }) do
+        local untold = ": what a replica has is only as good as what we are told of changes"
+        assert.are.equal('opts.redis.replicas = "prefer" needs opts.tracking' .. untold,
+                         replicas("prefer", nil, { tracking = false }))
+        assert.are.equal('opts.redis.replicas = "prefer" needs an opts.max_stale above 0' .. untold,
+                         replicas("prefer", nil, { max_stale = 0 }))
+        for value, url in pairs({ fallback = "Redis+Cluster://h", never = "redis://h",
+                                  prefer = "rediss+cluster://h" }) do
             assert.are.equal(value, options.check("x", {
                 redis = { url = url, replicas = value },
+                on_redis_error = value ~= "fallback" and "fail" or nil,
             }).redis.replicas)
         end
     end)

@@ -43,6 +43,11 @@ bool memory_lane_reaches(const struct memory *m, unsigned lane, int64_t since_ms
     return cover_reaches(&of(m, lane)->cover, since_ms, server);
 }
 
+void memory_lane_break(struct memory *m, unsigned lane, int64_t since_ms)
+{
+    grow_time(&of(m, lane)->cover.since_ms, since_ms);
+}
+
 bool memory_lane_begin(struct memory *m, unsigned lane, int64_t since_ms, uint64_t server,
                        uint64_t server_epoch, bool bumped)
 {

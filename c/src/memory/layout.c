@@ -84,6 +84,22 @@ static uint32_t tags_for(uint64_t bytes)
     return power;
 }
 
+/* A 256th of the segment at most. */
+static uint32_t changes_for(uint64_t bytes)
+{
+    uint64_t n = bytes / 256 / sizeof(int64_t);
+    uint32_t power = 1;
+
+    while ((uint64_t)power * 2 <= n && power < UINT32_C(1) << 17)
+        power *= 2;
+    return power;
+}
+
+static uint64_t lanes_bytes(const struct layout *l)
+{
+    return l->lanes ? sizeof(struct layout_lanes) + l->changes * sizeof(int64_t) : 0;
+}
+
 /* Bytes of log for each slot.  A record is 20 bytes longer than its key and value, and up to 86 of 100 slots
  * in use hardly any key finds all of its own taken. */
 static uint64_t log_per_slot(uint32_t entry_size)
@@ -109,7 +125,7 @@ static void place_parts(struct layout *l)
     l->flights_at = page_up(l->near_at + LAYOUT_NEAR * sizeof(struct layout_near));
     l->tags_at = page_up(l->flights_at + l->flights * sizeof(struct layout_flight));
     l->lanes_at = page_up(l->tags_at + l->tags * sizeof(uint64_t));
-    l->shards_at = page_up(l->lanes_at + (l->lanes ? sizeof(struct layout_lanes) : 0));
+    l->shards_at = page_up(l->lanes_at + lanes_bytes(l));
     l->buckets_at = page_up(l->shards_at + shards * sizeof(struct layout_shard));
     l->ghosts_at = page_up(l->buckets_at + shards * l->buckets * sizeof(struct layout_bucket));
     l->tables_at = page_up(l->ghosts_at + shards * l->ghosts * sizeof(uint32_t));
@@ -128,6 +144,8 @@ void layout_compute(uint64_t bytes, const struct layout_wants *wants, struct lay
     if (wants->tags)
         layout->tags = tags_for(bytes);
     layout->lanes = wants->lanes;
+    if (wants->lanes)
+        layout->changes = changes_for(bytes);
     if (wants->redis)
         layout->replays = (uint32_t)(bytes / 64 / sizeof(struct layout_replay)) /
                           LAYOUT_REPLAY_GROUP * LAYOUT_REPLAY_GROUP;

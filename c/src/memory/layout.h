@@ -54,7 +54,8 @@
  *   - pages, tables, ghosts, slot words, versions, policy bytes, inval, wseq, and all of a shard but its
  *     mutex: only the holder of the shard's lock, with atomic stores where readers look without it.
  *   - marks: anybody, at any time.  A mark is a byte of its own, so that this can hurt nobody.
- *   - epoch, floor, lease, covered, wanted, counters, histograms, and those of lanes: anybody; they only grow.
+ *   - epoch, floor, lease, covered, wanted, counters, histograms, those of lanes, and when keys were changed:
+ *     anybody; they only grow.
  *   - probe: by compare-and-swap, whoever wants to try; reached: whoever has got through.
  *   - places: by compare-and-swap, whoever finds one vacant or its owner silent.
  *   - near: an owner, anybody, by compare-and-swap; the hits beside it, only the owner, by plain stores.
@@ -81,7 +82,7 @@
 #endif
 
 enum {
-    LAYOUT_VERSION = 7,
+    LAYOUT_VERSION = 8,
     LAYOUT_PAGE = 4096,
     LAYOUT_SLOTS = 4,            /* per bucket */
     LAYOUT_GROUP = 2,            /* buckets side by side that a key may be in */
@@ -188,9 +189,12 @@ struct layout_lane {
         epoch; /* entries of an older one than this, or than that of all, are not fresh */
 };
 
+/* With a table of when keys were last said to have changed, by their hashes: changes.c. */
 struct layout_lanes {
     _Atomic uint32_t epoch; /* of all */
     struct layout_lane of[LANES];
+    _Atomic int64_t all_changed_ms;
+    _Atomic int64_t changed_ms[];
 };
 
 /* Somebody, and when last heard of. */
@@ -293,6 +297,7 @@ struct layout {
     uint32_t replays;      /* entries, a multiple of LAYOUT_REPLAY_GROUP; 0 without Redis */
     uint32_t tags;         /* a power of two; 0 without tags */
     bool lanes;            /* there are some */
+    uint32_t changes;      /* in their table, a power of two */
     uint64_t counters_at, histograms_at, near_at, flights_at, tags_at, lanes_at, shards_at,
         buckets_at, ghosts_at;
     uint64_t tables_at, replays_at;

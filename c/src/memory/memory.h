@@ -274,6 +274,9 @@ bool memory_lane_begin(struct memory *memory, unsigned lane, int64_t since_ms, u
 bool memory_lane_covers(struct memory *memory, unsigned lane, int64_t until_ms, int64_t lease_ms,
                         uint64_t server);
 
+/* A gap before since_ms is about to be told, by memory_lanes_bump: nothing of before that counts as covered from now on. */
+void memory_lane_break(struct memory *memory, unsigned lane, int64_t since_ms);
+
 /* After some of those: what follows for all together.  least_ms: up to when all those lanes are covered. */
 void memory_lanes_sum(struct memory *memory, int64_t least_ms);
 
@@ -281,6 +284,11 @@ void memory_lanes_sum(struct memory *memory, int64_t least_ms);
  * epoch, and false if the entry is not as it was read any more.  If it is true, the entry's epoch is made the present
  * one, so that it can go by that from now on. */
 int64_t memory_lane_look(const struct memory *memory, unsigned lane, struct memory_entry *entry);
+
+/* A key (NULL: any of them) has been changed.  Since when it has not, as far as anybody who shares the segment has said;
+ * another one may be taken for it. */
+void memory_changed(struct memory *memory, const char *key, size_t key_length, int64_t now_ms);
+int64_t memory_unchanged_since(const struct memory *memory, const char *key, size_t key_length);
 
 /* -- Places ---------------------------------------------------------------------------------------- */
 

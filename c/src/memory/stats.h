@@ -49,6 +49,8 @@
     M(REDIS_TIMEOUTS, "redis", "timeouts", "counter", "", "operations given up at their deadline") \
     M(REDIS_ERRORS, "redis", "errors", "counter", "", "error replies")                             \
     M(REDIS_LATE_REPLIES, "redis", "late_replies", "counter", "", "replies that came too late")    \
+    M(REDIS_REPLICA_READS, "redis", "replica_reads", "counter", "",                                \
+      "reads that a replica has answered")                                                         \
     M(REDIS_REPLAYED, "redis", "replayed", "counter", "",                                          \
       "writes told to Redis after it came back")                                                   \
     M(REDIS_REPLAY_LOST, "redis", "replay_lost", "counter", "",                                    \

@@ -60,11 +60,11 @@ struct redis_client {
     char *prefix, *prefix_glob;
     struct command_prefix command_prefix;
     char server[704];
-    struct topology *topology; /* where sentinels tell of the server; or NULL */
-    struct cluster *cluster;   /* of whose nodes each has a client of its own; or NULL */
-    bool is_replica;           /* of a cluster, to be read from */
-    bool has_others;           /* one of the two: there is more than one server behind the URL */
-    bool replicas;             /* as in the configuration */
+    struct topology *topology;    /* where sentinels tell of the server; or NULL */
+    struct cluster *cluster;      /* of whose nodes each has a client of its own; or NULL */
+    bool is_replica;              /* of a cluster, to be read from */
+    bool has_others;              /* one of the two: there is more than one server behind the URL */
+    enum redis_replicas replicas; /* as in the configuration */
     struct address_map *addresses; /* by which those are called; or NULL */
     struct redis_hooks hooks;
     int64_t connect_timeout_ms, timeout_ms;

@@ -11,6 +11,7 @@
 #include "redis/client.h"
 #include "redis/patience.h"
 #include "redis/pipeline.h"
+#include "redis/random.h"
 
 enum { LINGER_MS = 10000 }; /* a node without slots, which may be about to get some */
 
@@ -27,17 +28,22 @@ static void done(void *context, struct redis_op *op)
     } else if (op->kind == REDIS_CLUSTER_CHECK) {
         cluster_cover_checked(node, op);
         redis_op_free(op);
+    } else if (op->kind == REDIS_REPLICATION) {
+        cluster_proof_told(node, op, now_ms);
+        redis_op_free(op);
     } else {
         cluster_returned(node, op, now_ms);
     }
 }
 
-/* Error replies are counted where they are for a caller: not those that send an operation elsewhere. */
+/* Error replies are counted where they are for a caller: not those that send an operation elsewhere.  Nor has an
+ * operation been given up with a replica's answer. */
 static void count(void *context, enum redis_counter counter, uint64_t n)
 {
-    const struct redis_hooks *hooks = &((struct cluster_node *)context)->cluster->client->hooks;
+    const struct cluster_node *node = context;
+    const struct redis_hooks *hooks = &node->cluster->client->hooks;
 
-    if (counter != REDIS_COUNT_ERRORS)
+    if (counter != REDIS_COUNT_ERRORS && !(counter == REDIS_COUNT_TIMEOUTS && node->is_replica))
         hooks->count(hooks->context, counter, n);
 }
 
@@ -49,11 +55,18 @@ static void took(void *context, int64_t ns)
         hooks->took(hooks->context, ns);
 }
 
+void cluster_invalidate(struct cluster *cl, const char *key, size_t key_length)
+{
+    const struct redis_hooks *hooks = &cl->client->hooks;
+
+    if (hooks->changed)
+        hooks->changed(hooks->context, key, key_length);
+    hooks->invalidate(hooks->context, key, key_length);
+}
+
 static void invalidate(void *context, const char *key, size_t key_length)
 {
-    const struct redis_hooks *hooks = &((struct cluster_node *)context)->cluster->client->hooks;
-
-    hooks->invalidate(hooks->context, key, key_length);
+    cluster_invalidate(((struct cluster_node *)context)->cluster, key, key_length);
 }
 
 static void linked(void *context, enum redis_link_event event, int64_t at_ms, const char *why)
@@ -100,6 +113,8 @@ static struct redis_client *client_of(struct cluster_node *node, const char *hos
     client->tls = all->tls;
     client->link_config.tls = all->tls;
     url_server(&client->url, client->server, sizeof(client->server));
+    if (atomic_load_explicit(&all->identify, memory_order_relaxed))
+        redis_client_identify(client);
     return client;
 }
 
@@ -234,8 +249,10 @@ static void init(struct cluster *cl)
     memset(cl->mapped, 0xff, sizeof(cl->mapped));
     memset(cl->cover, 0, sizeof(cl->cover));
     memset(cl->busy, 0, sizeof(cl->busy));
+    memset(cl->writing, 0, sizeof(cl->writing));
     memset(cl->held, 0, sizeof(cl->held));
     cl->held_ms = INT64_MAX;
+    cl->choice = random_32();
 }
 
 struct cluster *cluster_create(struct redis_client *client)
@@ -264,6 +281,8 @@ void cluster_after_fork(struct cluster *cl)
             cl->node[i]->checked_ms = cl->node[i]->check_sent_ms = 0;
             cl->node[i]->checking = false;
             cl->node[i]->told = 0;
+            cl->node[i]->proof = (struct cluster_proof){0};
+            cl->node[i]->client->is_replica = cl->node[i]->is_replica;
         }
 }
 

@@ -17,9 +17,33 @@
 #include "redis/op_list.h"
 #include "redis/slot_map.h"
 
-enum { CLUSTER_NODES = SLOT_MAP_NODES + 64 };
+enum { CLUSTER_NODES = 2 * SLOT_MAP_NODES + 64 }; /* with a replica of each master */
 
 struct cluster;
+
+/* Why a replica is asked. */
+enum cluster_replica {
+    CLUSTER_MASTER,  /* it is not */
+    CLUSTER_INSTEAD, /* its master is away */
+    CLUSTER_FIRST    /* it has what its master has */
+};
+
+/* How far a master had come. */
+struct cluster_sample {
+    int64_t ms; /* when it was asked; 0: it has not been */
+    int64_t offset;
+    uint64_t history; /* as redis_op.history */
+};
+
+/* What a master's replica has: cluster_proof.c. */
+struct cluster_proof {
+    int64_t as_of_ms;                /* all that its master had then; 0: nobody knows */
+    int64_t offset;                  /* and how far that was */
+    uint64_t server;                 /* if it is still this one */
+    struct cluster_sample sample[3]; /* the master's, the latest first */
+    bool under_way;
+    int64_t next_ms; /* it is not begun again before that */
+};
 
 struct cluster_node {
     struct cluster *cluster;
@@ -30,6 +54,8 @@ struct cluster_node {
     bool unheard;            /* it is of the URL, and has not said yet what it knows */
     bool is_replica;         /* to be read from: cluster_replica.c */
     struct url_seed replica; /* a master's; port 0: none is known */
+
+    struct cluster_proof proof; /* a master's: what that one has */
 
     /* Its tracking link: cluster_cover.c. */
     int64_t since_ms, alive_ms; /* what that covers; since 0: it is not live */
@@ -49,13 +75,14 @@ struct cluster {
     uint16_t owner[SLOTS]; /* a node's number; SLOT_MAP_NOBODY */
     uint16_t
         mapped[SLOTS]; /* the same by the map alone, before a node has sent something elsewhere */
-    uint16_t busy[SLOTS + 1]; /* how many operations are with a node */
-    uint16_t with[SLOTS];     /* that node's number */
-    uint16_t held[SLOTS + 1]; /* how many wait here */
-    struct op_list returned,  /* sent elsewhere */
-        arrived;              /* behind those, or before there is a map */
-    int64_t pause_ms;         /* until then what is held stays */
-    int64_t held_ms;          /* when one of those is overdue */
+    uint16_t busy[SLOTS + 1];    /* how many operations are with a node */
+    uint16_t with[SLOTS];        /* that node's number */
+    uint16_t writing[SLOTS + 1]; /* how many of them may change a key */
+    uint16_t held[SLOTS + 1];    /* how many wait here */
+    struct op_list returned,     /* sent elsewhere */
+        arrived;                 /* behind those, or before there is a map */
+    int64_t pause_ms;            /* until then what is held stays */
+    int64_t held_ms;             /* when one of those is overdue */
 
     /* The map: cluster_map.c. */
     bool known, wanted, asked, failed;
@@ -69,6 +96,7 @@ struct cluster {
     struct slot_members members;
     bool others_told; /* that the URL names nodes of another one, too */
     struct breaker breaker;
+    uint64_t choice; /* by which one of a master's replicas is chosen */
     char reason[200];
 
     /* What the links of the masters cover: cluster_cover.c. */
@@ -117,6 +145,9 @@ struct url_seed cluster_address(const struct cluster_node *by, const struct url_
 /* Queues an operation there.  False: the node is down; the operation's error says why. */
 bool cluster_give(struct cluster_node *node, struct redis_op *op, int64_t now_ms);
 
+/* A key (NULL: any of them) has been changed. */
+void cluster_invalidate(struct cluster *cluster, const char *key, size_t key_length);
+
 /* An operation of the room's own.  NULL: no memory. */
 struct redis_op *cluster_op(enum redis_kind kind, int64_t deadline_ms);
 
@@ -134,9 +165,8 @@ void cluster_arrive(struct cluster *cluster, struct redis_op *op, int64_t now_ms
 /* A node has answered, or has failed to. */
 void cluster_returned(struct cluster_node *node, struct redis_op *op, int64_t now_ms);
 
-/* What a master that is away was to be asked is asked of its replica, if that will do: true. */
-bool cluster_ask_replica(struct cluster_node *master, struct redis_op *op, int64_t now_ms);
-void cluster_replica_answered(struct cluster_node *node, struct redis_op *op);
+/* The master that has a slot, as far as is known.  NULL: none. */
+struct cluster_node *cluster_owner(const struct cluster *cluster, unsigned slot);
 
 /* It is over. */
 void cluster_finish(struct cluster *cluster, struct redis_op *op);
@@ -148,6 +178,29 @@ void cluster_release(struct cluster *cluster, int64_t now_ms);
 
 /* Ends all that is held, unsent. */
 void cluster_reject(struct cluster *cluster, const char *reason);
+
+/* -- Replicas: cluster_replica.c, cluster_proof.c -------------------------------------------------- */
+
+/* What a master is to be asked is asked of its replica, if that has what it takes: true. */
+bool cluster_prefer_replica(struct cluster_node *master, struct redis_op *op, int64_t now_ms);
+
+/* What a master that is away was to be asked is asked of its replica, if that will do: true. */
+bool cluster_ask_replica(struct cluster_node *master, struct redis_op *op, int64_t now_ms);
+
+void cluster_replica_answered(struct cluster_node *node, struct redis_op *op, int64_t now_ms);
+
+/* Something that it takes to read from replicas has been refused: if that is for good the user is to know. */
+void cluster_replica_refused(struct cluster *cluster, const struct redis_op *op);
+
+/* It is found out what a master's replica has, if that has not been done of late. */
+void cluster_proof_want(struct cluster_node *master, int64_t now_ms);
+
+/* What is known of that does not hold any more; nor is it to be found out for a while. */
+void cluster_proof_end(struct cluster_node *master);
+void cluster_proof_shun(struct cluster_node *master, int64_t now_ms);
+
+/* A master has said how far it is, or its replica. */
+void cluster_proof_told(struct cluster_node *node, const struct redis_op *op, int64_t now_ms);
 
 /* -- Walks: cluster_walk.c ------------------------------------------------------------------------- */
 

@@ -123,6 +123,8 @@ static void ask(struct cluster *cl, int64_t now_ms)
         }
         node = next_node(cl);
         op = cluster_op(REDIS_CLUSTER_MAP, deadline(cl, now_ms));
+        if (op)
+            op->choice = cl->choice;
         cl->asked = op && cluster_give(node, op, now_ms);
         if (!cl->asked) {
             node->unheard = false;
@@ -157,6 +159,19 @@ static uint64_t hash_of(const struct slot_map *map)
     return hash;
 }
 
+/* What is known of one says nothing of another. */
+static void take_replica(struct cluster_node *node, struct cluster_node *from,
+                         const struct url_seed *told)
+{
+    struct url_seed replica = {.port = 0};
+
+    if (told->port)
+        replica = cluster_address(from, told);
+    if (replica.port != node->replica.port || strcmp(replica.host, node->replica.host) != 0)
+        cluster_proof_end(node);
+    node->replica = replica;
+}
+
 /* Each node of the map as one of ours.  False: there is no memory for one, or no room. */
 static bool find_nodes(struct cluster_node *from, const struct slot_map *map, uint16_t *number,
                        int64_t now_ms)
@@ -167,9 +182,7 @@ static bool find_nodes(struct cluster_node *from, const struct slot_map *map, ui
         if (!node)
             return false;
         number[i] = (uint16_t)node->number;
-        node->replica.port = 0;
-        if (map->replica[i].port)
-            node->replica = cluster_address(from, map->replica + i);
+        take_replica(node, from, map->replica + i);
     }
     return true;
 }

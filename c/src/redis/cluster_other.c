@@ -53,7 +53,7 @@ static void replace(struct cluster *cl, const char *its)
              "now on",
              its);
     client_set_trouble(cl->client, reason);
-    cl->client->hooks.invalidate(cl->client->hooks.context, NULL, 0);
+    cluster_invalidate(cl, NULL, 0);
     cl->epoch = cl->hash = 0;
     cl->others_told = false;
 }

@@ -17,10 +17,30 @@ enum { PAUSE_MS = 10, REDIRECTS = 6 /* so many are followed without a pause */ }
 
 /* -- The end --------------------------------------------------------------------------------------- */
 
+static bool may_change_its_key(const struct redis_op *op)
+{
+    switch (op->kind) {
+    case REDIS_SET:
+    case REDIS_ADD:
+    case REDIS_REPLACE:
+    case REDIS_INCR:
+    case REDIS_EXPIRE:
+    case REDIS_ASKED_EXPIRE:
+    case REDIS_DELETE:
+    case REDIS_UNLINK:
+        return true;
+    default:
+        return false;
+    }
+}
+
 void cluster_finish(struct cluster *cl, struct redis_op *op)
 {
     struct redis_client *c = cl->client;
 
+    /* What comes after it, here or in another process, must not be answered with what was there before. */
+    if (may_change_its_key(op) && c->hooks.changed)
+        c->hooks.changed(c->hooks.context, op->key, op->key_length);
     if (op->kind == REDIS_UNLINK) {
         cluster_walk_unlinked(cl, op);
         return;
@@ -65,12 +85,23 @@ static enum redis_kind unasked(enum redis_kind kind)
     return kind == REDIS_ASKED_GET ? REDIS_GET : kind == REDIS_ASKED_EXPIRE ? REDIS_EXPIRE : kind;
 }
 
+/* Where a node has gone its number may be a replica's now. */
+static struct cluster_node *to_be_asked(const struct cluster *cl, unsigned number)
+{
+    struct cluster_node *node = number == SLOT_MAP_NOBODY ? NULL : cl->node[number];
+
+    return node && !node->is_replica ? node : NULL;
+}
+
+struct cluster_node *cluster_owner(const struct cluster *cl, unsigned slot)
+{
+    return to_be_asked(cl, cl->owner[slot]);
+}
+
 static struct cluster_node *where(const struct cluster *cl, struct redis_op *op)
 {
-    op->asking = op->asking && cl->node[op->node];
-    if (op->asking)
-        return cl->node[op->node];
-    return cl->owner[op->slot] == SLOT_MAP_NOBODY ? NULL : cl->node[cl->owner[op->slot]];
+    op->asking = op->asking && to_be_asked(cl, op->node);
+    return op->asking ? cl->node[op->node] : cluster_owner(cl, op->slot);
 }
 
 static void send(struct cluster *cl, struct redis_op *op, int64_t now_ms)
@@ -84,12 +115,15 @@ static void send(struct cluster *cl, struct redis_op *op, int64_t now_ms)
         cluster_finish_as(cl, op, REDIS_UNSENT, reason);
         return;
     }
+    if (op->by_replica && cluster_prefer_replica(node, op, now_ms))
+        return;
     if (op->asking) {
         op->kind = asked(cl, op);
         node->client->preface = true;
     }
     if (cluster_give(node, op, now_ms)) {
         cl->busy[op->slot]++;
+        cl->writing[op->slot] += may_change_its_key(op);
         cl->with[op->slot] = (uint16_t)node->number;
         return;
     }
@@ -119,7 +153,8 @@ void cluster_arrive(struct cluster *cl, struct redis_op *op, int64_t now_ms)
     bool page = op->kind == REDIS_SCAN || op->kind == REDIS_SCAN_UNLINK;
 
     op->redirects = 0;
-    op->asking = op->replica = false;
+    op->asking = false;
+    op->replica = CLUSTER_MASTER;
     op->slot =
         page ? SLOTS : (uint16_t)slot_of(prefix->text, prefix->length, op->key, op->key_length);
     if (!cl->known || (!page && overtakes(cl, op->slot))) {
@@ -189,11 +224,12 @@ void cluster_returned(struct cluster_node *node, struct redis_op *op, int64_t no
 {
     struct cluster *cl = node->cluster;
 
-    if (op->replica) {
-        cluster_replica_answered(node, op);
+    if (op->replica != CLUSTER_MASTER) {
+        cluster_replica_answered(node, op, now_ms);
         return;
     }
     cl->busy[op->slot]--;
+    cl->writing[op->slot] -= may_change_its_key(op);
     if (op->slot == SLOTS) {
         cluster_walk_page(node, op, now_ms);
         return;

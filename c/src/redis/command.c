@@ -213,6 +213,13 @@ static void encode_cluster(struct command *c, const struct redis_op *op)
     c->replies = 2;
 }
 
+static void encode_replication(struct bytes *to)
+{
+    words_count(to, '*', 2);
+    words_text(to, "INFO");
+    words_text(to, "replication");
+}
+
 static void clear(struct command *c)
 {
     bytes_clear(&c->head);
@@ -245,6 +252,13 @@ bool command_encode(struct command *c, const struct command_prefix *prefix,
         add_key_command(&c->head, "GET", prefix, op);
         add_key_command(&c->head, "PTTL", prefix, op);
         c->replies = 2;
+        break;
+    case REDIS_REPLICA_GET:
+        words_count(&c->head, '*', 1);
+        words_text(&c->head, "ROLE");
+        add_key_command(&c->head, "GET", prefix, op);
+        add_key_command(&c->head, "PTTL", prefix, op);
+        c->replies = 3;
         break;
     case REDIS_EXISTS:
         add_key_command(&c->head, "EXISTS", prefix, op);
@@ -299,6 +313,9 @@ bool command_encode(struct command *c, const struct command_prefix *prefix,
     case REDIS_CLUSTER_CHECK:
         encode_cluster(c, op);
         break;
+    case REDIS_REPLICATION:
+        encode_replication(&c->head);
+        break;
     }
     return finish(c);
 }
@@ -311,6 +328,8 @@ enum reply_part command_part(const struct command_prefix *prefix, const struct r
         return !op->reply ? REPLY_FIRST : reply ? REPLY_IGNORED : REPLY_UNLINK;
     case REDIS_GET:
         return prefix->script ? REPLY_TAGGED : reply ? REPLY_PTTL : REPLY_FIRST;
+    case REDIS_REPLICA_GET:
+        return reply == 0 ? REPLY_ROLE : reply == 1 ? REPLY_FIRST : REPLY_PTTL;
     case REDIS_SET:
     case REDIS_ADD:
     case REDIS_REPLACE:

@@ -36,7 +36,7 @@ struct command {
 };
 
 /* Which of an operation's replies one is. */
-enum reply_part { REPLY_FIRST, REPLY_PTTL, REPLY_UNLINK, REPLY_TAGGED, REPLY_IGNORED };
+enum reply_part { REPLY_FIRST, REPLY_PTTL, REPLY_UNLINK, REPLY_TAGGED, REPLY_ROLE, REPLY_IGNORED };
 
 /* The commands of an operation; of a REDIS_SCAN_UNLINK that has its page already (in reply), the UNLINK of
  * these keys.  Replaces what was in command, reusing its memory.  False: no memory. */

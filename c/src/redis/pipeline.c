@@ -241,8 +241,8 @@ static void answered(struct redis_client *c, struct redis_op *op, enum reply_par
 
 static bool is_read(const struct redis_op *op)
 {
-    return op->kind == REDIS_GET || op->kind == REDIS_EXISTS || op->kind == REDIS_PTTL ||
-           op->kind == REDIS_SCAN;
+    return op->kind == REDIS_GET || op->kind == REDIS_REPLICA_GET || op->kind == REDIS_EXISTS ||
+           op->kind == REDIS_PTTL || op->kind == REDIS_SCAN;
 }
 
 /* The script is not there: nothing was done.  What was to be read is asked anew, with the whole script, and so is

@@ -196,7 +196,7 @@ static bool fill_topology(struct redis_client *c, const struct redis_config *con
         if (!fits_cluster(config, error, size))
             return false;
         c->cluster = cluster_create(c);
-        c->replicas = config->replicas && !config->tags;
+        c->replicas = config->tags ? REDIS_REPLICAS_NEVER : config->replicas;
         return c->cluster != NULL;
     }
     if (c->url.seeds == 0)

@@ -44,8 +44,10 @@ enum redis_kind {
     REDIS_UNLINK,    /* UNLINK key, and the list of its tags: integer = how many of them went */
     REDIS_ASKED_GET, /* as REDIS_GET and REDIS_EXPIRE, as one command */
     REDIS_ASKED_EXPIRE,
-    REDIS_CLUSTER_MAP,  /* CLUSTER INFO, CLUSTER SLOTS: slot_map.h */
-    REDIS_CLUSTER_CHECK /* ROLE, CLUSTER INFO: slot_map.h */
+    REDIS_REPLICA_GET,   /* as REDIS_GET, and ROLE before it: integer = a replica's offset, or -1 */
+    REDIS_CLUSTER_MAP,   /* CLUSTER INFO, CLUSTER SLOTS: slot_map.h */
+    REDIS_CLUSTER_CHECK, /* ROLE, CLUSTER INFO: slot_map.h */
+    REDIS_REPLICATION    /* INFO replication: replication.h */
 };
 
 enum { REDIS_TAG_MAX = 200, REDIS_TAG_GENERATION = 17, REDIS_TOKEN = 16 };
@@ -112,7 +114,10 @@ struct redis_op {
     bool forgiven; /* the room's: it has had a little longer already; and these, in a cluster: */
     bool asking;   /* it goes where an ASK has sent it */
     bool ready;    /* what it waited for has come */
-    bool replica;  /* a replica is asked in its master's place */
+    /* The submitter's: REDIS_GET may be answered by a replica that has what its master has; and, while that is away, by one
+     * of which nobody knows that, as REDIS_REPLICA. */
+    bool by_replica, or_stale;
+    uint8_t replica;   /* one is being asked: enum cluster_replica */
     uint8_t redirects; /* how often it has been sent elsewhere */
 
     /* Filled in before the done hook. */
@@ -127,8 +132,15 @@ struct redis_op {
     size_t reply_count; /* scans: how many items */
     int64_t pttl_ms;    /* of the lock, REDIS_LOCK_HELD */
     int64_t integer;
-    double number; /* REDIS_INCR; in a cluster: slot_map.h */
-    bool well;     /* the room's: so is the cluster, as a node says */
+    double number;    /* REDIS_INCR; in a cluster: slot_map.h */
+    bool well;        /* the room's: so is the cluster, as a node says; it is a master */
+    uint64_t history; /* the room's: replication.h */
+    uint64_t choice;  /* the room's: slot_map.h */
+    struct {
+        int64_t deadline_ms;
+        int64_t as_of_ms, offset;
+        uint64_t server;
+    } first; /* the room's: what a replica is to have, and when its master is asked: cluster_replica.c */
     char *list; /* REDIS_GET with tags: as tags, but each followed by REDIS_TAG_GENERATION bytes */
     size_t list_length;
     bool overtaken; /* REDIS_ABSENT, since a tag has been invalidated */
@@ -144,12 +156,13 @@ enum redis_counter {
     REDIS_COUNT_COMMANDS, /* commands handed to the socket */
     REDIS_COUNT_BYTES_OUT,
     REDIS_COUNT_BYTES_IN,
-    REDIS_COUNT_CONNECTS,     /* connections that became usable */
-    REDIS_COUNT_FAILURES,     /* attempts that did not */
-    REDIS_COUNT_DISCONNECTS,  /* usable connections lost */
-    REDIS_COUNT_TIMEOUTS,     /* operations given up at their deadline */
-    REDIS_COUNT_ERRORS,       /* error replies */
-    REDIS_COUNT_LATE_REPLIES, /* replies to operations already given up: read and dropped */
+    REDIS_COUNT_CONNECTS,      /* connections that became usable */
+    REDIS_COUNT_FAILURES,      /* attempts that did not */
+    REDIS_COUNT_DISCONNECTS,   /* usable connections lost */
+    REDIS_COUNT_TIMEOUTS,      /* operations given up at their deadline */
+    REDIS_COUNT_ERRORS,        /* error replies */
+    REDIS_COUNT_LATE_REPLIES,  /* replies to operations already given up: read and dropped */
+    REDIS_COUNT_REPLICA_READS, /* operations that a replica has answered */
     REDIS_COUNTERS
 };
 
@@ -180,6 +193,11 @@ struct redis_hooks {
     void (*link)(void *context, enum redis_link_event event, int64_t at_ms, const char *why);
     /* Keys of these lanes have other servers now: they may have been changed there.  Only where there are lanes. */
     void (*moved)(void *context, const struct lanes *lanes);
+    /* A key (NULL: any of them) has been changed, as invalidate or done will say next.  Only where there are lanes. */
+    void (*changed)(void *context, const char *key, size_t key_length);
+    /* Is what an operation's key had at since_ms what it has now, as far as anybody of this host has been told?  server:
+     * as redis_op.server, of the lane.  Only where there are lanes. */
+    bool (*unchanged)(void *context, const struct redis_op *op, int64_t since_ms, uint64_t server);
     /* Called now and then, in any case not long after the time it answered last time (INT64_MAX: never).
      * NULL: not at all. */
     int64_t (*tick)(void *context, int64_t now_ms);
@@ -193,12 +211,19 @@ struct redis_hooks {
     void (*gone)(void *context);
 };
 
+/* What a cluster's replicas are asked. */
+enum redis_replicas {
+    REDIS_REPLICAS_NEVER,
+    REDIS_REPLICAS_FALLBACK, /* REDIS_GET while masters are away: REDIS_REPLICA */
+    REDIS_REPLICAS_PREFER    /* that, and what is by_replica always */
+};
+
 struct redis_config {
     const char *url;                               /* url.h says which */
     const char *username, *password, *client_name; /* NULL, or instead of the URL's */
     struct tls_options tls;                        /* for rediss:// and rediss+cluster:// */
     const char *address_map; /* NULL, or address_map.h: of servers that others tell of */
-    bool replicas; /* of a cluster: they are read from while masters are away: REDIS_REPLICA */
+    enum redis_replicas replicas;
     const char *prefix;
     size_t prefix_length;
     int64_t connect_timeout_ms;

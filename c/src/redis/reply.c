@@ -8,6 +8,7 @@
 #include "redis/fleet.h"
 #include "redis/page.h"
 #include "redis/quote.h"
+#include "redis/replication.h"
 #include "redis/slot_map.h"
 #include "redis/tagged.h"
 
@@ -27,6 +28,15 @@ static bool refused(struct redis_op *op, const redisReply *reply, const struct r
     quote_error(reply->str, (size_t)reply->len, source->secret, reason, sizeof(reason));
     quote_sentence(source->server, reason, op->error, sizeof(op->error));
     op->status = REDIS_REFUSED;
+    return true;
+}
+
+/* It can do without. */
+static bool untold(struct redis_op *op, const struct reply_source *source)
+{
+    op->status = REDIS_REFUSED;
+    quote_sentence(source->server, "INFO replication does not say how far it is", op->error,
+                   sizeof(op->error));
     return true;
 }
 
@@ -195,6 +205,8 @@ bool reply_take(struct redis_op *op, enum reply_part part, const redisReply *rep
         return true;
     if (reply->type == REDIS_REPLY_ERROR)
         return refused(op, reply, source);
+    if (part == REPLY_ROLE)
+        return replication_take_role(op, reply) ? true : garbage(op, source);
     if (part == REPLY_TAGGED)
         return take_script(op, reply, source, tagged_take);
     if (part == REPLY_UNLINK)
@@ -203,6 +215,7 @@ bool reply_take(struct redis_op *op, enum reply_part part, const redisReply *rep
         return take_integer(op, reply, &op->pttl_ms, -2, INT64_MAX, source);
     switch (op->kind) {
     case REDIS_GET:
+    case REDIS_REPLICA_GET:
         return take_value(op, reply, source);
     case REDIS_EXISTS:
     case REDIS_DELETE:
@@ -236,6 +249,8 @@ bool reply_take(struct redis_op *op, enum reply_part part, const redisReply *rep
     case REDIS_CLUSTER_MAP:
     case REDIS_CLUSTER_CHECK:
         return take_script(op, reply, source, slot_map_take);
+    case REDIS_REPLICATION:
+        return replication_take(op, reply) ? true : untold(op, source);
     }
     return garbage(op, source);
 }

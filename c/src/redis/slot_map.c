@@ -67,18 +67,28 @@ static unsigned number_of(struct slot_map *map, const struct url_seed *node)
     return i;
 }
 
-/* The first that makes sense: those that have failed are not told. */
-static void take_replica(struct url_seed *replica, const redisReply *range)
+/* One of those that make sense (what has failed is not told): whichever node tells of them, in whatever order, the same,
+ * and with another choice another one. */
+static void take_replica(struct url_seed *replica, const redisReply *range, uint64_t choice)
 {
-    bool taken = false;
+    uint64_t best = 0;
 
-    for (size_t i = 3; i < range->elements && !taken; i++)
-        taken = take_node(range->element[i], replica);
-    if (!taken)
-        replica->port = 0;
+    replica->port = 0;
+    for (size_t i = 3; i < range->elements; i++) {
+        struct url_seed node;
+        uint64_t hash;
+
+        if (!take_node(range->element[i], &node))
+            continue;
+        hash = hash_bytes(node.host, strlen(node.host), choice + (uint64_t)node.port);
+        if (replica->port && hash <= best)
+            continue;
+        *replica = node;
+        best = hash;
+    }
 }
 
-static bool take_range(struct slot_map *map, const redisReply *range)
+static bool take_range(struct slot_map *map, const redisReply *range, uint64_t choice)
 {
     struct url_seed node;
     unsigned number, known;
@@ -94,7 +104,7 @@ static bool take_range(struct slot_map *map, const redisReply *range)
         return false;
     if (number == known) { /* its replicas are the same in all ranges */
         take_members(&map->members, range);
-        take_replica(map->replica + number, range);
+        take_replica(map->replica + number, range, choice);
     }
     for (long long slot = range->element[0]->integer; slot <= range->element[1]->integer; slot++)
         map->owner[slot] = (uint16_t)number;
@@ -115,7 +125,7 @@ static bool take_slots(struct redis_op *op, const redisReply *reply, bool *no_me
     map->nodes = map->members.count = 0;
     memset(map->owner, 0xff, sizeof(map->owner));
     for (size_t i = 0; i < reply->elements; i++)
-        if (!take_range(map, reply->element[i]))
+        if (!take_range(map, reply->element[i], op->choice))
             return false;
     return true;
 }

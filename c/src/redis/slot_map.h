@@ -32,7 +32,7 @@ struct slot_map {
 /* May both be of one cluster?  No two clusters have a node in common; where ids are not told, nobody can know. */
 bool slot_members_meet(const struct slot_members *a, const struct slot_members *b);
 
-/* Takes one of the two replies of a REDIS_CLUSTER_MAP (its reply becomes a struct slot_map) or REDIS_CLUSTER_CHECK;
+/* Takes one of the two replies of a REDIS_CLUSTER_MAP (its reply becomes a struct slot_map, with replicas by its choice) or REDIS_CLUSTER_CHECK;
  * of both integer is the epoch that the node knows, and well what it says of the cluster; of the latter number is made 0
  * unless it is a master.  False: it makes no sense. */
 bool slot_map_take(struct redis_op *op, const redisReply *reply, bool *no_memory);

@@ -73,6 +73,24 @@ void lanes_moved(void *context, const struct lanes *lanes)
     memory_lanes_bump(tier->memory, lanes);
 }
 
+void lanes_changed(void *context, const char *key, size_t key_length)
+{
+    const struct tier *tier = context;
+
+    memory_changed(tier->memory, key, key_length, clock_now_ms());
+}
+
+/* What has been changed before since_ms was so then; what has been changed later has been told, if links have covered
+ * the time between.  A change that is told only after the operation's token was read makes that one no good. */
+bool lanes_unchanged(void *context, const struct redis_op *op, int64_t since_ms, uint64_t server)
+{
+    const struct tier *tier = context;
+    unsigned lane = redis_op_lane(op);
+
+    return lanes_cover(tier, lane, since_ms) && memory_lane_fits(tier->memory, lane, server) &&
+           memory_unchanged_since(tier->memory, op->key, op->key_length) < since_ms;
+}
+
 void lanes_are_gone(struct tier *tier)
 {
     memset(tier->lanes, 0, sizeof(*tier->lanes));
@@ -124,7 +142,8 @@ static bool choose(struct tier *tier, const struct redis_cover *covers, int64_t 
     return all;
 }
 
-/* The epoch first: whoever sees the new cover must not find what was cached before. */
+/* The epoch first: whoever sees the new cover must not find what was cached before.  And before that the end of the old
+ * cover: whoever sees the new epoch must not go by what was covered then, as replicas' answers do. */
 bool lanes_begin(struct tier *tier, int64_t now_ms)
 {
     const struct redis_cover *covers = redis_covers(tier->client);
@@ -135,6 +154,9 @@ bool lanes_begin(struct tier *tier, int64_t now_ms)
     compare(tier, covers);
     all = choose(tier, covers, now_ms, &ready, &gaps);
     if (lanes_any(&gaps)) {
+        for (unsigned lane = 0; lane < LANES; lane++)
+            if (lanes_has(&gaps, lane))
+                memory_lane_break(tier->memory, lane, covers[lane].since_ms);
         memory_lanes_bump(tier->memory, &gaps);
         memory_count(tier->memory, COUNT_TRACKING_GAPS, 1);
     }

@@ -40,8 +40,10 @@ bool lanes_keep_fresh(struct tier *tier, const char *key, size_t key_length,
 
 /* -- For the I/O thread ---------------------------------------------------------------------------- */
 
-/* The hook. */
+/* The hooks. */
 void lanes_moved(void *context, const struct lanes *lanes);
+void lanes_changed(void *context, const char *key, size_t key_length);
+bool lanes_unchanged(void *context, const struct redis_op *op, int64_t since_ms, uint64_t server);
 
 /* There is no link any more. */
 void lanes_are_gone(struct tier *tier);

@@ -115,7 +115,7 @@ static int check_numbers(const tandem_options *o, const struct complaint *c)
     if (!status)
         status = check_number("tags", o->tags, 0, 1, c);
     if (!status)
-        status = check_number("redis_replicas", o->redis_replicas, 0, 1, c);
+        status = check_number("redis_replicas", o->redis_replicas, 0, REDIS_REPLICAS_PREFER, c);
     if (!status)
         status = check_number("entry_size", o->entry_size, 0, ENTRY_SIZE_MAX, c);
     return status;
@@ -163,8 +163,10 @@ static int check_redis(const tandem_options *o, const struct complaint *c)
         status = check_text("redis_client_name", o->redis_client_name, TEXT_MAX_BYTES, c);
     if (!status)
         status = check_text("redis_address_map", o->redis_address_map, ADDRESS_MAP_MAX_BYTES, c);
-    if (!status && o->redis_replicas && o->fail)
+    if (!status && o->redis_replicas == REDIS_REPLICAS_FALLBACK && o->fail)
         status = complain(c, "redis_replicas: what is stale is no answer where fail is 1");
+    if (!status && o->redis_replicas == REDIS_REPLICAS_PREFER && (!o->tracking || !o->max_stale_ms))
+        status = complain(c, "redis_replicas: 2 needs tracking, and max_stale_ms above 0");
     if (!status)
         status = check_tls(o, c);
     if (!status && o->prefix && o->prefix_length > PREFIX_MAX_BYTES)
@@ -221,7 +223,7 @@ void options_configure(const tandem_options *o, char *prefix_buffer, struct regi
     config->redis.tls.server_name = o->redis_tls_server_name;
     config->redis.tls.unverified = o->redis_tls_unverified != 0;
     config->redis.address_map = o->redis_address_map;
-    config->redis.replicas = o->redis_replicas != 0;
+    config->redis.replicas = (enum redis_replicas)o->redis_replicas;
     config->redis.connect_timeout_ms = o->connect_timeout_ms;
     config->redis.timeout_ms = o->timeout_ms;
     config->redis.prefix = o->prefix;

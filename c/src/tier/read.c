@@ -112,6 +112,8 @@ static int ask(tandem_cache *cache, enum redis_kind kind, const char *key, size_
         if (r) {
             r->stale = (flags & TANDEM_STALE) != 0;
             r->again = (flags & TANDEM_AGAIN) != 0;
+            r->op.by_replica = !r->again;
+            r->op.or_stale = r->degrade;
             memory_token_read(tier->memory, key, key_length, &r->token);
         }
         status = request_submit(cache, r, true, flags, result);

@@ -116,6 +116,8 @@ static int make(const struct registry_config *config, struct tier **made, char *
         .invalidate = tracking_invalidate,
         .link = tracking_link,
         .moved = lanes_moved,
+        .changed = lanes_changed,
+        .unchanged = lanes_unchanged,
         .tick = tier_tick,
         .may_try = tier_may_try,
         .may_stop = tracking_may_stop,

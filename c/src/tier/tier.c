@@ -83,6 +83,7 @@ void tier_count(void *context, enum redis_counter counter, uint64_t n)
         [REDIS_COUNT_TIMEOUTS] = COUNT_REDIS_TIMEOUTS,
         [REDIS_COUNT_ERRORS] = COUNT_REDIS_ERRORS,
         [REDIS_COUNT_LATE_REPLIES] = COUNT_REDIS_LATE_REPLIES,
+        [REDIS_COUNT_REPLICA_READS] = COUNT_REDIS_REPLICA_READS,
     };
     struct tier *tier = context;
 

@@ -124,13 +124,15 @@ TEST(a_file_whose_locks_are_none_is_refused_by_name)
 {
     struct memory_description description;
     struct memory *m;
-    char error[512] = "";
+    char error[512] = "", none[sizeof(pthread_mutex_t)];
     int fd;
 
+    memset(none, 'x', sizeof(none));
     in_directory("lockless");
     memory_close(open_path("one", 1 << 20, NULL));
     fd = open(path, O_WRONLY);
-    CHECK(pwrite(fd, "no lock", 8, offsetof(struct layout_header, replay_mutex) + 16) == 8);
+    CHECK(pwrite(fd, none, sizeof(none), offsetof(struct layout_header, replay_mutex)) ==
+          (ssize_t)sizeof(none));
     close(fd);
     open_path("one", 1 << 20, "its locks are none; remove it");
     CHECK_INT(MEMORY_SYSTEM, memory_attach(path, false, &m, &description, error, sizeof(error)));

@@ -71,13 +71,16 @@ static void be_replica(int fd, int number)
     }
 }
 
-static void open_scene(bool replicas)
+static bool or_stale;
+
+static void open_scene(enum redis_replicas replicas)
 {
     struct redis_config config;
     char url[64];
 
     answer = "$5\r\nvalue\r\n";
     asked = asked_as_master = 0;
+    or_stale = true;
     peer_start(&master, be_master);
     peer_start(&replica, be_replica);
     peer_start(&other, be_master);
@@ -98,7 +101,10 @@ static void close_scene(void)
 /* What comes of asking for a key of the master that hangs up. */
 static struct redis_op *get(enum redis_kind kind)
 {
-    return carry_out(&w, op_text(kind, "key", NULL));
+    struct redis_op *op = op_text(kind, "key", NULL);
+
+    op->or_stale = or_stale;
+    return carry_out(&w, op);
 }
 
 static void check_fails(enum redis_kind kind, int times_asked)
@@ -119,7 +125,7 @@ static void check_fails(enum redis_kind kind, int times_asked)
 
 TEST(a_value_is_a_replicas_where_its_master_is_away)
 {
-    open_scene(true);
+    open_scene(REDIS_REPLICAS_FALLBACK);
     for (int i = 1; i <= 3; i++) { /* the connection breaks; and then the breaker is open */
         struct redis_op *op = get(REDIS_GET);
 
@@ -130,15 +136,20 @@ TEST(a_value_is_a_replicas_where_its_master_is_away)
         op_free(op);
     }
     CHECK_INT(0, asked_as_master);
+    CHECK_INT(3, counted(&w, REDIS_COUNT_REPLICA_READS));
     close_scene();
 }
 
 TEST(nothing_else_is_a_replicas)
 {
-    open_scene(true);
+    open_scene(REDIS_REPLICAS_FALLBACK);
     check_fails(REDIS_EXISTS, 0);
     close_scene();
-    open_scene(false);
+    open_scene(REDIS_REPLICAS_NEVER);
+    check_fails(REDIS_GET, 0);
+    close_scene();
+    open_scene(REDIS_REPLICAS_FALLBACK);
+    or_stale = false;
     check_fails(REDIS_GET, 0);
     close_scene();
 }
@@ -156,7 +167,7 @@ TEST(what_a_replica_says_but_a_value_is_no_answer)
     };
 
     for (size_t i = 0; i < sizeof(none) / sizeof(none[0]); i++) {
-        open_scene(true);
+        open_scene(REDIS_REPLICAS_FALLBACK);
         answer = none[i];
         check_fails(REDIS_GET, 1);
         close_scene();

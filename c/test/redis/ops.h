@@ -21,6 +21,8 @@ struct world {
     uint64_t counts[REDIS_COUNTERS];
     unsigned long replaced; /* that another server has taken the place of the one before */
     struct lanes moved;
+    unsigned long changes; /* keys that have been changed */
+    bool changing;         /* all are all the time */
     bool gone;
 };
 
@@ -70,6 +72,29 @@ CHECK_UNUSED void world_moved(void *context, const struct lanes *lanes)
     pthread_mutex_unlock(&w->lock);
 }
 
+CHECK_UNUSED void world_changed(void *context, const char *key, size_t key_length)
+{
+    struct world *w = context;
+
+    pthread_mutex_lock(&w->lock);
+    CHECK(key && key_length > 0);
+    w->changes++;
+    pthread_mutex_unlock(&w->lock);
+}
+
+CHECK_UNUSED bool world_unchanged(void *context, const struct redis_op *op, int64_t since_ms,
+                                  uint64_t server)
+{
+    struct world *w = context;
+    bool unchanged;
+
+    pthread_mutex_lock(&w->lock);
+    CHECK(op->by_replica && since_ms > 0 && server);
+    unchanged = !w->changing;
+    pthread_mutex_unlock(&w->lock);
+    return unchanged;
+}
+
 CHECK_UNUSED void world_gone(void *context)
 {
     struct world *w = context;
@@ -97,6 +122,8 @@ CHECK_UNUSED void world_open_with(struct world *w, const struct redis_config *co
                                 .count = world_count,
                                 .invalidate = world_invalidate,
                                 .moved = world_moved,
+                                .changed = world_changed,
+                                .unchanged = world_unchanged,
                                 .gone = world_gone};
     char error[256] = "";
 

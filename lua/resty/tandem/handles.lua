@@ -28,6 +28,7 @@ local OK = C.TANDEM_OK
 local EINVAL = C.TANDEM_EINVAL
 
 local ERROR_BYTES = 512
+local REPLICAS = { fallback = 1, prefer = 2 }
 
 local _M = {}
 
@@ -128,7 +129,7 @@ local function options_struct(checked, mailbox, rendezvous)
     o.redis_tls_key = tls.key
     o.redis_tls_server_name = tls.server_name
     o.redis_address_map = redis.address_map
-    o.redis_replicas = redis.replicas == "fallback" and 1 or 0
+    o.redis_replicas = REPLICAS[redis.replicas] or 0
     o.prefix = checked.prefix
     o.prefix_length = #checked.prefix
     o.memory_ttl_ms = checked.memory_ttl

@@ -224,7 +224,7 @@ local REDIS = {
     { name = "username", check = c_string, secret = true },
     { name = "password", check = c_string, secret = true },
     { name = "client_name", check = c_string },
-    { name = "replicas", check = one_of("never", "fallback") },
+    { name = "replicas", check = one_of("never", "fallback", "prefer") },
     { name = "tls", check = tls },
     { name = "address_map", check = address_map },
 }
@@ -265,9 +265,9 @@ local function redis(value)
     if checked.tls and not match(lower(checked.url), "^rediss[+:]") then
         return nil, nil, "opts.redis.tls is given, but opts.redis.url does not begin with "
                          .. "rediss:// or rediss+cluster://"
-    elseif checked.replicas == "fallback" and not checked.is_cluster then
-        return nil, nil, 'opts.redis.replicas = "fallback" needs a cluster: '
-                         .. "opts.redis.url does not begin with redis+cluster://"
+    elseif (checked.replicas or "never") ~= "never" and not checked.is_cluster then
+        return nil, nil, format('opts.redis.replicas = "%s" needs a cluster: opts.redis.url '
+                                .. "does not begin with redis+cluster://", checked.replicas)
     elseif checked.address_map and not checked.is_cluster and not is_sentinel(checked.url) then
         return nil, nil, "opts.redis.address_map is given, but opts.redis.url is of neither "
                          .. "sentinels nor a cluster"
@@ -450,6 +450,24 @@ function _M.check_fetch(opts)
     return check_rows(FETCH, opts, "opts.")
 end
 
+-- What is wrong about reading from replicas with the other options; nil: nothing.
+local function replicas_do_not_fit(checked)
+    local replicas = checked.redis and checked.redis.replicas or "never"
+    if replicas == "never" then
+        return nil
+    elseif checked.tags then
+        return format('opts.redis.replicas = "%s": what may have tags is not read from replicas',
+                      replicas)
+    elseif replicas == "fallback" and checked.on_redis_error == "fail" then
+        return 'opts.redis.replicas = "fallback" answers with what may be stale, and '
+               .. 'opts.on_redis_error = "fail" wants an error'
+    elseif replicas == "prefer" and (not checked.tracking or checked.max_stale == 0) then
+        return 'opts.redis.replicas = "prefer" needs '
+               .. (checked.tracking and "an opts.max_stale above 0" or "opts.tracking")
+               .. ": what a replica has is only as good as what we are told of changes"
+    end
+end
+
 --- Checks the arguments of tandem.new.
 -- @return a table of all options, durations in milliseconds, `codec` as a codec object, `redis`
 -- as a table or nil, plus `name`; or nil and a sentence that names the argument and what was
@@ -470,13 +488,9 @@ function _M.check(name, opts)
     if checked.lock == "redis" and not checked.redis then
         return nil, 'opts.lock = "redis" needs a Redis, and there is no opts.redis'
     end
-    local falls_back = checked.redis and checked.redis.replicas == "fallback"
-    if falls_back and checked.on_redis_error == "fail" then
-        return nil, 'opts.redis.replicas = "fallback" answers with what may be stale, and '
-                    .. 'opts.on_redis_error = "fail" wants an error'
-    elseif falls_back and checked.tags then
-        return nil, 'opts.redis.replicas = "fallback": what may have tags is not read from '
-                    .. "replicas"
+    sentence = replicas_do_not_fit(checked)
+    if sentence then
+        return nil, sentence
     end
     -- A script looks at a key and at its lock, or at its tags, which have to be in one slot.
     local together = checked.tags and "opts.tags" or checked.lock == "redis" and "opts.lock"
