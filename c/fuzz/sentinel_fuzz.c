@@ -13,6 +13,10 @@ static void check_answer(const struct sentinel *s)
     HOLDS(s->phase == SENTINEL_WATCHING);
     HOLDS(strnlen(s->master.host, sizeof(s->master.host)) < sizeof(s->master.host));
     HOLDS(url_set_node(&again, s->master.host, strlen(s->master.host), port, (size_t)n));
+    n = snprintf(port, sizeof(port), "%d", s->replica.port);
+    HOLDS(strnlen(s->replica.host, sizeof(s->replica.host)) < sizeof(s->replica.host));
+    HOLDS(s->replica.port == 0 ||
+          url_set_node(&again, s->replica.host, strlen(s->replica.host), port, (size_t)n));
 }
 
 /* One round.  False: it is over. */
@@ -59,7 +63,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     static struct url url = {.password = "secret", .seeds = 1, .master = "mymaster"};
     static const struct url_seed seed = {"h", 1};
     struct sentinel_config config = {
-        .url = &url, .name = "fuzz", .connect_timeout_ms = 1000, .timeout_ms = 1000};
+        .url = &url, .name = "fuzz", .choice = 1, .connect_timeout_ms = 1000, .timeout_ms = 1000};
     struct sentinel s = {.config = &config, .node = {.is_unix = true}};
     struct input in = {data, size};
     size_t piece = input_byte(&in);

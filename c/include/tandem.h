@@ -133,7 +133,7 @@ typedef struct tandem_options {
         entry_size; /* bytes that a key and its value have on average, by which the index is laid out;
                            0: 116; part of the identity */
     int32_t
-        redis_replicas; /* of a cluster: 1: while a key's master is away, what memory has not is read from its
+        redis_replicas; /* of a cluster, or behind sentinels: 1: while a key's master is away, what memory has not is read from its
                                replica, and answered as stale; 2: that, unless fail is 1, and also otherwise what
                                its replica is known to have as its master has it */
     int32_t redis_tls_unverified; /* 1: whatever the server's certificate is, it is good */

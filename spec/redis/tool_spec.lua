@@ -208,7 +208,7 @@ describe("the tool, on a cache in a file,", function()
 
     it("refuses a segment of another version", function()
         local bytes = run.read_file(path)
-        run.write_file(path .. ".other", bytes:sub(1, 24) .. "9" .. bytes:sub(26))
+        run.write_file(path .. ".other", bytes:sub(1, 24) .. "0" .. bytes:sub(26))
         local text, status = tandem("stat", path .. ".other")
         assert.are.equal(3, status, text)
         assert.truthy(text:find("another build", 1, true), text)

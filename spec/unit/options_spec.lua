@@ -246,7 +246,7 @@ describe("the table of redis", function()
                          problem({ redis = { url = "redis://h", pasword = "s3cret" } }))
     end)
 
-    it("has replicas read from in a cluster, where the other options let it", function()
+    it("has replicas read from where there are some, and the other options let it", function()
         local function replicas(value, url, opts)
             opts = opts or {}
             opts.redis = { url = url or "redis+cluster://h", replicas = value }
@@ -256,9 +256,12 @@ describe("the table of redis", function()
                          .. 'got "always"',
                          replicas("always"))
         for _, value in ipairs { "fallback", "prefer" } do
-            assert.are.equal(('opts.redis.replicas = "%s" needs a cluster: opts.redis.url does '
-                              .. "not begin with redis+cluster://"):format(value),
+            assert.are.equal(('opts.redis.replicas = "%s", but opts.redis.url is of neither '
+                              .. "sentinels nor a cluster"):format(value),
                              replicas(value, "redis://h"))
+            assert.is_table(options.check("x", {
+                redis = { url = "redis+sentinel://h/m", replicas = value },
+            }))
             assert.are.equal(('opts.redis.replicas = "%s": what may have tags is not read from '
                               .. "replicas"):format(value),
                              replicas(value, nil, { tags = true, prefix = "{x}" }))

@@ -82,7 +82,7 @@
 #endif
 
 enum {
-    LAYOUT_VERSION = 8,
+    LAYOUT_VERSION = 9,
     LAYOUT_PAGE = 4096,
     LAYOUT_SLOTS = 4,            /* per bucket */
     LAYOUT_GROUP = 2,            /* buckets side by side that a key may be in */

@@ -140,6 +140,9 @@ static enum file_state judge(const struct layout_header *found, uint64_t file_si
                  path, (int)sizeof(found->identity), found->identity, config->identity);
         return FILE_FOREIGN;
     }
+    if (found->with_redis != config->wants.redis || found->with_tags != config->wants.tags ||
+        found->entry_size != config->wants.entry_size || found->with_lanes != config->wants.lanes)
+        return FILE_OUTDATED;
     if (found->bytes != config->bytes || file_size != config->bytes) {
         snprintf(error, error_size, "%s is damaged: it has %llu of %llu bytes; remove it", path,
                  (unsigned long long)file_size, (unsigned long long)config->bytes);

@@ -31,6 +31,13 @@ void client_set_state(struct redis_client *c, enum redis_state state, const char
     pthread_mutex_unlock(&c->lock);
 }
 
+void client_set_replica(struct redis_client *c, bool has_replica)
+{
+    pthread_mutex_lock(&c->lock);
+    c->has_replica = has_replica;
+    pthread_mutex_unlock(&c->lock);
+}
+
 void client_set_trouble(struct redis_client *c, const char *reason)
 {
     pthread_mutex_lock(&c->lock);
@@ -52,17 +59,12 @@ static void drop_connection(struct redis_client *c)
 /* The connection, or the attempt at one, has failed. */
 static void fail(struct redis_client *c, bool garbage, const char *reason, int64_t now_ms)
 {
-    char named[2 * CONN_ERROR_BYTES];
     bool was_up = c->phase == CLIENT_UP;
     bool idle =
         was_up && !garbage && conn_due_count(&c->conn) == 0 && now_ms - c->up_since_ms >= LASTED_MS;
 
     count(c, was_up ? REDIS_COUNT_DISCONNECTS : REDIS_COUNT_FAILURES, 1);
-    if (c->topology)
-        reason = dial_reason(&c->dial, reason, named, sizeof(named));
     drop_connection(c);
-    if (c->topology)
-        topology_doubt(c->topology);
     if (idle) {
         begin(c, now_ms);
         return;
@@ -85,10 +87,7 @@ static void begin(struct redis_client *c, int64_t now_ms)
     c->phase = CLIENT_DIALLING;
     if (!c->breaker.open)
         client_set_state(c, REDIS_STATE_CONNECTING, NULL);
-    dialled(c,
-            c->topology
-                ? dial_master(&c->dial, c->topology, &c->conn, c->connect_timeout_ms, now_ms)
-                : dial_begin(&c->dial, &c->url, c->tls, &c->conn, c->connect_timeout_ms, now_ms),
+    dialled(c, dial_begin(&c->dial, &c->url, c->tls, &c->conn, c->connect_timeout_ms, now_ms),
             now_ms);
 }
 
@@ -131,7 +130,7 @@ static bool append_greeting(struct redis_client *c)
     snprintf(db, sizeof(db), "%d", url->db);
     return (!auth_words || greet(c, GREETING_AUTH, auth_words, auth)) &&
            (url->db == 0 || greet(c, GREETING_SELECT, 2, select)) &&
-           (!c->topology || greet(c, GREETING_ROLE, 1, role)) &&
+           (!c->is_named || greet(c, GREETING_ROLE, 1, role)) &&
            (!c->is_replica || greet(c, GREETING_READONLY, 1, readonly)) &&
            (!c->name || greet(c, GREETING_NAME, 3, name)) &&
            (!atomic_load_explicit(&c->identify, memory_order_relaxed) ||
@@ -162,8 +161,6 @@ static void dialled(struct redis_client *c, enum dial_status status, int64_t now
 
 static void is_up(struct redis_client *c, int64_t now_ms)
 {
-    if (c->topology && !c->server_id && atomic_load_explicit(&c->identify, memory_order_relaxed))
-        c->server_id = topology_server(c->topology);
     c->phase = CLIENT_UP;
     c->up_since_ms = now_ms;
     breaker_try(&c->breaker);
@@ -464,41 +461,32 @@ struct client_wish client_round(struct redis_client *c, const uint32_t events[CL
     return wish_of(c, &link);
 }
 
-/* -- With a topology ------------------------------------------------------------------------------- */
+/* -- Of a cluster, or behind sentinels ------------------------------------------------------------- */
 
-/* The master is another: all that is the old one's ends.  What waits goes to the new one, and no breaker delays
- * that. */
-static void follow(struct redis_client *c, int64_t now_ms)
+void client_leave(struct redis_client *c, const char *reason, int64_t now_ms)
 {
-    static const char reason[] = "the sentinels name another master";
-
-    c->hooks.invalidate(c->hooks.context, NULL, 0);
+    c->link_wanted = c->probe_wanted = false;
     link_leave(&c->link, reason, now_ms);
     if (c->phase == CLIENT_IDLE)
         return;
     if (c->phase == CLIENT_UP)
         count(c, REDIS_COUNT_DISCONNECTS, 1);
     drop_connection(c);
+    c->phase = CLIENT_IDLE;
+    client_set_state(c, REDIS_STATE_IDLE, NULL);
+    pipeline_take_queued(c, now_ms);
     pipeline_lose(c, false, reason, now_ms);
-    begin(c, now_ms);
+    pipeline_reject(c, reason);
 }
 
-struct client_wish client_topology_round(struct redis_client *c,
-                                         const uint32_t events[CLIENT_WATCHES], uint32_t happened,
-                                         int64_t now_ms)
+bool client_heed_demotion(struct redis_client *c, int64_t now_ms)
 {
-    struct client_wish wish;
+    bool demoted = c->demoted;
 
-    if (c->demoted && c->phase == CLIENT_UP)
-        fail(c, false, "it is a replica now", now_ms);
     c->demoted = false;
-    if (topology_round(c->topology, happened, now_ms))
-        follow(c, now_ms);
-    wish = client_round(c, events, now_ms);
-    if (c->demoted)
-        wish.at_ms = 1; /* at once */
-    sooner(&wish.at_ms, topology_next(c->topology));
-    return wish;
+    if (demoted && c->phase == CLIENT_UP)
+        fail(c, false, "it is a replica now", now_ms);
+    return demoted;
 }
 
 struct client_watch client_topology_watch(const struct redis_client *c)

@@ -60,11 +60,11 @@ struct redis_client {
     char *prefix, *prefix_glob;
     struct command_prefix command_prefix;
     char server[704];
-    struct topology *topology;    /* where sentinels tell of the server; or NULL */
-    struct cluster *cluster;      /* of whose nodes each has a client of its own; or NULL */
-    bool is_replica;              /* of a cluster, to be read from */
-    bool has_others;              /* one of the two: there is more than one server behind the URL */
-    enum redis_replicas replicas; /* as in the configuration */
+    struct topology *topology;     /* where sentinels tell of the server; or NULL */
+    struct cluster *cluster;       /* of whose nodes each has a client of its own; or NULL */
+    bool is_replica;               /* of a cluster, to be read from */
+    bool is_named;                 /* by sentinels, as the master: it is asked whether it is one */
+    enum redis_replicas replicas;  /* as in the configuration */
     struct address_map *addresses; /* by which those are called; or NULL */
     struct redis_hooks hooks;
     int64_t connect_timeout_ms, timeout_ms;
@@ -77,6 +77,7 @@ struct redis_client {
     enum redis_state state;
     char why[256];
     char trouble[256];
+    bool has_replica; /* which may be asked while the state is DOWN */
     bool released;
     bool in_loop; /* the loop knows it */
 
@@ -128,10 +129,7 @@ struct client_wish {
 struct client_wish client_round(struct redis_client *client, const uint32_t events[CLIENT_WATCHES],
                                 int64_t now_ms);
 
-/* The same with a topology, whose connection happened has the events of.  After it, what to watch for there. */
-struct client_wish client_topology_round(struct redis_client *client,
-                                         const uint32_t events[CLIENT_WATCHES], uint32_t happened,
-                                         int64_t now_ms);
+/* What to watch for of its topology's connection. */
 struct client_watch client_topology_watch(const struct redis_client *client);
 
 /* Appends the script of tagged.h, which the server will know by its SHA1.  False: no memory. */
@@ -164,8 +162,17 @@ static inline void client_listen(struct redis_client *client, int64_t now_ms)
 /* It is so: for whoever submits. */
 void client_set_state(struct redis_client *client, enum redis_state state, const char *why);
 
+/* Is there a replica that may be asked while it is DOWN? */
+void client_set_replica(struct redis_client *client, bool has_replica);
+
 /* What is wrong with what the URL names, from now on. */
 void client_set_trouble(struct redis_client *client, const char *reason);
+
+/* Its server is another's now: what is under way there ends, and it begins anew when it is asked something. */
+void client_leave(struct redis_client *client, const char *reason, int64_t now_ms);
+
+/* If an answer said that its server is a replica it is left: true. */
+bool client_heed_demotion(struct redis_client *client, int64_t now_ms);
 
 /* Nothing of it is under way; if stopping, nobody minds that it goes either. */
 bool client_is_quiet(struct redis_client *client, bool stopping, int64_t now_ms);

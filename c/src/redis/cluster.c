@@ -25,7 +25,7 @@ static void done(void *context, struct redis_op *op)
     if (op->kind == REDIS_CLUSTER_MAP) {
         cluster_map_answered(node, op, now_ms);
         redis_op_free(op);
-    } else if (op->kind == REDIS_CLUSTER_CHECK) {
+    } else if (op->kind == REDIS_CLUSTER_CHECK || op->kind == REDIS_ROLE) {
         cluster_cover_checked(node, op);
         redis_op_free(op);
     } else if (op->kind == REDIS_REPLICATION) {
@@ -37,13 +37,25 @@ static void done(void *context, struct redis_op *op)
 }
 
 /* Error replies are counted where they are for a caller: not those that send an operation elsewhere.  Nor has an
- * operation been given up with a replica's answer. */
+ * operation been given up with a replica's answer; and that a replica is there says nothing of Redis. */
+static bool counts(const struct cluster_node *node, enum redis_counter counter)
+{
+    if (node->is_replica && (counter == REDIS_COUNT_TIMEOUTS || counter == REDIS_COUNT_CONNECTS))
+        return false;
+    return counter != REDIS_COUNT_ERRORS;
+}
+
+/* Whoever cannot be called, or has gone, may be the master no longer. */
 static void count(void *context, enum redis_counter counter, uint64_t n)
 {
     const struct cluster_node *node = context;
-    const struct redis_hooks *hooks = &node->cluster->client->hooks;
+    struct cluster *cl = node->cluster;
+    const struct redis_hooks *hooks = &cl->client->hooks;
 
-    if (counter != REDIS_COUNT_ERRORS && !(counter == REDIS_COUNT_TIMEOUTS && node->is_replica))
+    if (cl->client->topology && !node->is_replica &&
+        (counter == REDIS_COUNT_FAILURES || counter == REDIS_COUNT_DISCONNECTS))
+        cl->wanted = true;
+    if (counts(node, counter))
         hooks->count(hooks->context, counter, n);
 }
 
@@ -74,12 +86,32 @@ static void linked(void *context, enum redis_link_event event, int64_t at_ms, co
     cluster_cover_link(context, event, at_ms, why);
 }
 
+/* Behind sentinels there is one master: what one process finds out is good for all. */
+static int64_t may_try(void *context, int64_t since_ms, int64_t now_ms, uint32_t random)
+{
+    const struct cluster_node *node = context;
+    const struct redis_client *all = node->cluster->client;
+
+    if (node->is_replica || !all->topology || !all->hooks.may_try)
+        return now_ms;
+    return all->hooks.may_try(all->hooks.context, since_ms, now_ms, random);
+}
+
 static void gone(void *context)
 {
     (void)context;
 }
 
 /* -- Nodes ----------------------------------------------------------------------------------------- */
+
+/* What errors call it. */
+static void say_master(struct redis_client *client)
+{
+    char node[sizeof(client->url.host) + 10];
+
+    url_node(client->url.host, client->url.port, node, sizeof(node));
+    snprintf(client->server, sizeof(client->server), "master %s", node);
+}
 
 static struct redis_client *client_of(struct cluster_node *node, const char *host, int port)
 {
@@ -90,6 +122,7 @@ static struct redis_client *client_of(struct cluster_node *node, const char *hos
                                       .took = took,
                                       .invalidate = invalidate,
                                       .link = linked,
+                                      .may_try = may_try,
                                       .gone = gone};
     struct redis_config config = {.url = "redis://node",
                                   .username = all->url.username,
@@ -110,9 +143,13 @@ static struct redis_client *client_of(struct cluster_node *node, const char *hos
     snprintf(client->url.host, sizeof(client->url.host), "%s", host);
     client->url.port = port;
     client->url.is_secure = all->url.is_secure;
+    client->url.db = all->url.db;
     client->tls = all->tls;
     client->link_config.tls = all->tls;
-    url_server(&client->url, client->server, sizeof(client->server));
+    if (all->topology)
+        say_master(client);
+    else
+        url_server(&client->url, client->server, sizeof(client->server));
     if (atomic_load_explicit(&all->identify, memory_order_relaxed))
         redis_client_identify(client);
     return client;
@@ -137,6 +174,15 @@ static struct cluster_node *make(struct cluster *cl, unsigned number, const char
     return node;
 }
 
+/* How its connection begins.  Only a cluster's replica has to be told that it is to be read from. */
+static void set_role(struct cluster_node *node)
+{
+    bool named = node->cluster->client->topology != NULL;
+
+    node->client->is_replica = node->is_replica && !named;
+    node->client->is_named = node->client->link_config.is_named = !node->is_replica && named;
+}
+
 static struct cluster_node *at(struct cluster *cl, const char *host, int port, bool is_replica,
                                int64_t now_ms)
 {
@@ -154,7 +200,8 @@ static struct cluster_node *at(struct cluster *cl, const char *host, int port, b
     node = vacant < CLUSTER_NODES ? make(cl, vacant, host, port) : NULL;
     if (node) {
         node->used_ms = now_ms;
-        node->is_replica = node->client->is_replica = is_replica;
+        node->is_replica = is_replica;
+        set_role(node);
     }
     return node;
 }
@@ -253,6 +300,10 @@ static void init(struct cluster *cl)
     memset(cl->held, 0, sizeof(cl->held));
     cl->held_ms = INT64_MAX;
     cl->choice = random_32();
+    if (cl->client->topology) {
+        cl->answers = cl->client->topology->answers;
+        cl->failures = cl->client->topology->failures;
+    }
 }
 
 struct cluster *cluster_create(struct redis_client *client)
@@ -270,6 +321,8 @@ struct cluster *cluster_create(struct redis_client *client)
 void cluster_after_fork(struct cluster *cl)
 {
     init(cl);
+    if (cl->client->topology && cl->client->topology->config.choice)
+        cl->client->topology->config.choice = cl->choice | 1;
     cl->known = cl->wanted = cl->asked = cl->failed = cl->lenient = cl->covering = false;
     cl->pause_ms = cl->ask_ms = cl->again_ms = 0;
     cl->epoch = cl->hash = cl->passed = 0;
@@ -282,7 +335,7 @@ void cluster_after_fork(struct cluster *cl)
             cl->node[i]->checking = false;
             cl->node[i]->told = 0;
             cl->node[i]->proof = (struct cluster_proof){0};
-            cl->node[i]->client->is_replica = cl->node[i]->is_replica;
+            set_role(cl->node[i]);
         }
 }
 
@@ -344,6 +397,24 @@ static void pass_on(struct cluster *cl)
     c->probe_wanted = c->probe_wanted && !cl->known && !cl->failed;
 }
 
+static bool has_replica(const struct cluster *cl)
+{
+    for (unsigned i = 0; i < cl->count; i++)
+        if (cluster_is_master(cl->node[i]) && cl->node[i]->replica.port)
+            return cl->client->replicas != REDIS_REPLICAS_NEVER;
+    return false;
+}
+
+/* Of the one that sentinels name. */
+static enum redis_state state_of_named(const struct cluster *cl)
+{
+    const struct cluster_node *master = cluster_owner(cl, 0);
+
+    return master && redis_client_state(master->client, NULL, 0) == REDIS_STATE_UP
+               ? REDIS_STATE_UP
+               : REDIS_STATE_CONNECTING;
+}
+
 /* Up, with one master that is: what is for the others is answered for them, one by one. */
 static void judge(struct cluster *cl)
 {
@@ -360,6 +431,9 @@ static void judge(struct cluster *cl)
             state = redis_client_state(cl->node[i]->client, why, sizeof(why)) == REDIS_STATE_DOWN
                         ? REDIS_STATE_DOWN
                         : REDIS_STATE_UP;
+    if (cl->known && cl->client->topology && state == REDIS_STATE_UP)
+        state = state_of_named(cl);
+    client_set_replica(cl->client, cl->known && has_replica(cl));
     if (state != redis_client_state(cl->client, NULL, 0))
         client_set_state(cl->client, state, state == REDIS_STATE_DOWN ? why : NULL);
 }
@@ -370,12 +444,23 @@ static void sooner(int64_t *at, int64_t other)
         *at = other;
 }
 
+/* A master that sentinels have named, and that says that it is a replica now. */
+static void heed_demotions(struct cluster *cl, int64_t now_ms)
+{
+    for (unsigned i = 0; i < cl->count; i++)
+        if (cl->node[i] && !cl->node[i]->is_replica &&
+            client_heed_demotion(cl->node[i]->client, now_ms))
+            cl->wanted = cl->soon = true;
+}
+
 int64_t cluster_end_round(struct cluster *cl, int64_t now_ms)
 {
     struct redis_client *c = cl->client;
     int64_t at_ms = INT64_MAX;
 
     pass_on(cl);
+    if (c->topology)
+        heed_demotions(cl, now_ms);
     cluster_map_round(cl, now_ms);
     cluster_release(cl, now_ms);
     cluster_cover_round(cl, now_ms);
@@ -386,6 +471,8 @@ int64_t cluster_end_round(struct cluster *cl, int64_t now_ms)
     if (c->hooks.tick)
         sooner(&at_ms, c->hooks.tick(c->hooks.context, now_ms));
     sooner(&at_ms, cl->held_ms);
+    if (c->topology && cl->asked && !cl->known)
+        sooner(&at_ms, cl->give_up_ms);
     if (!cl->asked && (cl->wanted || cl->known))
         sooner(&at_ms, cl->wanted ? cl->ask_ms : cl->again_ms);
     return cl->soon ? 1 : at_ms;

@@ -86,13 +86,15 @@ struct cluster {
 
     /* The map: cluster_map.c. */
     bool known, wanted, asked, failed;
-    bool lenient;             /* all have been passed over: the next who answers is believed */
-    uint64_t epoch, hash;     /* of what is known */
-    unsigned at, passed;      /* who is asked next, and how many have been, without success */
-    unsigned behind_other;    /* where the next attempt begins, if not 0 */
-    int64_t ask_ms, again_ms; /* no sooner, and in any case */
-    int64_t changed_ms;       /* when what is known was last another */
-    int64_t heard_ms;         /* when a node of this cluster last told of it */
+    unsigned answers, failures; /* of the sentinels, where these tell it: cluster_sentinel.c */
+    int64_t give_up_ms;         /* when those that were asked first have had their time */
+    bool lenient;               /* all have been passed over: the next who answers is believed */
+    uint64_t epoch, hash;       /* of what is known */
+    unsigned at, passed;        /* who is asked next, and how many have been, without success */
+    unsigned behind_other;      /* where the next attempt begins, if not 0 */
+    int64_t ask_ms, again_ms;   /* no sooner, and in any case */
+    int64_t changed_ms;         /* when what is known was last another */
+    int64_t heard_ms;           /* when a node of this cluster last told of it */
     struct slot_members members;
     bool others_told; /* that the URL names nodes of another one, too */
     struct breaker breaker;
@@ -224,6 +226,20 @@ bool cluster_is_other(struct cluster_node *node, const struct slot_map *map, boo
 
 void cluster_map_round(struct cluster *cluster, int64_t now_ms);
 void cluster_map_answered(struct cluster_node *node, struct redis_op *op, int64_t now_ms);
+
+/* This is the map from now on; number: of each of its nodes, ours. */
+void cluster_map_take(struct cluster *cluster, const struct slot_map *map, const uint16_t *number,
+                      int64_t now_ms);
+
+/* Nobody tells it. */
+void cluster_map_fail(struct cluster *cluster, const char *reason, int64_t now_ms);
+
+/* This is a master's replica from now on; port 0: it has none. */
+void cluster_map_replica(struct cluster_node *master, const struct url_seed *replica);
+
+/* The same as sentinels tell it: cluster_sentinel.c. */
+void cluster_sentinel_ask(struct cluster *cluster, int64_t now_ms);
+void cluster_sentinel_round(struct cluster *cluster, uint32_t events, int64_t now_ms);
 
 /* -- Coherence: cluster_cover.c -------------------------------------------------------------------- */
 

@@ -146,13 +146,15 @@ void cluster_cover_checked(struct cluster_node *node, const struct redis_op *op)
     struct cluster *cl = node->cluster;
 
     node->checking = false;
-    node->well = op->status == REDIS_DONE && op->well;
+    node->well = op->status == REDIS_DONE && (op->well || op->kind == REDIS_ROLE);
     if (op->status == REDIS_DONE)
         node->told = (uint64_t)op->integer;
     if (op->status == REDIS_DONE && op->number != 0 && node->told <= cl->epoch)
         node->checked_ms = op->sent_ms;
     else
         cl->wanted = true;
+    if (op->kind == REDIS_ROLE && op->status == REDIS_DONE && op->number == 0)
+        node->client->demoted = true;
     cl->soon = cl->cover_changed = true;
 }
 
@@ -164,7 +166,8 @@ static void check(struct cluster_node *node, int64_t now_ms)
 
     if (node->checking || link->beat_sent_ms <= node->check_sent_ms)
         return;
-    op = cluster_op(REDIS_CLUSTER_CHECK, now_ms + node->client->timeout_ms);
+    op = cluster_op(node->cluster->client->topology ? REDIS_ROLE : REDIS_CLUSTER_CHECK,
+                    now_ms + node->client->timeout_ms);
     node->checking = op && cluster_give(node, op, now_ms);
     if (node->checking)
         node->check_sent_ms = now_ms;

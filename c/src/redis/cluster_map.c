@@ -109,6 +109,12 @@ static void pass_over(struct cluster *cl, const char *reason)
     snprintf(cl->reason, sizeof(cl->reason), "%s", reason);
 }
 
+void cluster_map_fail(struct cluster *cl, const char *reason, int64_t now_ms)
+{
+    pass_over(cl, reason);
+    rest(cl, now_ms);
+}
+
 static void ask(struct cluster *cl, int64_t now_ms)
 {
     while (!cl->asked) {
@@ -142,7 +148,11 @@ void cluster_map_round(struct cluster *cl, int64_t now_ms)
         cl->wanted = cl->wanted || cl->arrived.first || c->link_wanted || c->probe_wanted;
     if (cl->known && (now_ms >= cl->again_ms || unheard(cl)))
         cl->wanted = true;
-    if (cl->wanted && !cl->asked && now_ms >= cl->ask_ms)
+    if (!cl->wanted || cl->asked || now_ms < cl->ask_ms)
+        return;
+    if (c->topology)
+        cluster_sentinel_ask(cl, now_ms);
+    else
         ask(cl, now_ms);
 }
 
@@ -160,16 +170,11 @@ static uint64_t hash_of(const struct slot_map *map)
 }
 
 /* What is known of one says nothing of another. */
-static void take_replica(struct cluster_node *node, struct cluster_node *from,
-                         const struct url_seed *told)
+void cluster_map_replica(struct cluster_node *master, const struct url_seed *replica)
 {
-    struct url_seed replica = {.port = 0};
-
-    if (told->port)
-        replica = cluster_address(from, told);
-    if (replica.port != node->replica.port || strcmp(replica.host, node->replica.host) != 0)
-        cluster_proof_end(node);
-    node->replica = replica;
+    if (replica->port != master->replica.port || strcmp(replica->host, master->replica.host) != 0)
+        cluster_proof_end(master);
+    master->replica = *replica;
 }
 
 /* Each node of the map as one of ours.  False: there is no memory for one, or no room. */
@@ -178,11 +183,15 @@ static bool find_nodes(struct cluster_node *from, const struct slot_map *map, ui
 {
     for (unsigned i = 0; i < map->nodes; i++) {
         struct cluster_node *node = cluster_node_told(from, map->node + i, now_ms);
+        struct url_seed replica;
 
         if (!node)
             return false;
         number[i] = (uint16_t)node->number;
-        take_replica(node, from, map->replica + i);
+        replica = map->replica[i];
+        if (replica.port)
+            replica = cluster_address(from, &replica);
+        cluster_map_replica(node, &replica);
     }
     return true;
 }
@@ -202,8 +211,8 @@ static void apply(struct cluster *cl)
             redis_want_probe(cl->node[i]->client);
 }
 
-static void take_map(struct cluster *cl, const struct slot_map *map, const uint16_t *number,
-                     int64_t now_ms)
+void cluster_map_take(struct cluster *cl, const struct slot_map *map, const uint16_t *number,
+                      int64_t now_ms)
 {
     uint64_t hash = hash_of(map);
     bool changed = !cl->known || hash != cl->hash;
@@ -263,5 +272,5 @@ void cluster_map_answered(struct cluster_node *node, struct redis_op *op, int64_
         return;
     }
     cl->epoch = (uint64_t)op->integer;
-    take_map(cl, map, number, now_ms);
+    cluster_map_take(cl, map, number, now_ms);
 }

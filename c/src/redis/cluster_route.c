@@ -41,6 +41,8 @@ void cluster_finish(struct cluster *cl, struct redis_op *op)
     /* What comes after it, here or in another process, must not be answered with what was there before. */
     if (may_change_its_key(op) && c->hooks.changed)
         c->hooks.changed(c->hooks.context, op->key, op->key_length);
+    if (op->kind == REDIS_SCAN_UNLINK && c->topology && c->hooks.changed)
+        c->hooks.changed(c->hooks.context, NULL, 0);
     if (op->kind == REDIS_UNLINK) {
         cluster_walk_unlinked(cl, op);
         return;
@@ -141,9 +143,12 @@ static void hold(struct cluster *cl, struct op_list *list, struct redis_op *op)
     op_list_append(list, op);
 }
 
-/* Would it overtake one that is with another node, which may yet send that elsewhere? */
+/* Would it overtake one that is with another node, which may yet send that elsewhere?  Behind sentinels whatever is
+ * asked is carried out in that order: there a script may look at keys of any slots. */
 static bool overtakes(const struct cluster *cl, unsigned slot)
 {
+    if (cl->client->topology)
+        return cl->returned.first || cl->arrived.first;
     return cl->held[slot] || (cl->busy[slot] && cl->with[slot] != cl->owner[slot]);
 }
 
@@ -157,7 +162,7 @@ void cluster_arrive(struct cluster *cl, struct redis_op *op, int64_t now_ms)
     op->replica = CLUSTER_MASTER;
     op->slot =
         page ? SLOTS : (uint16_t)slot_of(prefix->text, prefix->length, op->key, op->key_length);
-    if (!cl->known || (!page && overtakes(cl, op->slot))) {
+    if (!cl->known || ((!page || cl->client->topology) && overtakes(cl, op->slot))) {
         cl->wanted = cl->wanted || !cl->known;
         hold(cl, &cl->arrived, op);
     } else if (page) {
@@ -203,6 +208,8 @@ static bool is_redirected(struct cluster_node *node, struct redis_op *op, int64_
     const char *moved = error_of(op, ": MOVED "), *ask = error_of(op, ": ASK ");
     struct cluster_node *there = NULL;
 
+    if (cl->client->topology) /* none but sentinels may name servers */
+        return false;
     if (!moved && !ask && !error_of(op, ": TRYAGAIN "))
         return false;
     if (moved || ask)
@@ -217,6 +224,19 @@ static bool is_redirected(struct cluster_node *node, struct redis_op *op, int64_
     if (!there || ++op->redirects > REDIRECTS)
         cl->pause_ms = now_ms + PAUSE_MS;
     hold(cl, &cl->returned, op);
+    return true;
+}
+
+/* Was it never sent, and has its slot another master by now?  Then it goes to that one. */
+static bool is_anothers(struct cluster_node *node, struct redis_op *op)
+{
+    struct cluster *cl = node->cluster;
+    const struct cluster_node *owner = cluster_owner(cl, op->slot);
+
+    if (op->status != REDIS_UNSENT || !owner || owner == node || ++op->redirects > REDIRECTS)
+        return false;
+    hold(cl, &cl->returned, op);
+    cl->soon = true;
     return true;
 }
 
@@ -241,6 +261,8 @@ void cluster_returned(struct cluster_node *node, struct redis_op *op, int64_t no
         return;
     if (op->status != REDIS_DONE && op->status != REDIS_ABSENT)
         cl->wanted = cl->wanted || op->status != REDIS_REFUSED || error_of(op, ": CLUSTERDOWN ");
+    if (is_anothers(node, op))
+        return;
     if ((op->status == REDIS_UNSENT || op->status == REDIS_UNKNOWN) &&
         cluster_ask_replica(node, op, now_ms))
         return;
@@ -248,6 +270,13 @@ void cluster_returned(struct cluster_node *node, struct redis_op *op, int64_t no
 }
 
 /* -- What is held ---------------------------------------------------------------------------------- */
+
+static const char *why_held(const struct cluster *cl)
+{
+    if (cl->client->topology)
+        return cl->known ? "the master was being replaced" : "no sentinel has named the master";
+    return cl->known ? "its slot was on the move" : "no node has told the map";
+}
 
 /* Ready are those with whose slot no node is busy: all of a slot or none, so that they stay in order. */
 static void release(struct cluster *cl, struct op_list *list, int64_t now_ms)
@@ -262,8 +291,7 @@ static void release(struct cluster *cl, struct op_list *list, int64_t now_ms)
     while ((op = op_list_take(&all))) {
         cl->held[op->slot]--;
         if (op->deadline_ms <= now_ms)
-            cluster_finish_as(cl, op, REDIS_TIMEOUT,
-                              cl->known ? "its slot was on the move" : "no node has told the map");
+            cluster_finish_as(cl, op, REDIS_TIMEOUT, why_held(cl));
         else if (!op->ready)
             hold(cl, list, op);
         else if (op->slot == SLOTS)

@@ -1,6 +1,7 @@
 /*
  * cluster_walk.c: pages of keys, of one master after the other.  Where the keys of a page are to go, each is unlinked
- * on its own, as an operation like any: they are in as many slots, as good as always.
+ * on its own, as an operation like any: they are in as many slots, as good as always.  (Behind sentinels there are no
+ * slots.)
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -78,6 +79,8 @@ void cluster_walk(struct cluster *cl, struct redis_op *op, int64_t now_ms)
     unsigned number = number_of(op);
     struct cluster_node *node = master_from(cl, number);
 
+    if (!node && cl->client->topology) /* there is one, and its number may be lower */
+        node = master_from(cl, 0);
     if (!node) { /* those that were left have gone */
         redis_op_begin(op);
         op->reply_count = 1;
@@ -86,7 +89,7 @@ void cluster_walk(struct cluster *cl, struct redis_op *op, int64_t now_ms)
     }
     if (node->number != number)
         op->value_length = 0; /* from the beginning */
-    if (op->kind == REDIS_SCAN_UNLINK)
+    if (op->kind == REDIS_SCAN_UNLINK && !cl->client->topology)
         op->kind = REDIS_SCAN_ALL;
     if (cluster_give(node, op, now_ms)) {
         cl->busy[SLOTS]++;

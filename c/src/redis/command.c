@@ -194,14 +194,18 @@ static void encode_unlink_one(struct bytes *to, const struct command_prefix *pre
         command_add_reserved(to, prefix, REDIS_TAGS_KEY, op->key, op->key_length);
 }
 
+static void encode_role(struct command *c)
+{
+    words_count(&c->head, '*', 1);
+    words_text(&c->head, "ROLE");
+}
+
 static void encode_cluster(struct command *c, const struct redis_op *op)
 {
     bool check = op->kind == REDIS_CLUSTER_CHECK;
 
-    if (check) {
-        words_count(&c->head, '*', 1);
-        words_text(&c->head, "ROLE");
-    }
+    if (check)
+        encode_role(c);
     words_count(&c->head, '*', 2);
     words_text(&c->head, "CLUSTER");
     words_text(&c->head, "INFO");
@@ -254,8 +258,7 @@ bool command_encode(struct command *c, const struct command_prefix *prefix,
         c->replies = 2;
         break;
     case REDIS_REPLICA_GET:
-        words_count(&c->head, '*', 1);
-        words_text(&c->head, "ROLE");
+        encode_role(c);
         add_key_command(&c->head, "GET", prefix, op);
         add_key_command(&c->head, "PTTL", prefix, op);
         c->replies = 3;
@@ -312,6 +315,9 @@ bool command_encode(struct command *c, const struct command_prefix *prefix,
     case REDIS_CLUSTER_MAP:
     case REDIS_CLUSTER_CHECK:
         encode_cluster(c, op);
+        break;
+    case REDIS_ROLE:
+        encode_role(c);
         break;
     case REDIS_REPLICATION:
         encode_replication(&c->head);

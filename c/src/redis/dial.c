@@ -4,7 +4,6 @@
 #include <sys/epoll.h>
 
 #include "redis/loop.h"
-#include "redis/topology.h"
 
 static void say(struct dial *d, const char *reason)
 {
@@ -31,11 +30,8 @@ static enum dial_status try_next(struct dial *d, int64_t now_ms)
     return DIAL_FAILED;
 }
 
-static void init(struct dial *d, struct topology *topology, struct conn *conn, int64_t timeout_ms,
-                 int64_t now_ms)
+static void init(struct dial *d, struct conn *conn, int64_t timeout_ms, int64_t now_ms)
 {
-    d->topology = topology;
-    d->asking = false;
     d->connected = d->met = false;
     d->conn = conn;
     d->resolve = NULL;
@@ -55,50 +51,10 @@ static enum dial_status look_up(struct dial *d, int64_t now_ms)
 enum dial_status dial_begin(struct dial *d, const struct url *url, const struct tls_context *tls,
                             struct conn *conn, int64_t timeout_ms, int64_t now_ms)
 {
-    init(d, NULL, conn, timeout_ms, now_ms);
+    init(d, conn, timeout_ms, now_ms);
     d->url = url;
     d->tls = tls;
     return look_up(d, now_ms);
-}
-
-enum dial_status dial_master(struct dial *d, struct topology *topology, struct conn *conn,
-                             int64_t timeout_ms, int64_t now_ms)
-{
-    init(d, topology, conn, timeout_ms, now_ms);
-    d->url = topology_master(topology);
-    d->tls = NULL;
-    if (d->url)
-        return look_up(d, now_ms);
-    d->asking = true;
-    d->answers = topology->answers;
-    d->failures = topology->failures;
-    topology_ask(topology, now_ms);
-    return DIAL_WAITING;
-}
-
-/* Do the sentinels say where the master is? */
-static enum dial_status asked(struct dial *d, int64_t now_ms)
-{
-    if (d->topology->failures != d->failures) {
-        say(d, d->topology->reason);
-        return DIAL_FAILED;
-    }
-    if (d->topology->answers == d->answers)
-        return DIAL_WAITING;
-    d->asking = false;
-    d->url = &d->topology->master;
-    return look_up(d, now_ms);
-}
-
-const char *dial_reason(const struct dial *d, const char *reason, char *out, size_t size)
-{
-    char node[sizeof(d->url->host) + 10];
-
-    if (!d->topology || d->asking)
-        return reason;
-    url_node(d->url->host, d->url->port, node, sizeof(node));
-    snprintf(out, size, "master %.60s: %s", node, reason);
-    return out;
 }
 
 static enum dial_status resolved(struct dial *d, int64_t now_ms)
@@ -157,19 +113,14 @@ enum dial_status dial_continue(struct dial *d, uint32_t events, int64_t now_ms)
     enum dial_status status = DIAL_WAITING;
     char reason[64];
 
-    if (d->asking)
-        status = asked(d, now_ms);
-    else if (d->resolve)
+    if (d->resolve)
         status = resolved(d, now_ms);
     else if (d->conn->context)
         status = called(d, events, now_ms);
     if (status != DIAL_WAITING || now_ms < d->give_up_ms)
         return status;
     snprintf(reason, sizeof(reason), "%s in %lld ms",
-             d->asking    ? "no answer of a sentinel"
-             : d->resolve ? "the host was not found"
-                          : "no connection",
-             (long long)d->timeout_ms);
+             d->resolve ? "the host was not found" : "no connection", (long long)d->timeout_ms);
     say(d, reason);
     return DIAL_FAILED;
 }

@@ -9,15 +9,9 @@
 #include "redis/conn.h"
 #include "redis/resolve.h"
 
-struct topology;
-
 enum dial_status { DIAL_WAITING, DIAL_CONNECTED, DIAL_FAILED };
 
 struct dial {
-    struct topology *topology;  /* whose master this is, or NULL */
-    bool asking;                /* where that is: */
-    unsigned answers, failures; /* of the topology's, before ours */
-
     const struct url *url;
     const struct tls_context *tls; /* of a rediss:// */
     struct conn *conn;             /* opened here */
@@ -34,13 +28,6 @@ struct dial {
 /* Begins.  Any status. */
 enum dial_status dial_begin(struct dial *dial, const struct url *url, const struct tls_context *tls,
                             struct conn *conn, int64_t timeout_ms, int64_t now_ms);
-
-/* The same, to whom a topology names as the master. */
-enum dial_status dial_master(struct dial *dial, struct topology *topology, struct conn *conn,
-                             int64_t timeout_ms, int64_t now_ms);
-
-/* Names the master in front of a reason, if it is one: into size bytes, or the reason itself. */
-const char *dial_reason(const struct dial *dial, const char *reason, char *out, size_t size);
 
 /* Goes on, with what epoll says of the connection. */
 enum dial_status dial_continue(struct dial *dial, uint32_t events, int64_t now_ms);

@@ -56,11 +56,6 @@ void link_after_fork(struct link *l)
 
 static void fail(struct link *l, enum redis_link_event event, const char *why, int64_t now_ms)
 {
-    char named[2 * CONN_ERROR_BYTES];
-
-    why = dial_reason(&l->dial, why, named, sizeof(named));
-    if (l->config->topology)
-        topology_doubt(l->config->topology);
     link_close(l);
     breaker_failure(&l->breaker, now_ms, random_32());
     l->phase = LINK_RESTING;
@@ -105,7 +100,7 @@ static bool greet(struct link *l)
 
     l->server = 0;
     return (!auth_words || ask(l, STEP_AUTH, auth_words, auth, NULL)) &&
-           (!l->config->topology || ask(l, STEP_ROLE, 1, role, NULL)) &&
+           (!l->config->is_named || ask(l, STEP_ROLE, 1, role, NULL)) &&
            (!l->config->name || ask(l, STEP_NAME, 3, name, NULL)) &&
            ask(l, STEP_SERVER, 2, info, NULL) && ask(l, STEP_ID, 2, id, NULL);
 }
@@ -204,8 +199,6 @@ static bool info_fits(const redisReply *reply)
 static void take_server(struct link *l, const redisReply *reply)
 {
     l->server = reply_server(reply);
-    if (!l->server && l->config->topology)
-        l->server = topology_server(l->config->topology);
 }
 
 /* False: the link has failed, and it has been said. */
@@ -397,10 +390,8 @@ static void dial(struct link *l, int64_t now_ms)
     const struct link_config *config = l->config;
 
     dialled(l,
-            config->topology ? dial_master(&l->dial, config->topology, &l->conn,
-                                           config->connect_timeout_ms, now_ms)
-                             : dial_begin(&l->dial, config->url, config->tls, &l->conn,
-                                          config->connect_timeout_ms, now_ms),
+            dial_begin(&l->dial, config->url, config->tls, &l->conn, config->connect_timeout_ms,
+                       now_ms),
             now_ms);
 }
 

@@ -28,12 +28,12 @@ enum link_phase {
 struct link_config {
     const struct url *url;
     const struct tls_context *tls; /* of a rediss:// */
-    struct topology *topology;     /* or NULL */
     const char *name;              /* or NULL */
     const struct command_prefix *prefix;
     const char *server;
     const struct redis_hooks *hooks;
     int64_t connect_timeout_ms, timeout_ms, beat_ms;
+    bool is_named; /* by sentinels, as the master: it is asked whether it is one */
 };
 
 struct link {

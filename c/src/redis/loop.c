@@ -104,19 +104,22 @@ static struct client_wish serve_cluster(struct cluster *cluster, const struct ep
 
 /* Few have one: what it takes is kept out of the way of the others. */
 __attribute__((noinline, cold)) static struct client_wish
-serve_topology(struct redis_client *client, const uint32_t *happened,
-               const struct epoll_event *events, int count, int64_t now_ms)
+serve_others(struct redis_client *client, const struct epoll_event *events, int count,
+             int64_t now_ms)
 {
     struct client_watch want;
     struct client_wish wish;
     uint32_t own = 0;
 
-    if (client->cluster)
+    if (!client->topology)
         return serve_cluster(client->cluster, events, count, now_ms);
     for (int i = 0; i < count; i++)
         if (events[i].data.ptr == &client->topology_watch)
             own |= events[i].events;
-    wish = client_topology_round(client, happened, own, now_ms);
+    cluster_sentinel_round(client->cluster, own, now_ms);
+    wish = serve_cluster(client->cluster, events, count, now_ms);
+    if (topology_next(client->topology) < wish.at_ms)
+        wish.at_ms = topology_next(client->topology);
     want = client_topology_watch(client);
     watch(&client->topology_watch, &want);
     return wish;
@@ -132,8 +135,8 @@ static struct client_wish serve_client(struct redis_client *client,
         for (int which = 0; which < CLIENT_WATCHES; which++)
             if (events[i].data.ptr == client->watch + which)
                 happened[which] |= events[i].events;
-    wish = client->has_others ? serve_topology(client, happened, events, count, now_ms)
-                              : client_round(client, happened, now_ms);
+    wish = client->cluster ? serve_others(client, events, count, now_ms)
+                           : client_round(client, happened, now_ms);
     for (int which = 0; which < CLIENT_WATCHES; which++)
         watch(client->watch + which, wish.watch + which);
     return wish;

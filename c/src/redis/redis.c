@@ -187,23 +187,25 @@ static bool fill_addresses(struct redis_client *c, const struct redis_config *co
 static bool fill_topology(struct redis_client *c, const struct redis_config *config, char *error,
                           size_t size)
 {
-    c->has_others = c->url.seeds > 0;
-    if (config->replicas && !c->url.is_cluster) {
-        snprintf(error, size, "replicas are read from in a cluster only");
+    if (config->replicas && c->url.seeds == 0) {
+        snprintf(error, size, "replicas are read from behind sentinels and in a cluster only");
         return false;
     }
+    c->replicas = config->tags ? REDIS_REPLICAS_NEVER : config->replicas;
     if (c->url.is_cluster) {
         if (!fits_cluster(config, error, size))
             return false;
         c->cluster = cluster_create(c);
-        c->replicas = config->tags ? REDIS_REPLICAS_NEVER : config->replicas;
         return c->cluster != NULL;
     }
     if (c->url.seeds == 0)
         return true;
     c->topology = topology_create(&c->url, c->addresses, c->name, config->connect_timeout_ms,
                                   config->timeout_ms);
-    return c->topology != NULL;
+    c->cluster = c->topology ? cluster_create(c) : NULL;
+    if (c->cluster && c->replicas != REDIS_REPLICAS_NEVER)
+        c->topology->config.choice = c->cluster->choice | 1;
+    return c->cluster != NULL;
 }
 
 static void fill_rest(struct redis_client *c, const struct redis_config *config,
@@ -216,9 +218,15 @@ static void fill_rest(struct redis_client *c, const struct redis_config *config,
     c->max_bytes = config->max_bytes ? config->max_bytes : DEFAULT_MAX_BYTES;
     client_watch_nothing(c);
     c->next_tick_ms = INT64_MAX;
-    c->link_config = (struct link_config){
-        &c->url,   c->tls,    c->topology,           c->name,       &c->command_prefix,
-        c->server, &c->hooks, c->connect_timeout_ms, c->timeout_ms, 1000};
+    c->link_config = (struct link_config){.url = &c->url,
+                                          .tls = c->tls,
+                                          .name = c->name,
+                                          .prefix = &c->command_prefix,
+                                          .server = c->server,
+                                          .hooks = &c->hooks,
+                                          .connect_timeout_ms = c->connect_timeout_ms,
+                                          .timeout_ms = c->timeout_ms,
+                                          .beat_ms = 1000};
     c->link.config = &c->link_config;
     op_list_init(&c->queued);
     pipeline_init(c);
@@ -284,6 +292,16 @@ enum redis_state redis_client_state(struct redis_client *client, char *why, size
     return state;
 }
 
+bool redis_has_replica(struct redis_client *client)
+{
+    bool has_replica;
+
+    pthread_mutex_lock(&client->lock);
+    has_replica = client->has_replica;
+    pthread_mutex_unlock(&client->lock);
+    return has_replica;
+}
+
 void redis_client_trouble(struct redis_client *client, char *text, size_t size)
 {
     pthread_mutex_lock(&client->lock);
@@ -347,9 +365,7 @@ const struct redis_cover *redis_covers(const struct redis_client *client)
 
 uint64_t redis_link_epoch(const struct redis_client *client)
 {
-    if (client->cluster)
-        return client->cluster->epoch + 1;
-    return client->topology ? client->topology->epoch + 1 : 0;
+    return client->cluster ? client->cluster->epoch + 1 : 0;
 }
 
 void redis_want_link(struct redis_client *client, bool wanted, int64_t beat_ms)
@@ -367,7 +383,7 @@ static enum redis_submit admit_locked(struct redis_client *c, struct redis_op *o
 {
     char reason[120];
 
-    if (c->state == REDIS_STATE_DOWN) {
+    if (c->state == REDIS_STATE_DOWN && !(c->has_replica && op->or_stale)) {
         snprintf(op->error, sizeof(op->error), "%s", c->why);
         return REDIS_DOWN;
     }

@@ -47,6 +47,7 @@ enum redis_kind {
     REDIS_REPLICA_GET,   /* as REDIS_GET, and ROLE before it: integer = a replica's offset, or -1 */
     REDIS_CLUSTER_MAP,   /* CLUSTER INFO, CLUSTER SLOTS: slot_map.h */
     REDIS_CLUSTER_CHECK, /* ROLE, CLUSTER INFO: slot_map.h */
+    REDIS_ROLE,          /* ROLE, as of REDIS_CLUSTER_CHECK */
     REDIS_REPLICATION    /* INFO replication: replication.h */
 };
 
@@ -211,7 +212,7 @@ struct redis_hooks {
     void (*gone)(void *context);
 };
 
-/* What a cluster's replicas are asked. */
+/* What replicas are asked, of a cluster or behind sentinels. */
 enum redis_replicas {
     REDIS_REPLICAS_NEVER,
     REDIS_REPLICAS_FALLBACK, /* REDIS_GET while masters are away: REDIS_REPLICA */
@@ -307,6 +308,9 @@ enum redis_state { REDIS_STATE_IDLE, REDIS_STATE_CONNECTING, REDIS_STATE_UP, RED
 /* IDLE: nothing was ever asked of it; DOWN: the breaker is open.  why (may be NULL) gets the last
  * error. */
 enum redis_state redis_client_state(struct redis_client *client, char *why, size_t why_size);
+
+/* Though it is DOWN, may a REDIS_GET be submitted that is or_stale?  A replica is there. */
+bool redis_has_replica(struct redis_client *client);
 
 /* What has been found wrong with what the URL names, as a sentence: "" for nothing. */
 void redis_client_trouble(struct redis_client *client, char *text, size_t size);

@@ -248,6 +248,7 @@ bool reply_take(struct redis_op *op, enum reply_part part, const redisReply *rep
         return take_integer(op, reply, &op->integer, 0, 1, source);
     case REDIS_CLUSTER_MAP:
     case REDIS_CLUSTER_CHECK:
+    case REDIS_ROLE:
         return take_script(op, reply, source, slot_map_take);
     case REDIS_REPLICATION:
         return replication_take(op, reply) ? true : untold(op, source);

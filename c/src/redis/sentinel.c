@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 
+#include "base/hash.h"
 #include "redis/quote.h"
 
 #define SWITCH "+switch-master"
@@ -12,7 +13,15 @@
 
 enum { BEAT_MS = 1000, ASK_MS = 10000 };
 
-enum step { STEP_NONE, STEP_AUTH, STEP_NAME, STEP_ADDRESS, STEP_MASTER, STEP_SUBSCRIPTION };
+enum step {
+    STEP_NONE,
+    STEP_AUTH,
+    STEP_NAME,
+    STEP_ADDRESS,
+    STEP_MASTER,
+    STEP_REPLICAS,
+    STEP_SUBSCRIPTION
+};
 
 /* -- Ending ---------------------------------------------------------------------------------------- */
 
@@ -73,11 +82,13 @@ static bool question(struct sentinel *s, bool subscribed)
                *unsubscribe_too[] = {"UNSUBSCRIBE", PROMOTION};
     const char *address[] = {"SENTINEL", "GET-MASTER-ADDR-BY-NAME", s->config->url->master};
     const char *master[] = {"SENTINEL", "MASTER", s->config->url->master};
+    const char *replicas[] = {"SENTINEL", "REPLICAS", s->config->url->master};
     const char *subscribe[] = {"SUBSCRIBE", SWITCH}, *subscribe_too[] = {"SUBSCRIBE", PROMOTION};
 
     return (!subscribed || (ask(s, STEP_SUBSCRIPTION, 2, unsubscribe) &&
                             ask(s, STEP_SUBSCRIPTION, 2, unsubscribe_too))) &&
            ask(s, STEP_ADDRESS, 3, address) && ask(s, STEP_MASTER, 3, master) &&
+           (!s->config->choice || ask(s, STEP_REPLICAS, 3, replicas)) &&
            ask(s, STEP_SUBSCRIPTION, 2, subscribe) && ask(s, STEP_SUBSCRIPTION, 2, subscribe_too);
 }
 
@@ -95,6 +106,7 @@ static bool begin_to_ask(struct sentinel *s, bool subscribed, int64_t now_ms)
     s->give_up_ms = now_ms + s->config->timeout_ms;
     s->epoch = 0;
     s->master.host[0] = '\0';
+    s->replica.port = 0;
     if ((!subscribed && !greet(s)) || !question(s, subscribed))
         return fail(s, "no memory");
     return flush(s);
@@ -185,6 +197,54 @@ static void take_epoch(struct sentinel *s, const redisReply *reply)
     }
 }
 
+/* What stands behind a name in a list of names and values, as text.  "": nothing. */
+static const char *field(const redisReply *list, const char *name)
+{
+    for (size_t i = 0; list->type == REDIS_REPLY_ARRAY && i + 1 < list->elements; i += 2)
+        if (is_text(list->element[i], name) && list->element[i + 1]->type == REDIS_REPLY_STRING)
+            return list->element[i + 1]->str; /* hiredis ends it with a NUL */
+    return "";
+}
+
+/* Where a replica is that is there.  False: it is not, or is none, or makes no sense. */
+static bool take_replica(const struct sentinel *s, const redisReply *list, struct url *node)
+{
+    const char *host = field(list, "ip"), *port = field(list, "port");
+    const char *flags = field(list, "flags");
+
+    if (strstr(flags, "down") || strstr(flags, "disconnected") ||
+        strcmp(field(list, "role-reported"), "slave") != 0 ||
+        !url_set_node(node, host, strlen(host), port, strlen(port)))
+        return false;
+    map_address(s, node);
+    return node->port != s->master.port || strcmp(node->host, s->master.host) != 0;
+}
+
+/* One of those, of those that follow if one does (none follows a master that has died): of each sentinel the same, and
+ * with another choice another one. */
+static void take_replicas(struct sentinel *s, const redisReply *reply)
+{
+    uint64_t best = 0;
+
+    for (size_t i = 0; reply->type == REDIS_REPLY_ARRAY && i < reply->elements; i++) {
+        const redisReply *list = reply->element[i];
+        struct url node;
+        uint64_t rank;
+
+        if (!take_replica(s, list, &node))
+            continue;
+        rank =
+            hash_bytes(node.host, strlen(node.host), s->config->choice + (uint64_t)node.port) / 2;
+        if (strcmp(field(list, "master-link-status"), "ok") == 0)
+            rank |= UINT64_C(1) << 63;
+        if (s->replica.port && rank <= best)
+            continue;
+        memcpy(s->replica.host, node.host, sizeof(s->replica.host));
+        s->replica.port = node.port;
+        best = rank;
+    }
+}
+
 static bool take_error(struct sentinel *s, enum step step, const redisReply *reply)
 {
     const struct url *url = s->config->url;
@@ -204,12 +264,15 @@ static bool take_error(struct sentinel *s, enum step step, const redisReply *rep
 /* False: it has failed; or else, with the connection there still, it is to be called once more. */
 static bool take_step(struct sentinel *s, enum step step, const redisReply *reply)
 {
-    if (reply->type == REDIS_REPLY_ERROR && step != STEP_NAME && step != STEP_MASTER)
+    if (reply->type == REDIS_REPLY_ERROR && step != STEP_NAME && step != STEP_MASTER &&
+        step != STEP_REPLICAS)
         return take_error(s, step, reply);
     if (step == STEP_ADDRESS)
         return take_address(s, reply);
     if (step == STEP_MASTER)
         take_epoch(s, reply);
+    if (step == STEP_REPLICAS)
+        take_replicas(s, reply);
     return true;
 }
 

@@ -1,7 +1,7 @@
 /*
  * sentinel.h: the connection to one of the sentinels: where is the master, and from when on is it another?
  *
- *   SENTINEL GET-MASTER-ADDR-BY-NAME, SENTINEL MASTER, SUBSCRIBE +switch-master +promoted-slave ─► answered, and
+ *   SENTINEL GET-MASTER-ADDR-BY-NAME, SENTINEL MASTER (and REPLICAS), SUBSCRIBE +switch-master +promoted-slave ─► answered, and
  *   watched from then on: with a heartbeat (a SUBSCRIBE again); a message, or ten seconds, have it asked once more
  *
  * The sentinel that leads a failover names the new master as soon as it is one (+promoted-slave), and says so to
@@ -26,6 +26,7 @@ struct sentinel_config {
     const struct url *url; /* with the master's name, and the password, should one be wanted */
     const struct address_map *addresses; /* by which the master is called, or NULL */
     const char *name;                    /* of ours, or NULL */
+    uint64_t choice; /* by which one of the replicas is chosen; 0: none is asked for */
     int64_t connect_timeout_ms, timeout_ms;
 };
 
@@ -39,10 +40,11 @@ struct sentinel {
     bool switched;      /* a message says that there is another master: to be asked */
     int64_t give_up_ms; /* when an answer is overdue; 0: none is due */
     int64_t next_beat_ms, next_ask_ms;
-    struct url master; /* the answer: host and port */
-    uint64_t epoch;    /* of its configuration; 0: not known */
-    bool met;          /* what failed is a server, and it has said something */
-    char reason[200];  /* of a failure */
+    struct url master;       /* the answer: host and port */
+    struct url_seed replica; /* and one of its replicas; port 0: none that is well */
+    uint64_t epoch;          /* of its configuration; 0: not known */
+    bool met;                /* what failed is a server, and it has said something */
+    char reason[200];        /* of a failure */
 };
 
 enum sentinel_event { SENTINEL_NOTHING, SENTINEL_ANSWERED, SENTINEL_FAILED };

@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "base/alloc.h"
-#include "base/hash.h"
 #include "redis/random.h"
 
 struct topology *topology_create(const struct url *url, const struct address_map *addresses,
@@ -35,25 +34,7 @@ void topology_free(struct topology *t)
 void topology_after_fork(struct topology *t)
 {
     sentinel_after_fork(&t->sentinel);
-    t->active = t->fresh = t->resting = false;
-}
-
-const struct url *topology_master(const struct topology *t)
-{
-    return t->fresh ? &t->master : NULL;
-}
-
-void topology_doubt(struct topology *t)
-{
-    t->fresh = false;
-}
-
-uint64_t topology_server(const struct topology *t)
-{
-    char node[sizeof(t->master.host) + 10];
-
-    url_node(t->master.host, t->master.port, node, sizeof(node));
-    return hash_bytes(node, strlen(node), 0) | 1;
+    t->active = t->resting = false;
 }
 
 /* -- Asking ---------------------------------------------------------------------------------------- */
@@ -72,7 +53,6 @@ static void rest(struct topology *t, int64_t now_ms)
     if (t->behind == t->config.url->seeds)
         t->epoch = 0;
     t->passed = t->behind = 0;
-    t->fresh = false;
     t->failures++;
     t->resting = true;
     breaker_failure(&t->breaker, now_ms, random_32());
@@ -85,7 +65,6 @@ static void pass_over(struct topology *t, const char *reason, bool met, int64_t 
 
     do {
         note(t, reason, met);
-        t->fresh = false;
         t->at = (t->at + 1) % seeds;
         if (++t->passed >= seeds) {
             rest(t, now_ms);
@@ -133,44 +112,41 @@ static void say_behind(struct topology *t, int64_t now_ms)
     pass_over(t, reason, true, now_ms);
 }
 
-/* True: the master is another than it was. */
-static bool take_answer(struct topology *t, int64_t now_ms)
+static void take_answer(struct topology *t, int64_t now_ms)
 {
     const struct sentinel *s = &t->sentinel;
-    bool known = t->master.host[0], same = is_same(&t->master, &s->master);
 
-    if (known && !same && s->epoch < t->epoch) {
+    if (t->master.host[0] && !is_same(&t->master, &s->master) && s->epoch < t->epoch) {
         say_behind(t, now_ms);
-        return false;
+        return;
     }
     if (s->epoch > t->epoch)
         t->epoch = s->epoch;
     memcpy(t->master.host, s->master.host, sizeof(t->master.host));
     t->master.port = s->master.port;
-    t->fresh = true;
+    t->replica = s->replica;
     t->met = false;
     t->passed = t->behind = 0;
     t->answers++;
     breaker_success(&t->breaker);
-    return known && !same;
 }
 
-bool topology_round(struct topology *t, uint32_t events, int64_t now_ms)
+void topology_round(struct topology *t, uint32_t events, int64_t now_ms)
 {
     if (!t->active)
-        return false;
+        return;
     if (t->resting && now_ms >= t->breaker.retry_at_ms)
         begin(t, now_ms);
     switch (sentinel_round(&t->sentinel, events, now_ms)) {
     case SENTINEL_ANSWERED:
-        return take_answer(t, now_ms);
+        take_answer(t, now_ms);
+        break;
     case SENTINEL_FAILED:
         pass_over(t, t->sentinel.reason, t->sentinel.met, now_ms);
-        return false;
+        break;
     case SENTINEL_NOTHING:
         break;
     }
-    return false;
 }
 
 int64_t topology_next(const struct topology *t)

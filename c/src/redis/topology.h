@@ -1,9 +1,9 @@
 /*
- * topology.h: what a client knows of the servers behind its URL: here, which one is the master that the sentinels
- * name.  A client of one server has no topology.  docs/topology.md says how, and why.
+ * topology.h: which one is the master that the sentinels of a URL name, and a replica of it.  docs/topology.md says how,
+ * and why.
  *
- * Whoever dials asks first (topology_ask) and waits until there is an answer or a failure more.  From then on one of
- * the sentinels is watched, and when it names another master, topology_round says so.  The I/O thread's.
+ * Whoever has asked (topology_ask) waits until there is an answer or a failure more.  From then on one of the
+ * sentinels is watched, and when it names another master there is another answer.  The I/O thread's.
  */
 #ifndef TANDEM_REDIS_TOPOLOGY_H
 #define TANDEM_REDIS_TOPOLOGY_H
@@ -14,13 +14,13 @@
 struct topology {
     struct sentinel_config config;
     struct sentinel sentinel;
-    bool active;       /* somebody has asked */
-    struct url master; /* host and port of the last good answer; no host: none yet */
-    uint64_t epoch;    /* of the configuration that it is from */
-    bool fresh;        /* said on a connection that is watched, and nothing has failed since */
-    unsigned answers;  /* good ones */
-    unsigned failures; /* of all sentinels, one after the other */
-    int at;            /* which sentinel it is */
+    bool active;             /* somebody has asked */
+    struct url master;       /* host and port of the last good answer; no host: none yet */
+    struct url_seed replica; /* one of that one's; port 0: none is known */
+    uint64_t epoch;          /* of the configuration that it is from */
+    unsigned answers;        /* good ones */
+    unsigned failures;       /* of all sentinels, one after the other */
+    int at;                  /* which sentinel it is */
     int passed,
         behind; /* how many have been passed over, and are behind, since the last good answer */
     struct breaker breaker;
@@ -39,20 +39,11 @@ void topology_free(struct topology *topology);
 /* In a child: what was known is known, and is to be asked anew. */
 void topology_after_fork(struct topology *topology);
 
-/* Where the master is, if it need not be asked; else NULL. */
-const struct url *topology_master(const struct topology *topology);
-
 /* Has the sentinels asked, unless they are at this moment. */
 void topology_ask(struct topology *topology, int64_t now_ms);
 
-/* A connection to the master has failed: before the next one it is asked again. */
-void topology_doubt(struct topology *topology);
-
-/* Tells the master from others where nothing else does, as redis_op.server. */
-uint64_t topology_server(const struct topology *topology);
-
-/* One round.  True: the master is another than it was. */
-bool topology_round(struct topology *topology, uint32_t events, int64_t now_ms);
+/* One round. */
+void topology_round(struct topology *topology, uint32_t events, int64_t now_ms);
 
 /* When it wants the next round at the latest. */
 int64_t topology_next(const struct topology *topology);

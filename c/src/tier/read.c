@@ -92,8 +92,9 @@ static void missed(struct tier *tier, bool again)
         memory_count(tier->memory, COUNT_MEMORY_LOOKUP_MISSES, 1);
 }
 
+/* have: memory has something to answer with, if Redis does not. */
 static int ask(tandem_cache *cache, enum redis_kind kind, const char *key, size_t key_length,
-               int flags, tandem_result *result)
+               int flags, bool have, tandem_result *result)
 {
     struct tier *tier = cache->tier;
     struct request *r;
@@ -104,6 +105,10 @@ static int ask(tandem_cache *cache, enum redis_kind kind, const char *key, size_
                           "memory does not have it, and the caller cannot wait for %s",
                           redis_client_server(tier->client));
     status = request_possible(cache, result);
+    if (status && !have && kind == REDIS_GET && cache->degrade && redis_has_replica(tier->client)) {
+        result_clear(result);
+        status = TANDEM_OK;
+    }
     /* Of what is kept past its TTL, EXISTS does not say whether it is. */
     if (kind == REDIS_EXISTS && cache->rules.stale_ttl_ms)
         kind = REDIS_PTTL;
@@ -193,7 +198,7 @@ static inline int look_up(tandem_cache *cache, enum redis_kind kind, const char 
     if (tier->client && answer_alone(cache, kind, key, key_length, flags, have, found, &entry,
                                      now_ms, result, &status))
         return status;
-    status = tier->client ? ask(cache, kind, key, key_length, flags, result) : TANDEM_MISS;
+    status = tier->client ? ask(cache, kind, key, key_length, flags, have, result) : TANDEM_MISS;
     if (status < 0 && have && cache->degrade) {
         result_clear(result);
         return answer(tier, kind, flags, found, &entry, TANDEM_TIER_STALE, now_ms, lease_ms,

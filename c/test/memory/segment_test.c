@@ -120,6 +120,26 @@ TEST(what_is_not_ours_is_left_alone)
     clean_up();
 }
 
+/* Where what it was made for is laid out in another way now. */
+TEST(a_file_with_other_parts_makes_way)
+{
+    struct memory_config config = {
+        .name = "test", .identity = "one", .bytes = 1 << 20, .path = path, .with_redis = true};
+    char error[512] = "";
+    struct memory *m;
+
+    in_directory("parts");
+    for (int i = 0; i < 4; i++) {
+        config.with_lanes = i == 1 || i == 2;
+        config.entry_size = i == 3 ? 50 : 0;
+        CHECK_INT(MEMORY_OK, memory_open(&config, &m, error, sizeof(error)));
+        CHECK_STR(i == 2 ? "value" : NULL, get(m, "key")); /* the same as before */
+        put(m, "key", "value");
+        memory_close(m);
+    }
+    clean_up();
+}
+
 TEST(a_file_whose_locks_are_none_is_refused_by_name)
 {
     struct memory_description description;

@@ -16,6 +16,8 @@ static struct scripted {
 } sentinels[TWO];
 
 static struct peer masters[TWO];
+static char moved[64];
+static bool lost; /* none of the replicas follows */
 
 /* -- Scripts --------------------------------------------------------------------------------------- */
 
@@ -27,6 +29,29 @@ static void subscription(int fd, const char *command, const char *how)
     snprintf(text, sizeof(text), "*3\r\n$%zu\r\n%s\r\n$%zu\r\n%s\r\n:1\r\n", strlen(how), how,
              strlen(channel), channel);
     peer_send(fd, text);
+}
+
+/* One that is down, one that does not follow, one whose address is none, and one that is well. */
+static void say_replicas(int fd)
+{
+    static const char *const flags[] = {"s_down,slave", "slave", "slave", "slave"};
+    static const char *const link[] = {"ok", "err", "ok", "ok"};
+    static const char *const host[] = {"127.0.0.1", "127.0.0.1", "/", "127.0.0.1"};
+    char text[300], port[16];
+
+    peer_send(fd, "*5\r\n:1\r\n");
+    for (int i = 0; i < 4; i++) {
+        const char *status = lost ? "err" : link[i];
+
+        snprintf(port, sizeof(port), "%d", masters[i == 3].port);
+        snprintf(text, sizeof(text),
+                 "*10\r\n$13\r\nrole-reported\r\n$5\r\nslave\r\n$2\r\nip\r\n$%zu\r\n%s\r\n$"
+                 "4\r\nport\r\n$%zu\r\n%s\r\n"
+                 "$5\r\nflags\r\n$%zu\r\n%s\r\n$18\r\nmaster-link-status\r\n$%zu\r\n%s\r\n",
+                 strlen(host[i]), host[i], strlen(port), port, strlen(flags[i]), flags[i],
+                 strlen(status), status);
+        peer_send(fd, text);
+    }
 }
 
 static void answer(int fd, struct scripted *s, const char *command)
@@ -44,6 +69,8 @@ static void answer(int fd, struct scripted *s, const char *command)
                  "*4\r\n$4\r\nname\r\n$1\r\nm\r\n$12\r\nconfig-epoch\r\n$%zu\r\n%s\r\n",
                  strlen(epoch), epoch);
         peer_send(fd, text);
+    } else if (strcmp(command, "SENTINEL REPLICAS m") == 0) {
+        say_replicas(fd);
     } else if (strncmp(command, "UNSUBSCRIBE ", 12) == 0) {
         subscription(fd, command, "unsubscribe");
     } else if (CHECK(strncmp(command, "SUBSCRIBE ", 10) == 0)) {
@@ -73,13 +100,22 @@ static void be_second(int fd, int number)
     be_sentinel(fd, sentinels + 1);
 }
 
+/* The first one hangs up when it is to tell a value. */
 static void be_master(int fd, const char *exists)
 {
     const char *command;
 
     while ((command = peer_command(fd))) {
-        if (strcmp(command, "ROLE") == 0)
+        if (strncmp(command, "GET ", 4) == 0 && exists[1] == '1')
+            return;
+        if (strstr(command, "t:moved"))
+            peer_send(fd, moved);
+        else if (strncmp(command, "SCAN ", 5) == 0)
+            peer_send(fd, "*2\r\n$1\r\n0\r\n*1\r\n$3\r\nt:k\r\n");
+        else if (strcmp(command, "ROLE") == 0)
             peer_send(fd, "*3\r\n$6\r\nmaster\r\n:0\r\n*0\r\n");
+        else if (strncmp(command, "GET ", 4) == 0)
+            peer_send(fd, "$5\r\nvalue\r\n");
         else
             peer_send(fd, strcmp(command, "PING") == 0 ? "+PONG\r\n" : exists);
     }
@@ -107,7 +143,7 @@ static void name_master(struct scripted *s, int master, int epoch)
 
 /* The first sentinel names the first master, and the second one is down.  mapped: whoever calls the first master
  * gets to the second one. */
-static void open_scene_as(bool mapped)
+static void open_scene_as(bool mapped, enum redis_replicas replicas)
 {
     struct redis_config config;
     char url[100], map[100];
@@ -120,17 +156,20 @@ static void open_scene_as(bool mapped)
     }
     name_master(sentinels, 0, 5);
     sentinels[1].down = true;
+    lost = false;
+    snprintf(moved, sizeof(moved), "-MOVED 0 127.0.0.1:%d\r\n", masters[1].port);
     snprintf(url, sizeof(url), "redis+sentinel://127.0.0.1:%d,127.0.0.1:%d/m",
              sentinels[0].peer.port, sentinels[1].peer.port);
     config = config_for(url);
     snprintf(map, sizeof(map), "127.0.0.1:%d=127.0.0.1:%d", masters[0].port, masters[1].port);
     config.address_map = mapped ? map : NULL;
+    config.replicas = replicas;
     world_open_with(&w, &config);
 }
 
 static void open_scene(void)
 {
-    open_scene_as(false);
+    open_scene_as(false, REDIS_REPLICAS_NEVER);
 }
 
 static void close_scene(void)
@@ -183,8 +222,63 @@ static void await_questions(struct scripted *s, int count)
 
 TEST(the_master_is_called_where_the_address_map_says)
 {
-    open_scene_as(true);
+    open_scene_as(true, REDIS_REPLICAS_NEVER);
     CHECK_INT(1, master_of());
+    close_scene();
+}
+
+static void check_replica(bool none_follows)
+{
+    open_scene_as(false, REDIS_REPLICAS_FALLBACK);
+    lost = none_follows;
+    await_master(0);
+    for (int i = 0; i < 3; i++) { /* the connection breaks; and then the breaker is open */
+        struct redis_op *op = op_text(REDIS_GET, "key", NULL);
+
+        op->or_stale = true;
+        carry_out(&w, op);
+        CHECK_INT(REDIS_REPLICA, op->status);
+        CHECK_MEM("value", op->reply, 5);
+        op_free(op);
+    }
+    close_scene();
+}
+
+TEST(a_replica_that_is_well_is_read_from_while_the_master_is_away)
+{
+    check_replica(false);
+}
+
+/* As those of a master that has died do not. */
+TEST(if_none_follows_one_that_is_there_is)
+{
+    check_replica(true);
+}
+
+/* Its number may be lower than that of the one with which a walk has begun. */
+TEST(a_walk_goes_on_with_whoever_is_the_master)
+{
+    struct redis_op *op;
+
+    open_scene();
+    await_master(0);
+    op = carry_out(&w, op_text(REDIS_SCAN, NULL, "7005"));
+    CHECK_INT(REDIS_DONE, op->status);
+    CHECK_INT(2, op->reply_count);
+    op_free(op);
+    close_scene();
+}
+
+TEST(none_but_sentinels_name_servers)
+{
+    struct redis_op *op;
+
+    open_scene();
+    await_master(0);
+    op = carry_out(&w, op_text(REDIS_EXISTS, "moved", NULL));
+    CHECK_INT(REDIS_REFUSED, op->status);
+    CHECK_INT(0, masters[1].connections);
+    op_free(op);
     close_scene();
 }
 
@@ -209,7 +303,8 @@ TEST(a_message_has_the_sentinel_asked_and_the_new_master_used)
     await_master(1);
     CHECK_INT(3, sentinels[0].questions);
     CHECK_INT(2, counted(&w, REDIS_COUNT_CONNECTS));
-    CHECK_INT(1, w.replaced);
+    for (unsigned lane = 0; lane < LANES; lane++)
+        CHECK(lanes_has(&w.moved, lane));
     close_scene();
 }
 

@@ -222,7 +222,8 @@ local function new_core(checked, open, identity, wanted)
         return nil, conflict(checked.name, "redis", open.text, identity_text), true
     end
     local core = { handle = handle, open = open, signature = wanted, users = 0, busy = 0,
-                   is_cluster = checked.redis and checked.redis.is_cluster,
+                   has_others = checked.redis
+                       and (checked.redis.is_cluster or checked.redis.is_sentinel),
                    closing = false, near = {}, paused = {}, paused_count = 0,
                    load_ms = nil, objects = setmetatable({}, { __mode = "k" }) }
     open.cores[wanted] = core

@@ -262,13 +262,15 @@ local function redis(value)
         return nil, nil, sentence
     end
     checked.is_cluster = is_cluster(checked.url) or nil
+    checked.is_sentinel = is_sentinel(checked.url) or nil
     if checked.tls and not match(lower(checked.url), "^rediss[+:]") then
         return nil, nil, "opts.redis.tls is given, but opts.redis.url does not begin with "
                          .. "rediss:// or rediss+cluster://"
-    elseif (checked.replicas or "never") ~= "never" and not checked.is_cluster then
-        return nil, nil, format('opts.redis.replicas = "%s" needs a cluster: opts.redis.url '
-                                .. "does not begin with redis+cluster://", checked.replicas)
-    elseif checked.address_map and not checked.is_cluster and not is_sentinel(checked.url) then
+    elseif (checked.replicas or "never") ~= "never" and not checked.is_cluster
+           and not checked.is_sentinel then
+        return nil, nil, format('opts.redis.replicas = "%s", but opts.redis.url is of neither '
+                                .. "sentinels nor a cluster", checked.replicas)
+    elseif checked.address_map and not checked.is_cluster and not checked.is_sentinel then
         return nil, nil, "opts.redis.address_map is given, but opts.redis.url is of neither "
                          .. "sentinels nor a cluster"
     end

@@ -17,9 +17,9 @@ local _M = {}
 
 local text = ffi.new("char[?]", TEXT_BYTES)
 
--- A URL of one server, or of sentinels, has none of its own.
-local function of_cluster(core)
-    if not core.is_cluster or not core.handle
+-- A URL of one server has none of its own.
+local function of_others(core)
+    if not core.has_others or not core.handle
        or C.tandem_redis_trouble(core.handle, text, TEXT_BYTES) == OK then
         return nil
     end
@@ -35,13 +35,13 @@ end
 -- @param core what handles.open returned
 function _M.check(core)
     tracking.check(core)
-    of_cluster(core)
+    of_others(core)
 end
 
 --- Adds trouble, where there is any.
 -- @param stats the table of Redis's counters
 function _M.stats(core, stats)
-    stats.trouble = of_cluster(core)
+    stats.trouble = of_others(core)
 end
 
 return _M

@@ -82,7 +82,7 @@
 ---@field username? string
 ---@field password? string
 ---@field client_name? string
----@field replicas? "never"|"fallback"|"prefer" with a cluster
+---@field replicas? "never"|"fallback"|"prefer" with sentinels or a cluster
 ---@field tls? tandem.tls_options with `rediss://` or `rediss+cluster://`
 ---@field address_map? table<string, string> with sentinels or a cluster
 
