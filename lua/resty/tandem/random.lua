@@ -1,5 +1,5 @@
 --- Chance of our own: the application's math.random is left alone, and processes that were forked
--- from one do not all draw the same.
+-- from one that had not drawn do not all draw the same.
 
 local ffi = require "ffi"
 local bit = require "bit"

@@ -62,7 +62,7 @@ local function met(runtime_dir, found)
         if folder == own or ffi.C.geteuid() == 0 and folder:find("^tandem%-%d+$") then
             for _, file in ipairs(list(base .. "/" .. folder)) do
                 if file:find("%.segment$") then
-                    found(base .. "/" .. folder .. "/" .. file, "file")
+                    found(base .. "/" .. folder .. "/" .. file)
                 end
             end
         end
