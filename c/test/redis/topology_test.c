@@ -17,7 +17,7 @@ static struct scripted {
 
 static struct peer masters[TWO];
 static char moved[64];
-static bool lost; /* none of the replicas follows */
+static _Atomic bool lost; /* none of the replicas follows */
 
 /* -- Scripts --------------------------------------------------------------------------------------- */
 
