@@ -73,26 +73,26 @@ static uint32_t flights_for(uint64_t bytes)
     return n < 512 ? (uint32_t)n / LAYOUT_FLIGHT_GROUP * LAYOUT_FLIGHT_GROUP : 512;
 }
 
+/* The greatest power of two that is neither more than n nor more than most, which is one. */
+static uint32_t power_within(uint64_t n, uint32_t most)
+{
+    uint32_t power = 1;
+
+    while ((uint64_t)power * 2 <= n && power < most)
+        power *= 2;
+    return power;
+}
+
 /* A 128th of the segment at most: two words for each tag, of which there are fewer than entries. */
 static uint32_t tags_for(uint64_t bytes)
 {
-    uint64_t n = bytes / 128 / sizeof(uint64_t);
-    uint32_t power = 1;
-
-    while ((uint64_t)power * 2 <= n && power < UINT32_C(1) << 24)
-        power *= 2;
-    return power;
+    return power_within(bytes / 128 / sizeof(uint64_t), UINT32_C(1) << 24);
 }
 
 /* A 256th of the segment at most. */
 static uint32_t changes_for(uint64_t bytes)
 {
-    uint64_t n = bytes / 256 / sizeof(int64_t);
-    uint32_t power = 1;
-
-    while ((uint64_t)power * 2 <= n && power < UINT32_C(1) << 17)
-        power *= 2;
-    return power;
+    return power_within(bytes / 256 / sizeof(int64_t), UINT32_C(1) << 17);
 }
 
 static uint64_t lanes_bytes(const struct layout *l)

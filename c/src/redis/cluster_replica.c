@@ -43,7 +43,7 @@ void cluster_replica_refused(struct cluster *cl, const struct redis_op *op)
 /* -- Before the master ----------------------------------------------------------------------------- */
 
 /* Is what the replica has of that key as good as what its master has? */
-static bool is_as_good(const struct cluster_node *master, const struct redis_op *op, int64_t now_ms)
+static bool is_as_good(struct cluster_node *master, const struct redis_op *op, int64_t now_ms)
 {
     const struct cluster *cl = master->cluster;
     const struct redis_hooks *hooks = &cl->client->hooks;
@@ -52,7 +52,7 @@ static bool is_as_good(const struct cluster_node *master, const struct redis_op 
     return as_of_ms > cl->changed_ms && now_ms - as_of_ms <= PROVEN_MS &&
            cl->mapped[op->slot] == master->number && hooks->unchanged &&
            hooks->unchanged(hooks->context, op, as_of_ms,
-                            cluster_cover_server(cl->node[master->number], op->slot, 0));
+                            cluster_cover_server(master, op->slot, 0));
 }
 
 bool cluster_prefer_replica(struct cluster_node *master, struct redis_op *op, int64_t now_ms)

@@ -187,16 +187,6 @@ static bool take_address(struct sentinel *s, const redisReply *reply)
     return true;
 }
 
-static void take_epoch(struct sentinel *s, const redisReply *reply)
-{
-    for (size_t i = 0; reply->type == REDIS_REPLY_ARRAY && i + 1 < reply->elements; i += 2) {
-        const redisReply *value = reply->element[i + 1];
-
-        if (is_text(reply->element[i], "config-epoch") && value->type == REDIS_REPLY_STRING)
-            s->epoch = strtoull(value->str, NULL, 10);
-    }
-}
-
 /* What stands behind a name in a list of names and values, as text.  "": nothing. */
 static const char *field(const redisReply *list, const char *name)
 {
@@ -204,6 +194,11 @@ static const char *field(const redisReply *list, const char *name)
         if (is_text(list->element[i], name) && list->element[i + 1]->type == REDIS_REPLY_STRING)
             return list->element[i + 1]->str; /* hiredis ends it with a NUL */
     return "";
+}
+
+static void take_epoch(struct sentinel *s, const redisReply *reply)
+{
+    s->epoch = strtoull(field(reply, "config-epoch"), NULL, 10);
 }
 
 /* Where a replica is that is there.  False: it is not, or is none, or makes no sense. */
